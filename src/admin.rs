@@ -1,0 +1,174 @@
+//! The plain HTTP listener for the kubelet: `/livez` and `/readyz`.
+//! It puts what `health` says into status codes; it must not judge, nor show any object's data.
+
+use std::{io, net::SocketAddr, time::Duration, time::Instant};
+
+use axum::{Router, extract::State, http::StatusCode, routing::get};
+use axum_server::{Handle, Server, accept::DefaultAcceptor};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    health::Health,
+    webhook::connections::{Bounded, log_refusals, serve_until},
+};
+
+/// Longest wait for a whole request header, for a peer to take an answer, and for the last answer at shutdown. Probes
+/// have a deadline of about a second.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Most connections open at once. Probes need one or two; the rest must not use up the process's file descriptors.
+const CONNECTIONS: usize = 64;
+
+/// Why the listener cannot listen, or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// The address could not be bound.
+    #[error("cannot listen on {address} for probes: {source}; choose another address or free this one")]
+    Bind {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The listener failed while it was served.
+    #[error("the probe server on {address} stopped: {source}; restart the operator")]
+    Serve {
+        /// The address that was bound.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A listener that holds its port and answers nothing yet.
+#[derive(Debug)]
+pub struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// Binds the port; port 0 takes a free one. Nothing is spawned.
+///
+/// # Errors
+/// [`AdminError::Bind`] names the address.
+pub async fn bind(address: SocketAddr) -> Result<Bound, AdminError> {
+    let bound = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok(Bound { listener, address })
+    };
+    bound.await.map_err(|source| AdminError::Bind { address, source })
+}
+
+impl Bound {
+    /// The address that was bound, with the real port.
+    #[must_use]
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers probes until `shutdown`.
+    ///
+    /// # Errors
+    /// [`AdminError::Serve`] when the listener fails.
+    pub async fn serve(self, health: Health, shutdown: CancellationToken) -> Result<(), AdminError> {
+        self.serve_within(DEADLINE, health, shutdown).await
+    }
+
+    async fn serve_within(
+        self,
+        deadline: Duration,
+        health: Health,
+        shutdown: CancellationToken,
+    ) -> Result<(), AdminError> {
+        let Self { listener, address } = self;
+        let handle = Handle::new();
+        let mut server = Server::<SocketAddr>::from_listener(listener)
+            .acceptor(Bounded::new(DefaultAcceptor::new(), CONNECTIONS, deadline))
+            .http1_only()
+            .first_request_timeout(deadline)
+            .accept_error_handler(log_refusals("admin"))
+            .handle(handle.clone());
+        // Probes do not reuse connections, and a GET that crosses with our close is repeated: idle ones may go early.
+        server.http_builder().http1().header_read_timeout(deadline);
+
+        let serving = server.serve(router(health).into_make_service());
+        serve_until(serving, handle, deadline, shutdown).await.map_err(|source| AdminError::Serve { address, source })
+    }
+}
+
+/// `GET /livez` and `GET /readyz`: 200 `ok`, or 503 with one reason a line; 404 for all else.
+pub fn router(health: Health) -> Router {
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health)
+}
+
+async fn livez(State(health): State<Health>) -> (StatusCode, String) {
+    answer(health.livez(Instant::now()))
+}
+
+async fn readyz(State(health): State<Health>) -> (StatusCode, String) {
+    answer(health.readyz().map_err(|missing| missing.join("\n")))
+}
+
+fn answer(outcome: Result<(), String>) -> (StatusCode, String) {
+    match outcome {
+        Ok(()) => (StatusCode::OK, "ok".to_owned()),
+        Err(reasons) => (StatusCode::SERVICE_UNAVAILABLE, reasons),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    async fn said_before_the_end(address: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        stream.write_all(request.as_bytes()).await.expect("a request sent");
+        let mut said = String::new();
+        let ended = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut said)).await;
+        assert!(ended.is_ok(), "not closed after {request:?}");
+        said
+    }
+
+    async fn get(address: SocketAddr, path: &str) -> String {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        said_before_the_end(address, &request).await
+    }
+
+    #[tokio::test]
+    async fn probes_are_answered_and_half_a_probe_is_closed() {
+        let bound = bind(([127, 0, 0, 1], 0).into()).await.expect("a port");
+        let address = bound.local_address();
+        let taken = bind(address).await.expect_err("a taken port").to_string();
+        assert!(taken.contains(&address.to_string()), "{taken}");
+
+        let (health, shutdown) = (Health::new(Instant::now()), CancellationToken::new());
+        let deadline = Duration::from_millis(100);
+        let serving = bound.serve_within(deadline, health.clone(), shutdown.clone());
+        let serving = tokio::spawn(serving);
+
+        let alive = get(address, "/livez").await;
+        assert!(alive.starts_with("HTTP/1.1 200 ") && alive.ends_with("\r\n\r\nok"), "{alive}");
+        health.watches_synced();
+        let missing = get(address, "/readyz").await;
+        assert!(missing.starts_with("HTTP/1.1 503 "), "{missing}");
+        assert!(missing.ends_with("\r\n\r\nthe serving certificate is not loaded"), "{missing}");
+        health.certificate_loaded();
+        assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200 "));
+        assert!(get(address, "/").await.starts_with("HTTP/1.1 404 "));
+        assert_eq!(said_before_the_end(address, "GET /livez HT").await, "");
+
+        shutdown.cancel();
+        let ended = tokio::time::timeout(PATIENCE, serving).await;
+        assert!(matches!(ended, Ok(Ok(Ok(())))), "{ended:?}");
+    }
+}

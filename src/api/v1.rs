@@ -1,0 +1,232 @@
+//! `RedisInstance` of `redis.github.com/v1`: the fields users write, and the status they read.
+//! Field comments become `kubectl explain`; rules kept here are those that hold without the webhook.
+
+#![allow(unreachable_pub, reason = "the schema derive repeats each struct inside a function, where pub reaches nobody")]
+#![allow(clippy::duplicated_attributes, reason = "each printcolumn is an attribute list of its own")]
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::resources::ResourceRequirements;
+
+/// What the user wants: one Redis, kept running as written here.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[kube(
+    group = "redis.github.com",
+    version = "v1",
+    kind = "RedisInstance",
+    plural = "redisinstances",
+    shortname = "ri",
+    category = "redis",
+    namespaced,
+    doc = "RedisInstance is one Redis with its configuration, storage and password, kept running by redis-operator.",
+    status = "RedisInstanceStatus",
+    derive = "Default",
+    derive = "PartialEq",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.status"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.readyPods"),
+    printcolumn(name = "Primary", type_ = "string", json_path = ".status.primary"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Image", type_ = "string", json_path = ".spec.image", priority = 1),
+    printcolumn(name = "Size", type_ = "string", json_path = ".spec.storage.size", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.lastConditionMessage", priority = 1)
+)]
+#[cfg_attr(test, kube(cel))]
+#[serde(rename_all = "camelCase")]
+pub struct RedisInstanceSpec {
+    /// Container image with redis-server and redis-cli; the tag tells the version. Default: the operator's --default-image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub image: Option<String>,
+    /// Number of Redis pods, 1 to 16: one primary, the others its replicas. Default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 1").message("must be greater than or equal to 1"))]
+    #[x_kube(validation = Rule::new("self <= 16").message("must be less than or equal to 16"))]
+    pub replicas: Option<i32>,
+    /// CPU and memory of each Redis container, as in a pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+    /// The volume behind /data of each pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<StorageSpec>,
+    /// Directives of redis.conf by name; values are strings, so quote yes, no and numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 256))]
+    pub config: Option<BTreeMap<String, ConfigValue>>,
+    /// How clients authenticate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthSpec>,
+    /// How changes reach running pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update_policy: Option<UpdatePolicySpec>,
+}
+
+/// The value of one redis.conf directive, as it would stand after the directive's name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct ConfigValue(#[schemars(length(max = 1024))] pub String);
+
+/// The volume behind /data.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(
+    "has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)"
+).message("field is immutable: create a new RedisInstance with the other class and move the data").field_path(".storageClassName"))]
+pub struct StorageSpec {
+    /// Size of the volume of each pod, a quantity from 1Mi to 64Ti; may grow, never shrink. Default 1Gi.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new("!isQuantity(self) || !isQuantity(oldSelf) || quantity(self).compareTo(quantity(oldSelf)) >= 0")
+        .message("may not be reduced: create a new RedisInstance with the smaller size and move the data"))]
+    pub size: Option<String>,
+    /// StorageClass of the volumes; absent = the cluster's default class, "" = no class. Immutable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub storage_class_name: Option<String>,
+    /// What happens to the volumes when the instance is deleted: Retain keeps them, Delete deletes them. Default Retain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
+}
+
+/// What happens to the volumes when the instance is deleted: Retain keeps them, Delete deletes them. Default Retain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum Retention {
+    /// The claims, and the data, stay.
+    #[default]
+    Retain,
+    /// The claims, and the data, go with the instance.
+    Delete,
+}
+
+/// How clients authenticate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthSpec {
+    /// Whether clients need a password. false opens Redis to every pod that can reach it. Default true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// Secret with the password under the key `password`. Default: the operator generates NAME-auth once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub secret_name: Option<String>,
+}
+
+/// How changes reach running pods.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UpdatePolicySpec {
+    /// How a change of config is carried out: Auto picks the least disruptive way. Default Auto.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<ConfigUpdate>,
+}
+
+/// How a change of config is carried out: Auto picks the least disruptive way. Default Auto.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum ConfigUpdate {
+    /// The least disruptive way that works.
+    #[default]
+    Auto,
+    /// Pods restart one at a time.
+    RollingUpdate,
+    /// All pods restart at once.
+    Recreate,
+}
+
+/// What the operator has seen and done.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RedisInstanceStatus {
+    /// The phase, for people: Unknown, Creating, Pending, Running, Failed, Terminated or Updating.
+    #[serde(default)]
+    pub status: Phase,
+    /// "True" when every pod serves, else "False".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub ready: Option<String>,
+    /// The one sentence a person needs now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub last_condition_message: Option<String>,
+    /// Ready always; Reconciling and Stalled only while true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[schemars(length(max = 16))]
+    pub conditions: Vec<Condition>,
+    /// The generation of the spec that this status speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The last 10 changes of phase, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub history: Vec<PhaseChange>,
+    /// Pods that exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+    /// Pods that serve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+    /// Pods that serve, of those wanted, as "1/1".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub ready_pods: Option<String>,
+    /// Name of the pod that takes writes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub primary: Option<String>,
+    /// Version of Redis, from the image's tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub version: Option<String>,
+    /// Label selector of the pods, for the scale subresource.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub selector: Option<String>,
+}
+
+/// One change of phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PhaseChange {
+    /// The phase that was entered.
+    pub phase: Phase,
+    /// Why, as one CamelCase word.
+    #[schemars(length(max = 128))]
+    pub reason: String,
+    /// Why, as a sentence.
+    #[schemars(length(max = 2048))]
+    pub message: String,
+    /// When.
+    pub time: Time,
+}
+
+/// Summary of the conditions for people. Derived, never parsed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum Phase {
+    /// Nothing is known yet.
+    #[default]
+    Unknown,
+    /// The children are being created.
+    Creating,
+    /// The children exist; the pods do not serve yet.
+    Pending,
+    /// Everything serves as specified.
+    Running,
+    /// Something needs a person.
+    Failed,
+    /// The instance is being deleted.
+    Terminated,
+    /// A change is on its way to the pods.
+    Updating,
+}

@@ -1,0 +1,143 @@
+//! The pod template: the Redis container, its probes and volumes, and the restrictions it runs under.
+//! A change here restarts every Redis of every user on the next upgrade of the operator: mind the golden files.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{
+        Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, ExecAction,
+        ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
+        SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+    },
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
+};
+
+use crate::domain::{
+    instance::ValidatedInstance,
+    names::{
+        AUTH_PATH, AUTH_VOLUME, CONFIG_HASH_ANNOTATION, CONFIG_KEY, CONFIG_PATH, CONFIG_VOLUME, CONTAINER, DATA_PATH,
+        DATA_VOLUME, PORT, PORT_NAME, PROBE_KEY,
+    },
+    quantity,
+};
+
+/// User and group of Redis in the official images. `command` skips their entrypoint, which would have dropped root.
+const REDIS_ID: i64 = 999;
+/// Seconds that Redis may take to write its data out before it is killed.
+const GRACE_SECONDS: i64 = 120;
+
+pub(super) fn template(instance: &ValidatedInstance, config_hash: &str) -> PodTemplateSpec {
+    let annotations = BTreeMap::from([(CONFIG_HASH_ANNOTATION.to_owned(), config_hash.to_owned())]);
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            annotations: Some(annotations),
+            labels: Some(instance.labels()),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(PodSpec {
+            automount_service_account_token: Some(false),
+            containers: vec![container(instance)],
+            enable_service_links: Some(false),
+            security_context: Some(pod_security()),
+            termination_grace_period_seconds: Some(GRACE_SECONDS),
+            volumes: Some(volumes(instance)),
+            ..PodSpec::default()
+        }),
+    }
+}
+
+fn container(instance: &ValidatedInstance) -> Container {
+    let quantities = |of: &BTreeMap<String, quantity::Quantity>| {
+        (!of.is_empty()).then(|| {
+            of.iter().map(|(name, amount)| (name.clone(), Quantity(amount.rounded_up_to_milli().to_string()))).collect()
+        })
+    };
+    let resources = ResourceRequirements {
+        limits: quantities(&instance.resources.limits),
+        requests: quantities(&instance.resources.requests),
+        ..ResourceRequirements::default()
+    };
+    let pod_ip = ObjectFieldSelector { field_path: "status.podIP".to_owned(), ..ObjectFieldSelector::default() };
+    let pod_ip = EnvVarSource { field_ref: Some(pod_ip), ..EnvVarSource::default() };
+    Container {
+        name: CONTAINER.to_owned(),
+        image: Some(instance.image.as_str().to_owned()),
+        command: Some(vec!["redis-server".to_owned(), format!("{CONFIG_PATH}/{CONFIG_KEY}")]),
+        env: Some(vec![EnvVar { name: "POD_IP".to_owned(), value_from: Some(pod_ip), ..EnvVar::default() }]),
+        ports: Some(vec![ContainerPort {
+            container_port: PORT,
+            name: Some(PORT_NAME.to_owned()),
+            protocol: Some("TCP".to_owned()),
+            ..ContainerPort::default()
+        }]),
+        resources: (resources != ResourceRequirements::default()).then_some(resources),
+        readiness_probe: Some(Probe { period_seconds: Some(5), timeout_seconds: Some(5), ..probe("ready") }),
+        liveness_probe: Some(Probe {
+            initial_delay_seconds: Some(10),
+            period_seconds: Some(10),
+            timeout_seconds: Some(5),
+            failure_threshold: Some(6),
+            ..probe("alive")
+        }),
+        security_context: Some(container_security()),
+        // Redis prints why it refused its configuration and ends: those lines become the pod's own message.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        volume_mounts: Some(mounts(instance)),
+        ..Container::default()
+    }
+}
+
+fn probe(question: &str) -> Probe {
+    let command = vec!["sh".to_owned(), format!("{CONFIG_PATH}/{PROBE_KEY}"), question.to_owned()];
+    Probe { exec: Some(ExecAction { command: Some(command) }), ..Probe::default() }
+}
+
+fn mounts(instance: &ValidatedInstance) -> Vec<VolumeMount> {
+    let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    };
+    let mut mounts = vec![mount(DATA_VOLUME, DATA_PATH, false), mount(CONFIG_VOLUME, CONFIG_PATH, true)];
+    if instance.auth.is_enabled() {
+        mounts.push(mount(AUTH_VOLUME, AUTH_PATH, true));
+    }
+    mounts
+}
+
+fn volumes(instance: &ValidatedInstance) -> Vec<Volume> {
+    let config = ConfigMapVolumeSource { name: instance.name.clone(), ..ConfigMapVolumeSource::default() };
+    let mut volumes = vec![Volume { name: CONFIG_VOLUME.to_owned(), config_map: Some(config), ..Volume::default() }];
+    if instance.auth.is_enabled() {
+        // 0440: root writes the files, and fsGroup lets Redis, and nobody else, read them.
+        let secret = SecretVolumeSource {
+            secret_name: Some(instance.auth_secret()),
+            default_mode: Some(0o440),
+            ..SecretVolumeSource::default()
+        };
+        volumes.push(Volume { name: AUTH_VOLUME.to_owned(), secret: Some(secret), ..Volume::default() });
+    }
+    volumes
+}
+
+fn pod_security() -> PodSecurityContext {
+    PodSecurityContext {
+        fs_group: Some(REDIS_ID),
+        fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+        run_as_group: Some(REDIS_ID),
+        run_as_non_root: Some(true),
+        run_as_user: Some(REDIS_ID),
+        seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), ..SeccompProfile::default() }),
+        ..PodSecurityContext::default()
+    }
+}
+
+fn container_security() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), ..Capabilities::default() }),
+        read_only_root_filesystem: Some(true),
+        ..SecurityContext::default()
+    }
+}

@@ -1,0 +1,202 @@
+//! Brings each child to its desired form: created if absent, applied (server-side) if it differs, else left alone.
+//! Decides when a write is needed; what is written is `build`'s business.
+
+use std::fmt::Debug;
+
+use k8s_openapi::{NamespaceResourceScope, api::apps::v1::StatefulSet};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{Patch, PatchParams, PostParams},
+    runtime::reflector::{ObjectRef, Store},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::{context::Context, error::Error, ownership::obstacle};
+use crate::{
+    build::Children,
+    domain::{
+        instance::ValidatedInstance,
+        names::{APPLIED_HASH_ANNOTATION, OPERATOR},
+        redis_conf::hash,
+        status::Finding,
+    },
+};
+
+/// A kind of child.
+pub(super) trait Child:
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+}
+impl<
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+> Child for K
+{
+}
+
+/// Applies every child, the StatefulSet last so that its pods find the rest; answers the StatefulSet as it is now,
+/// or what stands in the way. A new kind of child that is forgotten here does not compile.
+pub(super) async fn children(
+    instance: &ValidatedInstance,
+    children: Children,
+    context: &Context,
+) -> Result<Result<StatefulSet, Finding>, Error> {
+    let Children { config_map, pods_service, service, stateful_set } = children;
+    let stores = &context.stores;
+    let first = [
+        Box::pin(one(instance, config_map, &stores.config_maps, context)).await?.err(),
+        Box::pin(one(instance, pods_service, &stores.services, context)).await?.err(),
+        Box::pin(one(instance, service, &stores.services, context)).await?.err(),
+    ];
+    if let Some(finding) = first.into_iter().flatten().next() {
+        return Ok(Err(finding));
+    }
+    Box::pin(one(instance, stateful_set, &stores.stateful_sets, context)).await
+}
+
+/// Applies one child that is watched.
+async fn one<K: Child>(
+    instance: &ValidatedInstance,
+    desired: K,
+    store: &Store<K>,
+    context: &Context,
+) -> Result<Result<K, Finding>, Error> {
+    let live = store.get(&ObjectRef::from_obj(&desired));
+    ensure(instance, desired, live.as_deref(), context).await
+}
+
+/// Creates the child, or applies it where it differs from `live`. A child that is not known to exist is created, which
+/// the API server refuses when the name is taken: so nothing of somebody else's is ever overwritten by a race.
+pub(super) async fn ensure<K: Child>(
+    instance: &ValidatedInstance,
+    desired: K,
+    live: Option<&K>,
+    context: &Context,
+) -> Result<Result<K, Finding>, Error> {
+    let api: Api<K> = Api::namespaced(context.client.clone(), &instance.namespace);
+    let (kind, name) = (K::kind(&()), desired.name_any());
+    let desired = stamped(desired)?;
+    let live = match live {
+        Some(live) => live.clone(),
+        None => match api
+            .create(&PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() }, &desired)
+            .await
+        {
+            Ok(created) => {
+                tracing::info!(%kind, child = name, "created");
+                return Ok(Ok(created));
+            }
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                api.get(&name).await.map_err(Error::request("get", &kind, &name))?
+            }
+            Err(error) => return Err(Error::request("create", &kind, &name)(error)),
+        },
+    };
+    if let Some(finding) = obstacle(&kind, live.meta(), instance) {
+        return Ok(Err(finding));
+    }
+    if !differs(&desired, &live)? {
+        return Ok(Ok(live));
+    }
+    claim_fields(&api, &name).await.map_err(Error::request("claim the fields of", &kind, &name))?;
+    let applied = api
+        .patch(&name, &PatchParams::apply(OPERATOR).force(), &Patch::Apply(typed(&desired)?))
+        .await
+        .map_err(Error::request("apply", &kind, &name))?;
+    tracing::info!(%kind, child = name, "applied");
+    Ok(Ok(applied))
+}
+
+/// The object with the hash of itself, by which a field that was taken away is noticed.
+fn stamped<K: Child>(mut desired: K) -> Result<K, Error> {
+    let text = serde_json::to_string(&desired).map_err(|source| Error::Json { what: "a child", source })?;
+    desired.annotations_mut().insert(APPLIED_HASH_ANNOTATION.to_owned(), hash(&text));
+    Ok(desired)
+}
+
+/// The object with `apiVersion` and `kind`, which server-side apply wants to see.
+fn typed<K: Child>(desired: &K) -> Result<Value, Error> {
+    serde_json::to_value(desired).map_err(|source| Error::Json { what: "a child", source })
+}
+
+/// Whether the live object lacks anything of the desired one. Fields that others added are theirs.
+fn differs<K: Child>(desired: &K, live: &K) -> Result<bool, Error> {
+    Ok(!contains(&typed(live)?, &typed(desired)?))
+}
+
+/// Whether `live` holds all of `desired`. What the API server drops on storing (null, empty lists and maps) counts as held.
+fn contains(live: &Value, desired: &Value) -> bool {
+    match (live, desired) {
+        (Value::Object(live), Value::Object(desired)) => desired
+            .iter()
+            .all(|(name, field)| live.get(name).map_or_else(|| is_empty(field), |held| contains(held, field))),
+        (Value::Array(live), Value::Array(desired)) => {
+            live.len() == desired.len() && live.iter().zip(desired).all(|(held, item)| contains(held, item))
+        }
+        (live, desired) => live == desired,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    }
+}
+
+/// Turns the field ownership that creation gave us (operation Update) into that of server-side apply, without which
+/// a field that is no longer desired would stay. Needed once in an object's life; what `kubectl` does when it migrates.
+async fn claim_fields<K: Child>(api: &Api<K>, name: &str) -> Result<(), kube::Error> {
+    let live = api.get_metadata(name).await?;
+    let created = |entry: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry| {
+        entry.manager.as_deref() == Some(OPERATOR)
+            && entry.operation.as_deref() == Some("Update")
+            && entry.subresource.as_deref().unwrap_or_default().is_empty()
+    };
+    let Some(index) = live.managed_fields().iter().position(created) else { return Ok(()) };
+    let patch = serde_json::json!([
+        {"op": "test", "path": "/metadata/resourceVersion", "value": live.resource_version()},
+        {"op": "replace", "path": format!("/metadata/managedFields/{index}/operation"), "value": "Apply"},
+    ]);
+    let patch: json_patch::Patch = serde_json::from_value(patch).map_err(kube::Error::SerdeError)?;
+    let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+    api.patch_metadata(name, &params, &Patch::Json::<()>(patch)).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_others_added_is_no_difference_and_what_is_missing_is() {
+        let live = json!({"a": 1, "defaulted": true, "list": [{"name": "x", "added": 1}], "map": {}});
+        assert!(contains(&live, &json!({"a": 1, "list": [{"name": "x"}], "gone": [], "null": null, "labels": {}})));
+        for desired in [
+            json!({"a": 2}),
+            json!({"b": 1}),
+            json!({"list": []}),
+            json!({"list": [{"name": "y"}]}),
+            json!({"map": {"k": "v"}}),
+        ] {
+            assert!(!contains(&live, &desired), "{desired}");
+        }
+    }
+}

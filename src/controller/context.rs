@@ -1,0 +1,63 @@
+//! What every reconcile shares: the client, the stores, and the little this process remembers of each instance.
+//! Everything remembered can be lost at any time without harm; the cluster holds the truth.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use kube::{
+    Client,
+    runtime::events::{Recorder, Reporter},
+};
+
+use super::watches::Stores;
+use crate::{
+    api::v1::RedisInstanceStatus,
+    domain::{defaults::Defaults, names::OPERATOR},
+};
+
+/// Shared by all reconciles.
+pub(super) struct Context {
+    pub(super) client: Client,
+    pub(super) defaults: Defaults,
+    pub(super) stores: Stores,
+    /// One for the process: it aggregates repeated events only within itself.
+    pub(super) recorder: Recorder,
+    memories: Mutex<BTreeMap<String, Memory>>,
+}
+
+/// What is remembered of one instance, by its uid.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory {
+    /// The status last written, which the watch may not have shown yet, with the resourceVersion it got.
+    pub(super) written: Option<(String, RedisInstanceStatus)>,
+    /// When its Secret was last seen to be right. Secrets are not watched.
+    pub(super) secret_checked: Option<Instant>,
+    /// Failed reconciles in a row.
+    pub(super) failures: u32,
+}
+
+impl Context {
+    pub(super) fn new(client: Client, defaults: Defaults, stores: Stores) -> Self {
+        let reporter = Reporter { controller: OPERATOR.to_owned(), instance: None };
+        Self { recorder: Recorder::new(client.clone(), reporter), client, defaults, stores, memories: Mutex::default() }
+    }
+
+    /// What is remembered of this instance.
+    pub(super) fn recall(&self, uid: &str) -> Memory {
+        self.memories.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned().unwrap_or_default()
+    }
+
+    /// Changes what is remembered of this instance.
+    pub(super) fn remember<T>(&self, uid: &str, change: impl FnOnce(&mut Memory) -> T) -> T {
+        let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
+        change(memories.entry(uid.to_owned()).or_default())
+    }
+
+    /// Forgets an instance that is going away.
+    pub(super) fn forget(&self, uid: &str) {
+        self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}

@@ -1,0 +1,97 @@
+//! The reconcile loop: what is watched, what a change triggers, and how many instances are worked on at once.
+//! Knows nothing of admission; what one reconcile does is in `reconcile`.
+
+mod apply;
+mod context;
+mod error;
+mod events;
+mod expand;
+mod observe;
+mod ownership;
+pub mod permissions;
+mod reconcile;
+mod secret;
+mod status;
+mod watches;
+
+use std::{
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::StreamExt;
+use kube::{
+    Api, Client,
+    core::DeserializeGuard,
+    runtime::{Controller, controller, reflector::ObjectRef, watcher},
+};
+use tokio_util::sync::CancellationToken;
+
+use self::{context::Context, error::Error};
+use crate::{
+    api::v1::RedisInstance,
+    domain::{defaults::Defaults, names::INSTANCE_LABEL},
+    health::Health,
+};
+
+/// Instances worked on at once: enough that one slow API call holds nobody up, few enough to be a polite client.
+const CONCURRENCY: u16 = 16;
+/// How often the loop shows that it lives; far below the limit of `health`.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// An instance as it is watched: one that cannot be read is an error of that instance, not of the watch.
+type Stored = DeserializeGuard<RedisInstance>;
+
+/// Runs the loop until `shutdown`; then finishes the reconciles under way and returns.
+///
+/// Failures of the cluster are retried with backoff and never end the loop.
+pub async fn run(client: Client, defaults: Defaults, health: Health, shutdown: CancellationToken) {
+    let (stores, streams) = watches::open(&client);
+    let context = Arc::new(Context::new(client.clone(), defaults, stores));
+    let controller = Controller::new(Api::<Stored>::all(client), watcher::Config::default().timeout(watches::TIMEOUT))
+        .with_config(controller::Config::default().concurrency(CONCURRENCY))
+        .owns_stream(streams.config_maps)
+        .owns_stream(streams.services)
+        .owns_stream(streams.stateful_sets)
+        .watches_stream(streams.pods, |pod| {
+            let name = pod.metadata.labels.as_ref().and_then(|labels| labels.get(INSTANCE_LABEL).cloned());
+            name.zip(pod.metadata.namespace).map(|(name, namespace)| ObjectRef::new(&name).within(&namespace))
+        })
+        .graceful_shutdown_on(shutdown.cancelled_owned());
+    let instances = controller.store();
+    let synced = async {
+        let ready = instances.wait_until_ready().await.is_ok() && context.stores.wait_until_ready().await;
+        if ready {
+            health.watches_synced();
+            tracing::info!("watches are synced; reconciling");
+        }
+    };
+    let work = drive(controller.run(reconcile::reconcile, error::policy, Arc::clone(&context)), &health);
+    let mut work = pin!(work);
+    tokio::select! {
+        () = async { synced.await; std::future::pending().await } => {}
+        () = &mut work => {}
+    }
+}
+
+/// Polls the loop to its end and shows while doing so that it is alive.
+async fn drive<S, E>(work: S, health: &Health)
+where
+    S: futures::Stream<Item = Result<(ObjectRef<Stored>, controller::Action), controller::Error<Error, E>>>,
+    E: std::error::Error + 'static,
+{
+    let mut work = pin!(work);
+    let mut beat = tokio::time::interval(BEAT);
+    loop {
+        tokio::select! {
+            outcome = work.next() => match outcome {
+                None => return,
+                // What failed was logged with its instance where it happened.
+                Some(Ok(_) | Err(controller::Error::ObjectNotFound(_) | controller::Error::ReconcilerFailed(..))) => {}
+                Some(Err(error)) => tracing::warn!(%error, "the watch was interrupted; it is opened again"),
+            },
+            _ = beat.tick() => health.beat(Instant::now()),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The Secret of an instance: made once, or derived from the user's. Secrets are not watched, so it is looked at on each
+//! periodic pass. No password leaves this file but into a Secret.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, api::PostParams};
+
+use super::{apply, context::Context, error::Error, ownership::obstacle};
+use crate::{
+    build::{auth_secret, generated_secret},
+    domain::{
+        auth::Password,
+        instance::{Auth, ValidatedInstance},
+        names::{OPERATOR, PASSWORD_KEY},
+        status::Finding,
+    },
+};
+
+/// How long a Secret that was found right is taken to be so.
+const TRUSTED: Duration = Duration::from_mins(4);
+
+/// Makes sure that the Secret the pods mount is there and right; answers what stands in the way, if anything.
+pub(super) async fn ensure(instance: &ValidatedInstance, context: &Context) -> Result<Option<Finding>, Error> {
+    let checked = context.recall(&instance.uid).secret_checked;
+    if instance.auth == Auth::Disabled || checked.is_some_and(|at| at.elapsed() < TRUSTED) {
+        return Ok(None);
+    }
+    let finding = match &instance.auth {
+        Auth::Disabled => None,
+        Auth::Generated => generated(instance, context).await?,
+        Auth::Secret(name) => derived(instance, name, context).await?,
+    };
+    context.remember(&instance.uid, |memory| memory.secret_checked = finding.is_none().then(Instant::now));
+    Ok(finding)
+}
+
+/// Creates the Secret with a new password; one that exists keeps its password for ever.
+async fn generated(instance: &ValidatedInstance, context: &Context) -> Result<Option<Finding>, Error> {
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), &instance.namespace);
+    let name = instance.auth_secret();
+    let mut entropy = [0; 24];
+    getrandom::fill(&mut entropy).map_err(|error| Error::Entropy(error.to_string()))?;
+    let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
+    match api.create(&params, &generated_secret(instance, entropy)).await {
+        Ok(_) => {
+            tracing::info!(kind = "Secret", child = name, "created");
+            Ok(None)
+        }
+        Err(kube::Error::Api(status)) if status.is_already_exists() => existing(instance, &api, &name, context).await,
+        Err(error) => Err(Error::request("create", "Secret", &name)(error)),
+    }
+}
+
+/// Completes the Secret that is there from its own password: the lines for redis.conf, labels, owner.
+async fn existing(
+    instance: &ValidatedInstance,
+    api: &Api<Secret>,
+    name: &str,
+    context: &Context,
+) -> Result<Option<Finding>, Error> {
+    let live = api.get(name).await.map_err(Error::request("get", "Secret", name))?;
+    if let Some(finding) = obstacle("Secret", &live.metadata, instance) {
+        return Ok(Some(finding));
+    }
+    match Password::parse(password(&live)) {
+        Ok(password) => {
+            Ok(apply::ensure(instance, auth_secret(instance, &password), Some(&live), context).await?.err())
+        }
+        Err(error) => Ok(Some(Finding::Waiting("PasswordUnusable", format!("Secret {name} {error}")))),
+    }
+}
+
+/// Derives the Secret from the user's.
+async fn derived(instance: &ValidatedInstance, source: &str, context: &Context) -> Result<Option<Finding>, Error> {
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), &instance.namespace);
+    let Some(theirs) = api.get_opt(source).await.map_err(Error::request("get", "Secret", source))? else {
+        let message =
+            format!("waiting for Secret {source} with the password under the key \"{PASSWORD_KEY}\"; create it");
+        return Ok(Some(Finding::Waiting("SecretNotFound", message)));
+    };
+    let password = match Password::parse(password(&theirs)) {
+        Ok(password) => password,
+        Err(error) => return Ok(Some(Finding::Waiting("PasswordUnusable", format!("Secret {source} {error}")))),
+    };
+    let name = instance.auth_secret();
+    let live = api.get_opt(&name).await.map_err(Error::request("get", "Secret", &name))?;
+    Ok(apply::ensure(instance, auth_secret(instance, &password), live.as_ref(), context).await?.err())
+}
+
+fn password(secret: &Secret) -> Option<&[u8]> {
+    secret.data.as_ref().and_then(|data| data.get(PASSWORD_KEY)).map(|bytes| bytes.0.as_slice())
+}

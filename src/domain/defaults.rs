@@ -1,0 +1,101 @@
+//! The values of absent fields. Works on raw JSON because admission sees objects before their types are checked:
+//! what has the wrong type is left for the schema to refuse. Idempotent, and never fails.
+
+use serde_json::{Map, Value};
+
+use crate::api::v1::RedisInstance;
+
+/// Defaults that the operator's settings decide.
+#[derive(Clone, Debug)]
+pub struct Defaults {
+    /// Image of an instance that names none.
+    pub image: String,
+}
+
+impl Defaults {
+    /// Fills in every absent or null field of a raw `RedisInstance` that has a default; all else is untouched.
+    pub fn apply(&self, object: &mut Value) {
+        let Some(object) = object.as_object_mut() else { return };
+        let Some(spec) = section(object, "spec") else { return };
+        fill(spec, "image", || self.image.clone().into());
+        fill(spec, "replicas", || 1.into());
+        if let Some(storage) = section(spec, "storage") {
+            fill(storage, "size", || "1Gi".into());
+            fill(storage, "retention", || "Retain".into());
+        }
+        if let Some(auth) = section(spec, "auth") {
+            fill(auth, "enabled", || true.into());
+        }
+        if let Some(policy) = section(spec, "updatePolicy") {
+            fill(policy, "config", || "Auto".into());
+        }
+    }
+
+    /// The same for an object that was read typed.
+    ///
+    /// # Errors
+    /// When the object cannot pass through JSON, which no object that came from the API server does.
+    pub fn applied(&self, instance: &RedisInstance) -> Result<RedisInstance, serde_json::Error> {
+        let mut raw = serde_json::to_value(instance)?;
+        self.apply(&mut raw);
+        serde_json::from_value(raw)
+    }
+}
+
+/// The object under `name`, made if absent or null; `None` when something of another type stands there.
+fn section<'a>(parent: &'a mut Map<String, Value>, name: &str) -> Option<&'a mut Map<String, Value>> {
+    fill(parent, name, || Value::Object(Map::new()));
+    parent.get_mut(name).and_then(Value::as_object_mut)
+}
+
+fn fill(parent: &mut Map<String, Value>, name: &str, default: impl FnOnce() -> Value) {
+    if parent.get(name).is_none_or(Value::is_null) {
+        parent.insert(name.to_owned(), default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn defaulted(mut object: Value) -> Value {
+        Defaults { image: "redis:7.4".into() }.apply(&mut object);
+        object
+    }
+
+    #[test]
+    fn an_empty_object_becomes_a_whole_one_and_stays_so() {
+        let once = defaulted(json!({"kind": "RedisInstance"}));
+        assert_eq!(
+            once["spec"],
+            json!({"image": "redis:7.4", "replicas": 1, "storage": {"size": "1Gi", "retention": "Retain"},
+                   "auth": {"enabled": true}, "updatePolicy": {"config": "Auto"}})
+        );
+        assert_eq!(defaulted(once.clone()), once);
+    }
+
+    #[test]
+    fn what_the_user_wrote_stays_and_null_is_absent() {
+        let spec = json!({"image": "valkey/valkey:8", "replicas": null, "storage": {"size": "1024Mi", "storageClassName": ""}});
+        let spec = &defaulted(json!({ "spec": spec }))["spec"];
+        assert_eq!((&spec["image"], &spec["replicas"]), (&json!("valkey/valkey:8"), &json!(1)));
+        assert_eq!(spec["storage"], json!({"size": "1024Mi", "storageClassName": "", "retention": "Retain"}));
+    }
+
+    #[test]
+    fn wrong_types_pass_untouched() {
+        for spec in [json!("x"), json!([1]), json!(7)] {
+            assert_eq!(defaulted(json!({ "spec": spec }))["spec"], spec);
+        }
+        let spec = &defaulted(json!({"spec": {"storage": 10, "auth": [true], "replicas": "3", "image": 5}}))["spec"];
+        assert_eq!(
+            (&spec["storage"], &spec["auth"], &spec["replicas"], &spec["image"]),
+            (&json!(10), &json!([true]), &json!("3"), &json!(5))
+        );
+        for odd in [json!(null), json!(1), json!([]), json!("")] {
+            assert_eq!(defaulted(odd.clone()), odd);
+        }
+    }
+}

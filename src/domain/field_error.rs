@@ -1,0 +1,153 @@
+//! One fault of one field, in the words of Kubernetes' own field errors (apimachinery, `util/validation/field`).
+//! Knows how a fault is said, not which faults there are.
+
+use std::fmt::{self, Write};
+
+/// The longest value that is echoed, in characters; what is longer is cut and ends in "...".
+const ECHO_LIMIT: usize = 128;
+
+/// What kind of fault it is; the name is the machine-readable cause in the API's answer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// A value is missing.
+    Required,
+    /// The value echoed (already quoted where text) is not acceptable.
+    Invalid(String),
+    /// The value echoed is not one of the supported ones.
+    NotSupported(String),
+    /// Nothing may stand here, whatever its value; the value is never echoed.
+    Forbidden,
+    /// The value is longer than the limit.
+    TooLong,
+}
+
+/// One fault of one field.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FieldError {
+    /// Path from the object's root, such as `spec.storage.size` or `spec.config[maxmemory]`.
+    pub field: String,
+    /// What kind of fault.
+    pub fault: Fault,
+    /// What is expected instead; may be empty.
+    pub detail: String,
+}
+
+impl FieldError {
+    /// `FIELD: Required value: DETAIL`
+    #[must_use]
+    pub fn required(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { field: field.into(), fault: Fault::Required, detail: detail.into() }
+    }
+
+    /// `FIELD: Invalid value: "TEXT": DETAIL`, the text quoted and cut.
+    #[must_use]
+    pub fn invalid(field: impl Into<String>, text: &str, detail: impl Into<String>) -> Self {
+        Self { field: field.into(), fault: Fault::Invalid(quoted(text)), detail: detail.into() }
+    }
+
+    /// `FIELD: Invalid value: NUMBER: DETAIL`
+    #[must_use]
+    pub fn invalid_number(field: impl Into<String>, number: i64, detail: impl Into<String>) -> Self {
+        Self { field: field.into(), fault: Fault::Invalid(number.to_string()), detail: detail.into() }
+    }
+
+    /// `FIELD: Unsupported value: VALUE: supported values: "A", "B"`
+    #[must_use]
+    pub fn not_supported(field: impl Into<String>, value: String, supported: &[&str]) -> Self {
+        let list: Vec<String> = supported.iter().map(|word| quoted(word)).collect();
+        Self {
+            field: field.into(),
+            fault: Fault::NotSupported(value),
+            detail: format!("supported values: {}", list.join(", ")),
+        }
+    }
+
+    /// `FIELD: Forbidden: DETAIL`
+    #[must_use]
+    pub fn forbidden(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { field: field.into(), fault: Fault::Forbidden, detail: detail.into() }
+    }
+
+    /// `FIELD: Too long: may not be more than LIMIT bytes`
+    #[must_use]
+    pub fn too_long(field: impl Into<String>, limit: usize) -> Self {
+        Self { field: field.into(), fault: Fault::TooLong, detail: format!("may not be more than {limit} bytes") }
+    }
+
+    /// The cause as apimachinery's `CauseType` names it.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self.fault {
+            Fault::Required => "FieldValueRequired",
+            Fault::Invalid(_) => "FieldValueInvalid",
+            Fault::NotSupported(_) => "FieldValueNotSupported",
+            Fault::Forbidden => "FieldValueForbidden",
+            Fault::TooLong => "FieldValueTooLong",
+        }
+    }
+
+    /// The message without the field, as `details.causes[].message` has it.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let head = match &self.fault {
+            Fault::Required => "Required value".to_owned(),
+            Fault::Invalid(value) => format!("Invalid value: {value}"),
+            Fault::NotSupported(value) => format!("Unsupported value: {value}"),
+            Fault::Forbidden => "Forbidden".to_owned(),
+            Fault::TooLong => "Too long".to_owned(),
+        };
+        if self.detail.is_empty() { head } else { format!("{head}: {}", self.detail) }
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message())
+    }
+}
+
+/// The text in double quotes, cut at 128 characters, everything that is not printable ASCII escaped: what a user
+/// typed never becomes a second line or a control sequence of a log or a terminal.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len().min(ECHO_LIMIT * 2) + 2);
+    out.push('"');
+    for (count, c) in text.chars().enumerate() {
+        if count == ECHO_LIMIT {
+            out.push_str("...");
+            break;
+        }
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            ' '..='~' => out.push(c),
+            c if c.is_ascii() => drop(write!(out, "\\x{:02x}", u32::from(c))),
+            c => drop(write!(out, "\\u{{{:04x}}}", u32::from(c))),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_like_kubernetes_own() {
+        let error = FieldError::invalid("spec.storage.size", "1Gii", "unable to parse quantity's suffix");
+        assert_eq!(error.to_string(), "spec.storage.size: Invalid value: \"1Gii\": unable to parse quantity's suffix");
+        let error = FieldError::not_supported("spec.replicas", "3".into(), &["1"]);
+        assert_eq!(error.to_string(), "spec.replicas: Unsupported value: 3: supported values: \"1\"");
+        assert_eq!(FieldError::required("spec.image", "").to_string(), "spec.image: Required value");
+    }
+
+    #[test]
+    fn what_is_echoed_stays_on_one_line_and_short() {
+        assert_eq!(quoted("a\nb\u{7f}\u{2028}\"\\"), "\"a\\nb\\x7f\\u{2028}\\\"\\\\\"");
+        assert_eq!(quoted(&"x".repeat(4000)).len(), ECHO_LIMIT + 5);
+    }
+}

@@ -1,0 +1,116 @@
+//! A `RedisInstance` whose every field has been checked: what the builders take, so that they cannot fail.
+//! Only `validate` makes one.
+
+use super::{
+    config::Directives,
+    image::ImageReference,
+    names::{auth_secret, labels},
+    quantity::Quantity,
+    resources::Resources,
+};
+use crate::api::v1::{ConfigUpdate, Retention};
+
+/// A checked instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidatedInstance {
+    /// A DNS-1035 label of at most 43 bytes.
+    pub name: String,
+    /// The namespace of the instance and of all its children.
+    pub namespace: String,
+    /// The API server's id of this very object; empty before it was stored.
+    pub uid: String,
+    /// What to run.
+    pub image: ImageReference,
+    /// Number of pods, at least 1.
+    pub replicas: i32,
+    /// CPU and memory of each Redis container.
+    pub resources: Resources,
+    /// The volume of each pod.
+    pub storage: Storage,
+    /// The user's directives.
+    pub config: Directives,
+    /// Where the password comes from.
+    pub auth: Auth,
+    /// How a change of config reaches the pods.
+    pub config_update: ConfigUpdate,
+}
+
+/// The volume of each pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// Whole bytes, 1Mi to 64Ti.
+    pub size: Quantity,
+    /// `None` = the cluster's default class, `Some("")` = no class; the two must never be mixed up.
+    pub class: Option<String>,
+    /// What becomes of the volumes when the instance is deleted.
+    pub retention: Retention,
+}
+
+/// Where the password comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// No password: the user's explicit choice.
+    Disabled,
+    /// The operator makes one, once.
+    Generated,
+    /// The user's Secret of this name.
+    Secret(String),
+}
+
+impl Auth {
+    /// Whether clients need a password.
+    #[must_use]
+    pub const fn is_enabled(&self) -> bool {
+        !matches!(self, Self::Disabled)
+    }
+}
+
+impl ValidatedInstance {
+    /// Name of the Secret that the pods mount.
+    #[must_use]
+    pub fn auth_secret(&self) -> String {
+        auth_secret(&self.name)
+    }
+
+    /// The labels of every child.
+    #[must_use]
+    pub fn labels(&self) -> std::collections::BTreeMap<String, String> {
+        labels(&self.name)
+    }
+
+    /// The version that the image's tag tells, such as `7.4.1`; `None` when the tag tells none.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        let tag = self.image.tag()?;
+        let tag = tag.strip_prefix('v').unwrap_or(tag);
+        let version = tag.split(['-', '_', '+']).next()?;
+        let numeric = version.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+        numeric.then_some(version)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::domain::{defaults::Defaults, validate::validate};
+
+    /// A checked instance `cache` in `shop` from a spec; the names differ from every product name so that mixed-up labels show.
+    pub(crate) fn validated(spec: Value) -> ValidatedInstance {
+        let metadata = json!({"name": "cache", "namespace": "shop", "uid": "8d1c6a7e-0000-4000-8000-000000000001"});
+        let mut object =
+            json!({"apiVersion": "redis.github.com/v1", "kind": "RedisInstance", "metadata": metadata, "spec": spec});
+        Defaults { image: "redis:7.4.1".into() }.apply(&mut object);
+        validate(&serde_json::from_value(object).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_tag_tells_the_version() {
+        let version = |image: &str| validated(json!({ "image": image })).version().map(str::to_owned);
+        assert_eq!(version("redis:7.2.5-alpine").as_deref(), Some("7.2.5"));
+        assert_eq!(version("registry.example.com:5000/x/redis:7").as_deref(), Some("7"));
+        assert_eq!(version("valkey/valkey:v8.1").as_deref(), Some("8.1"));
+        assert_eq!((version("redis:latest"), version("redis"), version("redis:bookworm")), (None, None, None));
+    }
+}

@@ -1,0 +1,86 @@
+//! Every object name, label, annotation, port, path and volume name, once.
+//! Decides names only; what the objects hold is `build`'s business.
+
+use std::collections::BTreeMap;
+
+/// The longest name of an instance, in bytes. A StatefulSet's name plus "-" and a 10-character revision hash must
+/// fit a label value (63 bytes, kubernetes#64023), which leaves 52; our longest suffix, "-replicas", comes off that.
+pub const NAME_LIMIT: usize = 52 - "-replicas".len();
+
+/// Label that names the instance a child belongs to; part of every selector, so it never changes.
+pub const INSTANCE_LABEL: &str = "redis.github.com/instance";
+/// Value of `app.kubernetes.io/managed-by`, and the field manager of server-side apply.
+pub const OPERATOR: &str = "redis-operator";
+/// Selects every child of every instance: the label selector of the watches.
+pub const CHILDREN_SELECTOR: &str = "app.kubernetes.io/managed-by=redis-operator";
+/// Annotation of the pod template: sha256 of redis.conf, so that a change of configuration rolls the pods.
+pub const CONFIG_HASH_ANNOTATION: &str = "redis.github.com/config-hash";
+/// Annotation of a child: sha256 of the object as it was last applied, so that an unchanged one is not written again.
+pub const APPLIED_HASH_ANNOTATION: &str = "redis.github.com/applied-hash";
+
+/// Name of the Redis container.
+pub const CONTAINER: &str = "redis";
+/// Name of the client port.
+pub const PORT_NAME: &str = "redis";
+/// Number of the client port.
+pub const PORT: i32 = 6379;
+/// Volume and volume claim template behind `/data`.
+pub const DATA_VOLUME: &str = "redis-data";
+/// Where the data lives in the container.
+pub const DATA_PATH: &str = "/data";
+/// Volume of the ConfigMap.
+pub const CONFIG_VOLUME: &str = "redis-config";
+/// Where the ConfigMap is mounted.
+pub const CONFIG_PATH: &str = "/usr/local/etc/redis";
+/// Volume of the Secret.
+pub const AUTH_VOLUME: &str = "redis-auth";
+/// Where the Secret is mounted.
+pub const AUTH_PATH: &str = "/usr/local/etc/redis-auth";
+/// Key of the ConfigMap that holds the configuration, and its file name.
+pub const CONFIG_KEY: &str = "redis.conf";
+/// Key of the ConfigMap that holds the probe, and its file name.
+pub const PROBE_KEY: &str = "probe.sh";
+/// Key of the Secret that holds the bare password.
+pub const PASSWORD_KEY: &str = "password";
+/// Key of the Secret that holds the lines redis.conf includes.
+pub const AUTH_CONF_KEY: &str = "auth.conf";
+
+/// The headless Service that gives each pod a DNS name.
+#[must_use]
+pub fn pods_service(instance: &str) -> String {
+    format!("{instance}-pods")
+}
+
+/// The Secret with the password and the lines redis.conf includes.
+#[must_use]
+pub fn auth_secret(instance: &str) -> String {
+    format!("{instance}-auth")
+}
+
+/// Name of the pod with this ordinal.
+#[must_use]
+pub fn pod(instance: &str, ordinal: i32) -> String {
+    format!("{instance}-{ordinal}")
+}
+
+/// The labels by which pods are selected: they can never change, so only these two.
+#[must_use]
+pub fn selector_labels(instance: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([("app".to_owned(), "redis".to_owned()), (INSTANCE_LABEL.to_owned(), instance.to_owned())])
+}
+
+/// The labels of every child. No version among them: a new operator or image must not touch every object.
+#[must_use]
+pub fn labels(instance: &str) -> BTreeMap<String, String> {
+    let mut labels = selector_labels(instance);
+    for (key, value) in [
+        ("name", "redis"),
+        ("instance", instance),
+        ("component", "database"),
+        ("part-of", "redis"),
+        ("managed-by", OPERATOR),
+    ] {
+        labels.insert(format!("app.kubernetes.io/{key}"), value.to_owned());
+    }
+    labels
+}

@@ -1,0 +1,185 @@
+//! What a `RedisInstance` must be for the operator to build it: every rule, all faults at once.
+//! The same function answers at admission and in the reconcile loop. Rules about a change are in `update`.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::{
+    config,
+    field_error::{FieldError, quoted},
+    image::ImageReference,
+    instance::{Auth, Storage, ValidatedInstance},
+    names::NAME_LIMIT,
+    quantity::{Quantity, QuantityError},
+    resources,
+};
+use crate::api::v1::{AuthSpec, RedisInstance, StorageSpec};
+
+const MIN_SIZE: Quantity = Quantity::from_bytes(1 << 20);
+const MAX_SIZE: Quantity = Quantity::from_bytes(64 << 40);
+const TOO_LARGE: &str = "must be less than or equal to 64Ti";
+/// More than one pod needs replication, without which they would be unrelated servers behind one Service.
+const MAX_REPLICAS: i32 = 1;
+const REPLICAS_BOUND: i32 = 16;
+
+/// Checks an instance whose defaults are filled in.
+///
+/// # Errors
+/// Every fault of every field, in the order of the spec.
+pub fn validate(instance: &RedisInstance) -> Result<ValidatedInstance, Vec<FieldError>> {
+    let mut errors = Vec::new();
+    let spec = &instance.spec;
+    let name = keep(validate_name(&instance.metadata), &mut errors);
+    let image = keep(validate_image(spec.image.as_deref()), &mut errors);
+    let replicas = keep(validate_replicas(spec.replicas), &mut errors);
+    let (resources, faults) = resources::validate(&spec.resources.clone().unwrap_or_default());
+    errors.extend(faults);
+    let storage = validate_storage(&spec.storage.clone().unwrap_or_default(), &mut errors);
+    let (config, faults) = config::validate(&spec.config.clone().unwrap_or_default());
+    errors.extend(faults);
+    let auth = keep(validate_auth(&spec.auth.clone().unwrap_or_default(), name.as_deref()), &mut errors);
+    match (name, image, replicas, storage, auth) {
+        (Some(name), Some(image), Some(replicas), Some(storage), Some(auth)) if errors.is_empty() => {
+            Ok(ValidatedInstance {
+                name,
+                namespace: instance.metadata.namespace.clone().unwrap_or_default(),
+                uid: instance.metadata.uid.clone().unwrap_or_default(),
+                image,
+                replicas,
+                resources,
+                storage,
+                config,
+                auth,
+                config_update: spec.update_policy.as_ref().and_then(|policy| policy.config).unwrap_or_default(),
+            })
+        }
+        _ => Err(errors),
+    }
+}
+
+fn keep<T>(result: Result<T, FieldError>, errors: &mut Vec<FieldError>) -> Option<T> {
+    result.map_err(|error| errors.push(error)).ok()
+}
+
+fn validate_name(metadata: &ObjectMeta) -> Result<String, FieldError> {
+    let name = metadata.name.as_deref().unwrap_or_default();
+    if name.len() > NAME_LIMIT {
+        return Err(FieldError::too_long("metadata.name", NAME_LIMIT));
+    }
+    if !is_dns_1035_label(name) {
+        let detail = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
+                      character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for \
+                      validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+        return Err(FieldError::invalid("metadata.name", name, detail));
+    }
+    Ok(name.to_owned())
+}
+
+fn is_dns_1035_label(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+fn validate_image(image: Option<&str>) -> Result<ImageReference, FieldError> {
+    match image.unwrap_or_default() {
+        "" => Err(FieldError::required("spec.image", "")),
+        text => ImageReference::parse(text).map_err(|error| FieldError::invalid("spec.image", text, error.to_string())),
+    }
+}
+
+/// Checks the number of pods alone, as the scale subresource sets it.
+///
+/// # Errors
+/// Why there cannot be so many.
+pub fn validate_replicas(replicas: Option<i32>) -> Result<i32, FieldError> {
+    let field = "spec.replicas";
+    match replicas.unwrap_or(1) {
+        few if few < 1 => Err(FieldError::invalid_number(field, few.into(), "must be greater than or equal to 1")),
+        many if many > REPLICAS_BOUND => Err(FieldError::invalid_number(
+            field,
+            many.into(),
+            format!("must be less than or equal to {REPLICAS_BOUND}"),
+        )),
+        unbuilt if unbuilt > MAX_REPLICAS => {
+            let mut error = FieldError::not_supported(field, unbuilt.to_string(), &["1"]);
+            error
+                .detail
+                .push_str(" (replication is not built yet; unrelated servers behind one Service would lose writes)");
+            Err(error)
+        }
+        replicas => Ok(replicas),
+    }
+}
+
+fn validate_storage(storage: &StorageSpec, errors: &mut Vec<FieldError>) -> Option<Storage> {
+    let class = keep(validate_class(storage.storage_class_name.as_deref()), errors);
+    let size = keep(validate_size(storage.size.as_deref()), errors);
+    Some(Storage { size: size?, class: class?, retention: storage.retention.unwrap_or_default() })
+}
+
+fn validate_size(size: Option<&str>) -> Result<Quantity, FieldError> {
+    let field = "spec.storage.size";
+    let text = size.unwrap_or("1Gi");
+    if text.is_empty() {
+        return Err(FieldError::required(field, ""));
+    }
+    let size = match Quantity::parse(text) {
+        Ok(size) => size,
+        // More than Kubernetes can count is also more than we allow: one bound, one message.
+        Err(QuantityError::OutOfRange) if !text.starts_with('-') => {
+            return Err(FieldError::invalid(field, text, TOO_LARGE));
+        }
+        Err(error) => return Err(FieldError::invalid(field, text, error.to_string())),
+    };
+    let detail = if size.is_negative() || size.is_zero() {
+        "must be greater than zero".to_owned()
+    } else if !size.is_whole() {
+        format!("fractional byte value {} is invalid, must be an integer", quoted(text))
+    } else if size < MIN_SIZE {
+        "must be greater than or equal to 1Mi".to_owned()
+    } else if size > MAX_SIZE {
+        TOO_LARGE.to_owned()
+    } else {
+        return Ok(size);
+    };
+    Err(FieldError::invalid(field, text, detail))
+}
+
+fn validate_class(class: Option<&str>) -> Result<Option<String>, FieldError> {
+    match class {
+        Some(class) if !class.is_empty() && !is_dns_1123_subdomain(class) => {
+            Err(FieldError::invalid("spec.storage.storageClassName", class, SUBDOMAIN))
+        }
+        class => Ok(class.map(str::to_owned)),
+    }
+}
+
+const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and \
+                         must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+                         '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+
+fn is_dns_1123_subdomain(text: &str) -> bool {
+    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let label =
+        |label: &str| label.starts_with(edge) && label.ends_with(edge) && label.chars().all(|c| edge(c) || c == '-');
+    text.len() <= 253 && text.split('.').all(label)
+}
+
+fn validate_auth(auth: &AuthSpec, name: Option<&str>) -> Result<Auth, FieldError> {
+    let field = "spec.auth.secretName";
+    match (auth.enabled.unwrap_or(true), auth.secret_name.as_deref()) {
+        (false, None) => Ok(Auth::Disabled),
+        (false, Some(_)) => Err(FieldError::forbidden(field, "may not be set when spec.auth.enabled is false")),
+        (true, None) => Ok(Auth::Generated),
+        (true, Some(secret)) if !is_dns_1123_subdomain(secret) => Err(FieldError::invalid(field, secret, SUBDOMAIN)),
+        // That Secret is the operator's own child, written from this one: it cannot be its own source.
+        (true, Some(secret)) if name.is_some_and(|name| secret == super::names::auth_secret(name)) => {
+            Err(FieldError::invalid(
+                field,
+                secret,
+                "is the name of the Secret that the operator makes; leave the field out to use it",
+            ))
+        }
+        (true, Some(secret)) => Ok(Auth::Secret(secret.to_owned())),
+    }
+}

@@ -1,0 +1,42 @@
+//! What is legal and yet worth a word to the user at `kubectl apply`. At most 120 characters each, as the API asks.
+//! Judges a checked instance; refuses nothing.
+
+use super::instance::{Auth, ValidatedInstance};
+
+/// One line a warning, in the order of the spec.
+#[must_use]
+pub fn warnings(instance: &ValidatedInstance) -> Vec<String> {
+    let checks: [(bool, &str); 3] = [
+        (
+            instance.image.is_mutable(),
+            "spec.image: mutable tag: what runs can change at any restart; pin a version or digest",
+        ),
+        (
+            instance.storage.class.as_deref() == Some(""),
+            "spec.storage.storageClassName: \"\" waits for a volume made by hand; leave it out for the default class",
+        ),
+        (
+            instance.auth == Auth::Disabled,
+            "spec.auth.enabled: false: every pod that reaches this Redis can read, write and delete all of its data",
+        ),
+    ];
+    checks.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::instance::tests::validated;
+
+    #[test]
+    fn each_warning_is_short_enough_for_the_api() {
+        let all = warnings(&validated(
+            json!({"image": "redis", "storage": {"storageClassName": ""}, "auth": {"enabled": false}}),
+        ));
+        assert_eq!(all.len(), 3);
+        assert!(all.iter().all(|text| text.len() <= 120), "{all:?}");
+        assert!(warnings(&validated(json!({}))).is_empty());
+    }
+}

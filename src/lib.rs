@@ -1,0 +1,22 @@
+//! redis-operator: admission webhooks and reconcile loop of the custom resource `RedisInstance`, in one process.
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`api`] | the shape of the resource |
+//! | [`domain`] | what it means: defaults, rules, redis.conf, status; pure functions |
+//! | [`build`] | every child object; pure functions of a checked instance |
+//! | [`webhook`] | HTTP, TLS and AdmissionReview around `domain` |
+//! | [`controller`] | observe, apply, status: the loop |
+//! | [`runtime`] | wiring of all of it into one process |
+
+pub mod admin;
+pub mod api;
+pub mod build;
+pub mod controller;
+pub mod domain;
+pub mod health;
+pub mod runtime;
+pub mod settings;
+pub mod shutdown;
+pub mod telemetry;
+pub mod webhook;

@@ -1,0 +1,139 @@
+//! The composition root: starts webhooks, admin listener and reconcile loop, and ends all of them together.
+//! Holds no rule and builds no object.
+
+use std::{io, process::ExitCode, thread, time::Duration};
+
+use kube::{Client, Config};
+use thiserror::Error;
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin::{self, AdminError},
+    controller,
+    domain::defaults::Defaults,
+    health::Health,
+    settings::RunSettings,
+    shutdown::{self, Ended, SignalError},
+    webhook::{
+        self,
+        certificate::{CertificateFiles, ServingCertificate},
+        limits::Limits,
+        server::{ServerError, ServerSettings},
+    },
+};
+
+/// How often the certificate files are read again.
+const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
+/// Threads that answer admission, apart from those of the loop: a storm of reconciles must not delay an apply.
+const WEBHOOK_THREADS: usize = 2;
+
+/// Why the operator could not start, or could not go on.
+#[derive(Debug, Error)]
+pub enum RuntimeError {
+    /// The system gave no threads.
+    #[error("cannot start the worker threads: {0}")]
+    Threads(#[from] io::Error),
+    /// No signals can be received.
+    #[error(transparent)]
+    Signals(#[from] SignalError),
+    /// The webhook listener failed.
+    #[error(transparent)]
+    Webhook(#[from] ServerError),
+    /// The admin listener failed.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// Neither a kubeconfig nor a ServiceAccount tells how to reach the API server.
+    #[error("no way to the API server: {0}; set KUBECONFIG, or run in a pod with a ServiceAccount")]
+    Config(#[from] Box<kube::config::InferConfigError>),
+    /// The client could not be made from the configuration.
+    #[error("cannot make a client for the API server: {0}")]
+    Client(#[from] Box<kube::Error>),
+    /// A part that must run as long as the process ended by itself.
+    #[error("the {0} ended by itself")]
+    Ended(&'static str),
+}
+
+/// Runs the operator until it is told to stop. A part that fails ends the whole process: the loop can never be dead
+/// behind webhooks that still answer.
+///
+/// # Errors
+/// When something cannot start, or a part fails.
+pub fn run(settings: RunSettings) -> Result<ExitCode, RuntimeError> {
+    let health = Health::new(std::time::Instant::now());
+    let shutdown = CancellationToken::new();
+    let webhooks = threads("webhook", WEBHOOK_THREADS)?;
+    let main = threads("main", thread::available_parallelism().map_or(2, Into::into))?;
+    let outcome = main.block_on(shutdown::run(parts(settings, health, &webhooks, shutdown.clone()), shutdown));
+    // Whatever still hangs on a connection must not hold up the end.
+    webhooks.shutdown_background();
+    main.shutdown_background();
+    match outcome? {
+        Ended::Finished(result) => result.map(|()| ExitCode::SUCCESS),
+        Ended::Aborted => Ok(ExitCode::FAILURE),
+    }
+}
+
+fn threads(name: &'static str, count: usize) -> io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(count).thread_name(name).enable_all().build()
+}
+
+async fn parts(
+    settings: RunSettings,
+    health: Health,
+    webhooks: &Runtime,
+    shutdown: CancellationToken,
+) -> Result<(), RuntimeError> {
+    let defaults = Defaults { image: settings.default_image.clone() };
+    let admin = admin::bind(settings.admin_address).await?.serve(health.clone(), shutdown.clone());
+    let serving = webhooks.spawn(serve(settings, defaults.clone(), health.clone(), shutdown.clone()));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "redis-operator starts");
+    let outcome = tokio::try_join!(
+        part("admin listener", &shutdown, async { Ok(admin.await?) }),
+        part("webhook server", &shutdown, async { serving.await.map_err(|_| RuntimeError::Ended("webhook server"))? }),
+        part("reconcile loop", &shutdown, reconcile(defaults, health, shutdown.clone())),
+    );
+    tracing::info!("redis-operator stops");
+    outcome.map(|_| ())
+}
+
+/// A part of the process; one that returns before it was asked to is a failure.
+async fn part(
+    name: &'static str,
+    shutdown: &CancellationToken,
+    work: impl Future<Output = Result<(), RuntimeError>>,
+) -> Result<(), RuntimeError> {
+    work.await?;
+    if shutdown.is_cancelled() { Ok(()) } else { Err(RuntimeError::Ended(name)) }
+}
+
+async fn serve(
+    settings: RunSettings,
+    defaults: Defaults,
+    health: Health,
+    shutdown: CancellationToken,
+) -> Result<(), RuntimeError> {
+    let files = CertificateFiles {
+        certificate: settings.certificate_dir.join("tls.crt"),
+        key: settings.certificate_dir.join("tls.key"),
+    };
+    let Some(certificate) = ServingCertificate::wait_for(files, Duration::from_secs(1), shutdown.clone()).await else {
+        return Ok(());
+    };
+    let server = ServerSettings { address: settings.webhook_address, limits: Limits::default() };
+    let bound = webhook::server::bind(server, &certificate).await?;
+    health.certificate_loaded();
+    tracing::info!(address = %bound.local_address(), "serving the admission webhooks");
+    let (outcome, ()) = tokio::join!(
+        bound.serve(webhook::router(defaults), shutdown.clone()),
+        certificate.watch(CERTIFICATE_POLL, shutdown),
+    );
+    Ok(outcome?)
+}
+
+async fn reconcile(defaults: Defaults, health: Health, shutdown: CancellationToken) -> Result<(), RuntimeError> {
+    let config = Config::infer().await.map_err(Box::new)?;
+    let client = Client::try_from(config).map_err(Box::new)?;
+    controller::run(client, defaults, health, shutdown).await;
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! What one caller may take from the server: time, memory, turns.
+//! It judges bytes and clocks; it must not know what an admission review is, nor answer like one.
+
+use std::{any::Any, sync::Arc, time::Duration, time::Instant};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderValue, StatusCode, header},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+};
+use futures::StreamExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
+
+use super::throttle::Throttle;
+
+/// Bounds on every caller, so that no peer in the cluster network can keep the API server from being answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest TLS handshake. 5 s: after that the API server's own deadline for the call has passed.
+    pub handshake: Duration,
+    /// Longest wait, after the handshake, for the whole header of the first request. 5 s, for the same reason.
+    pub header: Duration,
+    /// Longest read of one request body, from its first byte to its last. 5 s, for the same reason.
+    pub body: Duration,
+    /// Longest wait for the whole header of the next request on a kept-alive connection. 120 s, because it must be
+    /// longer than the 90 s after which the API server's Go transport drops an idle connection itself: Go does not
+    /// repeat a POST that crosses with our close, so whoever closes first must be the client.
+    pub idle: Duration,
+    /// Longest time a peer may take no byte of an answer. 5 s: nobody is waiting for it any more.
+    pub write: Duration,
+    /// Longest run of a handler. 4 s: the API server gives us 5, and shall hear our answer and not its own timeout.
+    pub handler: Duration,
+    /// Time for requests in flight to finish at shutdown. 10 s: one body and one handler deadline, with room.
+    pub drain: Duration,
+    /// Largest request body in bytes. 7 MiB: an UPDATE review holds the object twice, and the API server takes 3 MiB.
+    pub body_bytes: usize,
+    /// Most connections open at once. 512: an API server keeps 25 idle ones, and a file descriptor each is cheap.
+    pub connections: usize,
+    /// Most requests being answered at once. 64: far more than API servers send, and with `body_bytes` the bound on the
+    /// memory that bodies take (448 MiB).
+    pub requests: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(5),
+            header: Duration::from_secs(5),
+            body: Duration::from_secs(5),
+            idle: Duration::from_mins(2),
+            write: Duration::from_secs(5),
+            handler: Duration::from_secs(4),
+            drain: Duration::from_secs(10),
+            body_bytes: 7 * 1024 * 1024,
+            connections: 512,
+            requests: 64,
+        }
+    }
+}
+
+/// Why a request did not reach its handler. Always plain text and never 200, so that the API server applies the
+/// webhook's `failurePolicy` and cannot take it for a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum Refusal {
+    #[error("the request body is larger than {0} bytes")]
+    TooLarge(usize),
+    #[error("the request body did not arrive within {0:?}")]
+    TooSlow(Duration),
+    #[error("the request body ended early")]
+    Broken,
+    #[error("too many requests are being answered; try again in a second")]
+    Busy,
+}
+
+impl From<TryAcquireError> for Refusal {
+    fn from(_: TryAcquireError) -> Self {
+        Self::Busy
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, name, value) = match self {
+            // What is left of the body would be read as the next request.
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, header::CONNECTION, "close"),
+            Self::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, header::CONNECTION, "close"),
+            Self::Broken => (StatusCode::BAD_REQUEST, header::CONNECTION, "close"),
+            // As the API server itself answers when it is full. client-go waits for `Retry-After` and asks again within
+            // the deadline of the call; without that header it would fail the user's write at once.
+            Self::Busy => (StatusCode::TOO_MANY_REQUESTS, header::RETRY_AFTER, "1"),
+        };
+        (status, [(name, HeaderValue::from_static(value))], self.to_string()).into_response()
+    }
+}
+
+/// What is shared by all requests of one server.
+#[derive(Clone)]
+struct Intake {
+    limits: Limits,
+    turns: Arc<Semaphore>,
+    /// Counts bytes, not bodies, and only those that have arrived: a slow sender must not take an honest one's turn.
+    memory: Arc<Semaphore>,
+    busy: Arc<Throttle>,
+}
+
+/// `router` behind `limits`: a body read deadline (408) and size (413), load shedding (429), a handler deadline (504),
+/// and 500 for a panic. None of these answers resembles an admission response.
+pub fn limited(router: Router, limits: &Limits) -> Router {
+    let memory = limits.body_bytes.saturating_mul(limits.requests);
+    let intake = Intake {
+        limits: *limits,
+        turns: Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS))),
+        memory: Arc::new(Semaphore::new(memory.min(Semaphore::MAX_PERMITS))),
+        busy: Arc::new(Throttle::new(Duration::from_secs(10))),
+    };
+    router
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, limits.handler))
+        // The extractors' own limit of 2 MB would refuse reviews of large objects.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(intake, take_in))
+        .layer(CatchPanicLayer::custom(panicked))
+}
+
+/// Hands the request on once its body is complete and there is a turn for it.
+async fn take_in(State(intake): State<Intake>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match intake.admit(body).await {
+        // Both permits are held until the answer is ready.
+        Ok((body, _permits)) => next.run(Request::from_parts(parts, body)).await,
+        Err(refusal) => {
+            if refusal == Refusal::Busy
+                && let Some(unlogged) = intake.busy.pass(Instant::now())
+            {
+                tracing::warn!(unlogged, "request refused: too many are being answered");
+            }
+            refusal.into_response()
+        }
+    }
+}
+
+impl Intake {
+    async fn admit(&self, body: Body) -> Result<(Body, [OwnedSemaphorePermit; 2]), Refusal> {
+        let deadline = self.limits.body;
+        let (body, memory) =
+            tokio::time::timeout(deadline, self.receive(body)).await.map_err(|_| Refusal::TooSlow(deadline))??;
+        let turn = Arc::clone(&self.turns).try_acquire_owned()?;
+        Ok((body.into(), [memory, turn]))
+    }
+
+    async fn receive(&self, body: Body) -> Result<(Bytes, OwnedSemaphorePermit), Refusal> {
+        let limit = self.limits.body_bytes;
+        let mut memory = Arc::clone(&self.memory).try_acquire_many_owned(0)?;
+        let mut received = Vec::new();
+        let mut chunks = body.into_data_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|_| Refusal::Broken)?;
+            let size = u32::try_from(chunk.len()).map_err(|_| Refusal::TooLarge(limit))?;
+            if received.len().saturating_add(chunk.len()) > limit {
+                return Err(Refusal::TooLarge(limit));
+            }
+            memory.merge(Arc::clone(&self.memory).try_acquire_many_owned(size)?);
+            received.extend_from_slice(&chunk);
+        }
+        Ok((received.into(), memory))
+    }
+}
+
+/// The panic's own words go to the log only: they may quote what was being admitted.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the layer calls")]
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    tracing::error!(message, "a request handler panicked; please report it");
+    (StatusCode::INTERNAL_SERVER_ERROR, "internal error; see the operator's log").into_response()
+}

@@ -1,0 +1,68 @@
+//! The admission webhooks: HTTP and TLS around the pure rules of `domain`. No I/O beyond the connection itself:
+//! an answer depends on the request alone.
+
+pub mod certificate;
+pub mod connections;
+pub mod limits;
+mod mutate;
+mod review;
+pub mod server;
+mod throttle;
+mod validate;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+
+use self::review::{Request, ReviewError, Verdict};
+use crate::domain::defaults::Defaults;
+
+/// Path of the defaulting webhook, as the webhook configuration names it.
+pub const MUTATE_PATH: &str = "/mutate";
+/// Path of the validating webhook, as the webhook configuration names it.
+pub const VALIDATE_PATH: &str = "/validate";
+
+type Judge = fn(&Request, &Defaults) -> Result<Verdict, ReviewError>;
+
+/// Both webhooks as a router; what a listener serves and what tests call without one.
+pub fn router(defaults: Defaults) -> Router {
+    let defaults = Arc::new(defaults);
+    let hook = |judge: Judge| {
+        post(move |State(defaults), headers, body| async move { answer(judge, &defaults, &headers, &body) })
+    };
+    Router::new()
+        .route(MUTATE_PATH, hook(mutate::judge))
+        .route(VALIDATE_PATH, hook(validate::judge))
+        .with_state(defaults)
+}
+
+/// Parses the review, judges it, answers it. What is no review gets a reason and never an answer that could be
+/// taken for "allowed".
+fn answer(judge: Judge, defaults: &Arc<Defaults>, headers: &HeaderMap, body: &Bytes) -> Response {
+    if !is_json(headers) {
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "send an AdmissionReview as application/json\n").into_response();
+    }
+    let verdict = review::parse(body).and_then(|request| {
+        let verdict = judge(&request, defaults)?;
+        review::render(&request.uid, verdict)
+    });
+    match verdict {
+        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(error) => {
+            tracing::warn!(%error, "refused a malformed review");
+            (error.status(), format!("{error}\n")).into_response()
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}

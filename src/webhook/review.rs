@@ -1,0 +1,211 @@
+//! The envelope: an AdmissionReview (admission.k8s.io/v1) in, an AdmissionReview out. Knows no rule of ours.
+//! Our own types, because a typed object would turn a user's wrong type into a failed call instead of an answer.
+
+use axum::http::StatusCode;
+use json_patch::Patch;
+use k8s_openapi::{
+    ByteString,
+    apimachinery::pkg::apis::meta::v1::{Status, StatusCause, StatusDetails},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::{api, domain::field_error::FieldError};
+
+const API_VERSION: &str = "admission.k8s.io/v1";
+const KIND: &str = "AdmissionReview";
+/// The most faults that are listed; the rest are counted.
+const CAUSE_LIMIT: usize = 20;
+
+/// What is wrong with a body that should be a review.
+#[derive(Debug, Error)]
+pub(super) enum ReviewError {
+    /// Not JSON, or not of the shape of a review.
+    #[error("not an AdmissionReview of admission.k8s.io/v1: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// A review of another version or kind.
+    #[error("not an AdmissionReview of admission.k8s.io/v1: apiVersion or kind differ")]
+    OtherVersion,
+    /// A review without a request, or with an empty uid.
+    #[error("the AdmissionReview holds no request with a uid")]
+    NoRequest,
+    /// A review of some other resource: the webhook configuration is wrong.
+    #[error(
+        "the review is not about a RedisInstance of redis.github.com/v1; check the rules of the webhook configuration"
+    )]
+    OtherResource,
+    /// The answer cannot be written as JSON, which is a defect of this program.
+    #[error("cannot write the answer: {0}")]
+    Answer(#[source] serde_json::Error),
+}
+
+impl ReviewError {
+    pub(super) const fn status(&self) -> StatusCode {
+        match self {
+            Self::Answer(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Review {
+    api_version: String,
+    kind: String,
+    request: Option<Request>,
+}
+
+/// The part of an AdmissionRequest that is judged.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Request {
+    /// Echoed in the answer; the API server refuses an answer without it.
+    pub(super) uid: String,
+    /// CREATE or UPDATE; others are not ours to judge.
+    pub(super) operation: String,
+    #[serde(default)]
+    pub(super) sub_resource: Option<String>,
+    /// The object as it would be stored.
+    #[serde(default)]
+    pub(super) object: Value,
+    /// The object as it is stored; null on CREATE.
+    #[serde(default)]
+    pub(super) old_object: Value,
+    kind: GroupVersionKind,
+}
+
+#[derive(Deserialize)]
+struct GroupVersionKind {
+    group: String,
+    version: String,
+    kind: String,
+}
+
+impl Request {
+    /// Whether the spec is ours to judge: not for a subresource, and never for an object that is being deleted,
+    /// whose finalizers must always be removable.
+    pub(super) fn is_judged(&self) -> bool {
+        let deleting = self.object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null());
+        let subresource = self.sub_resource.as_deref().is_some_and(|name| !name.is_empty());
+        matches!(self.operation.as_str(), "CREATE" | "UPDATE") && !subresource && !deleting
+    }
+
+    /// Whether this is `kubectl scale` or an autoscaler: a Scale object instead of the instance, which would otherwise be
+    /// a way past every rule about `spec.replicas`.
+    pub(super) fn is_scale(&self) -> bool {
+        self.operation == "UPDATE" && self.sub_resource.as_deref() == Some("scale")
+    }
+
+    /// The object's name, for answers and logs; what is not a name is left out.
+    pub(super) fn name(&self) -> &str {
+        self.object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+/// Reads a review.
+pub(super) fn parse(body: &[u8]) -> Result<Request, ReviewError> {
+    let review: Review = serde_json::from_slice(body)?;
+    if review.api_version != API_VERSION || review.kind != KIND {
+        return Err(ReviewError::OtherVersion);
+    }
+    let request = review.request.filter(|request| !request.uid.is_empty()).ok_or(ReviewError::NoRequest)?;
+    let kind = &request.kind;
+    match (kind.group.as_str(), kind.version.as_str(), kind.kind.as_str()) {
+        (api::GROUP, "v1", api::KIND) => Ok(request),
+        ("autoscaling", "v1", "Scale") if request.is_scale() => Ok(request),
+        _ => Err(ReviewError::OtherResource),
+    }
+}
+
+/// What is answered.
+pub(super) enum Verdict {
+    /// Accepted, perhaps with a patch and words for the user.
+    Allow { patch: Option<Patch>, warnings: Vec<String> },
+    /// Refused, with every fault.
+    Deny { name: String, errors: Vec<FieldError> },
+}
+
+impl Verdict {
+    pub(super) const fn allow() -> Self {
+        Self::Allow { patch: None, warnings: Vec::new() }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    response: Response<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<ByteString>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+/// Writes the answer to the request with this uid.
+pub(super) fn render(uid: &str, verdict: Verdict) -> Result<Vec<u8>, ReviewError> {
+    let response = match verdict {
+        Verdict::Allow { patch, warnings } => {
+            let patch = patch.map(|patch| serde_json::to_vec(&patch)).transpose().map_err(ReviewError::Answer)?;
+            let patch_type = patch.is_some().then_some("JSONPatch");
+            Response { uid, allowed: true, patch: patch.map(ByteString), patch_type, status: None, warnings }
+        }
+        Verdict::Deny { name, errors } => {
+            let status = Some(invalid(name, &errors));
+            Response { uid, allowed: false, patch: None, patch_type: None, status, warnings: Vec::new() }
+        }
+    };
+    serde_json::to_vec(&Answer { api_version: API_VERSION, kind: KIND, response }).map_err(ReviewError::Answer)
+}
+
+/// The Status of a refusal, of the shape of apimachinery's `NewInvalid`, so that kubectl lists each fault on its own line.
+fn invalid(name: String, errors: &[FieldError]) -> Status {
+    let mut listed: Vec<String> = errors.iter().take(CAUSE_LIMIT).map(ToString::to_string).collect();
+    let mut causes: Vec<StatusCause> = errors.iter().take(CAUSE_LIMIT).map(cause).collect();
+    if let Some(rest) = errors.len().checked_sub(CAUSE_LIMIT).filter(|rest| *rest > 0) {
+        let more = format!("and {rest} more faults");
+        listed.push(more.clone());
+        causes.push(StatusCause {
+            field: Some("spec".to_owned()),
+            message: Some(more),
+            reason: Some("FieldValueInvalid".to_owned()),
+        });
+    }
+    let list = if listed.len() == 1 { listed.concat() } else { format!("[{}]", listed.join(", ")) };
+    Status {
+        code: Some(422),
+        message: Some(format!("{}.{} \"{name}\" is invalid: {list}", api::KIND, api::GROUP)),
+        reason: Some("Invalid".to_owned()),
+        status: Some("Failure".to_owned()),
+        details: Some(StatusDetails {
+            causes: Some(causes),
+            group: Some(api::GROUP.to_owned()),
+            kind: Some(api::KIND.to_owned()),
+            name: Some(name),
+            ..StatusDetails::default()
+        }),
+        ..Status::default()
+    }
+}
+
+fn cause(error: &FieldError) -> StatusCause {
+    StatusCause {
+        field: Some(error.field.clone()),
+        message: Some(error.message()),
+        reason: Some(error.reason().to_owned()),
+    }
+}

@@ -1,0 +1,111 @@
+//! The HTTPS listener: bound first, served after, drained at the end.
+//! It decides protocol and deadlines; it must not know routes or where certificates come from.
+
+use std::{io, net::SocketAddr};
+
+use axum::Router;
+use axum_server::{
+    Handle, Server,
+    accept::NoDelayAcceptor,
+    tls_rustls::{RustlsAcceptor, RustlsConfig},
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use super::limits::{Limits, limited};
+use super::{
+    certificate::ServingCertificate,
+    connections::{Bounded, log_refusals, serve_until},
+};
+
+/// Most bytes of one request header, and the read buffer of one connection. An API server's header is below 1 KiB;
+/// hyper's own bound would allow about 400 KiB on each of the connections.
+const HEADER_BYTES: usize = 64 * 1024;
+
+/// Where to listen and what to bear.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerSettings {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Bounds on every caller.
+    pub limits: Limits,
+}
+
+/// Why the server cannot listen, or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The address could not be bound: in use, not ours, or not permitted.
+    #[error("cannot listen on {address}: {source}; choose another address or stop what holds this one")]
+    Bind {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The listener failed while it was served.
+    #[error("the webhook server on {address} stopped: {source}; restart the operator")]
+    Serve {
+        /// The address that was bound.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A listener that holds its port and answers nothing yet.
+pub struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: RustlsConfig,
+    limits: Limits,
+}
+
+/// Binds the port. Nothing is spawned, so a port that is taken fails here, before anything else has begun.
+///
+/// # Errors
+/// [`ServerError::Bind`] names the address.
+pub async fn bind(settings: ServerSettings, certificate: &ServingCertificate) -> Result<Bound, ServerError> {
+    let ServerSettings { address, limits } = settings;
+    let bound = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    let (listener, address) = bound.await.map_err(|source| ServerError::Bind { address, source })?;
+    Ok(Bound { listener, address, tls: certificate.tls(), limits })
+}
+
+impl Bound {
+    /// The address that was bound, with the real port.
+    #[must_use]
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves `router` behind the limits until `shutdown`; then accepts nothing more, lets requests in flight finish
+    /// within [`Limits::drain`], and returns.
+    ///
+    /// # Errors
+    /// [`ServerError::Serve`] when the listener fails. A connection's failure is its own and ends nothing else.
+    pub async fn serve(self, router: Router, shutdown: CancellationToken) -> Result<(), ServerError> {
+        let Self { listener, address, tls, limits } = self;
+        // Each connection is a task of its own, handshake included, so none of them can hold up the accept loop.
+        let tls = RustlsAcceptor::new(tls).handshake_timeout(limits.handshake).acceptor(NoDelayAcceptor::new());
+        let handle = Handle::new();
+        let mut server = Server::<SocketAddr>::from_listener(listener)
+            .acceptor(Bounded::new(tls, limits.connections, limits.write))
+            .http1_only()
+            .first_request_timeout(limits.header)
+            .accept_error_handler(log_refusals("webhook"))
+            .handle(handle.clone());
+        // hyper starts this clock when it begins to wait for a request, so between requests it is the idle timeout, and
+        // it has to be the longer of the two; the first request has the shorter one above.
+        server.http_builder().http1().header_read_timeout(limits.idle.max(limits.header)).max_buf_size(HEADER_BYTES);
+
+        let serving = server.serve(limited(router, &limits).into_make_service());
+        serve_until(serving, handle, limits.drain, shutdown)
+            .await
+            .map_err(|source| ServerError::Serve { address, source })
+    }
+}

@@ -1,0 +1,214 @@
+//! The admission table as pure functions and through the webhook's router. The third way, a real API server, is in
+//! `cluster_admission.rs`.
+
+mod common;
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+};
+use common::admission_table::{Case, DEFAULT_IMAGE, cases};
+use http_body_util::BodyExt;
+use redis_operator::{
+    api::v1::RedisInstance,
+    domain::{defaults::Defaults, update::validate_update, validate::validate, warnings::warnings},
+    webhook,
+};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+fn defaults() -> Defaults {
+    Defaults { image: DEFAULT_IMAGE.to_owned() }
+}
+
+fn typed(mut object: Value) -> RedisInstance {
+    defaults().apply(&mut object);
+    serde_json::from_value(object).unwrap()
+}
+
+/// Collects what differs over all cases, so that one run shows everything.
+fn compare(answers: impl Iterator<Item = (String, Value, Value)>) {
+    let differences: Vec<String> = answers
+        .filter(|(_, expected, answered)| expected != answered)
+        .map(|(title, expected, answered)| format!("{title}\n  expected {expected}\n  answered {answered}"))
+        .collect();
+    assert!(differences.is_empty(), "{} cases differ:\n{}", differences.len(), differences.join("\n"));
+}
+
+fn expected(case: &Case) -> Value {
+    json!({"deny": case.deny, "warn": case.warn})
+}
+
+#[test]
+fn the_table_holds_as_pure_functions() {
+    compare(cases().iter().filter(|case| case.reaches_the_webhook()).map(|case| {
+        let new = typed(case.object());
+        let errors = match case.old_object() {
+            Some(old) => validate_update(&typed(old), &new),
+            None => validate(&new).err().unwrap_or_default(),
+        };
+        let deny: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let warn = validate(&new).map(|instance| warnings(&instance)).unwrap_or_default();
+        (case.title(), expected(case), json!({"deny": deny, "warn": warn}))
+    }));
+}
+
+#[tokio::test]
+async fn the_table_holds_through_the_router() {
+    let router = webhook::router(defaults());
+    let mut answers = Vec::new();
+    for case in cases().iter().filter(|case| case.reaches_the_webhook()) {
+        let review = review("7d4c", &case.object(), case.old_object().as_ref());
+        let (status, answer) = post(&router, "/validate", review.to_string()).await;
+        assert_eq!(status, StatusCode::OK, "{}: {answer}", case.title());
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let response = &answer["response"];
+        assert_eq!(
+            (&response["uid"], &response["allowed"]),
+            (&json!("7d4c"), &json!(case.deny.is_empty())),
+            "{}",
+            case.title()
+        );
+        let causes = response["status"]["details"]["causes"].as_array().cloned().unwrap_or_default();
+        let deny: Vec<String> = causes
+            .iter()
+            .map(|cause| format!("{}: {}", cause["field"].as_str().unwrap(), cause["message"].as_str().unwrap()))
+            .collect();
+        let warn = response.get("warnings").cloned().unwrap_or_else(|| json!([]));
+        if !deny.is_empty() {
+            assert_eq!((&response["status"]["code"], &response["status"]["reason"]), (&json!(422), &json!("Invalid")));
+        }
+        answers.push((case.title(), expected(case), json!({"deny": deny, "warn": warn})));
+    }
+    compare(answers.into_iter());
+}
+
+#[tokio::test]
+async fn the_defaulting_webhook_lets_every_case_pass_and_has_nothing_to_add_the_second_time() {
+    let router = webhook::router(defaults());
+    for case in cases() {
+        let mut object = case.object();
+        for round in 1..=2 {
+            let (status, answer) = post(&router, "/mutate", review("u", &object, None).to_string()).await;
+            assert_eq!(status, StatusCode::OK, "{}: {answer}", case.title());
+            let answer: Value = serde_json::from_str(&answer).unwrap();
+            assert_eq!(answer["response"]["allowed"], json!(true), "{}", case.title());
+            if let Some(patch) = answer["response"]["patch"].as_str() {
+                assert_eq!(round, 1, "{}: patched again", case.title());
+                assert_eq!(answer["response"]["patchType"], json!("JSONPatch"));
+                json_patch::patch(&mut object, &decoded(patch)).unwrap();
+            }
+        }
+        let mut direct = case.object();
+        defaults().apply(&mut direct);
+        assert_eq!(object, direct, "{}", case.title());
+    }
+}
+
+#[tokio::test]
+async fn what_is_being_deleted_and_what_is_no_spec_is_never_judged() {
+    let router = webhook::router(defaults());
+    let mut deleting = review("u", &broken(), None);
+    deleting["request"]["object"]["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let mut status = review("u", &broken(), Some(&broken()));
+    status["request"]["subResource"] = json!("status");
+    let mut delete = review("u", &Value::Null, Some(&broken()));
+    delete["request"]["operation"] = json!("DELETE");
+    for review in [deleting, status, delete] {
+        for path in ["/mutate", "/validate"] {
+            let (code, answer) = post(&router, path, review.to_string()).await;
+            assert_eq!(code, StatusCode::OK, "{answer}");
+            assert!(answer.contains("\"allowed\":true") && !answer.contains("patch"), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn kubectl_scale_is_no_way_past_the_rules() {
+    let router = webhook::router(defaults());
+    let scale = |replicas: i32| json!({"kind": "Scale", "metadata": {"name": "cache"}, "spec": {"replicas": replicas}});
+    for (from, to, allowed) in [(1, 3, false), (1, 0, false), (1, 1, true), (3, 3, true), (3, 1, true)] {
+        let mut review = review("u", &scale(to), Some(&scale(from)));
+        review["request"]["subResource"] = json!("scale");
+        review["request"]["kind"] = json!({"group": "autoscaling", "version": "v1", "kind": "Scale"});
+        let (status, answer) = post(&router, "/validate", review.to_string()).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        assert!(answer.contains(&format!("\"allowed\":{allowed}")), "{from} to {to}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_review_is_refused_and_never_allowed() {
+    let router = webhook::router(defaults());
+    let good = review("u", &broken(), None);
+    let with = |path: &str, value: Value| {
+        let mut review = good.clone();
+        *review.pointer_mut(path).unwrap() = value;
+        review.to_string()
+    };
+    let bodies = [
+        String::new(),
+        "{".to_owned(),
+        "[]".to_owned(),
+        "null".to_owned(),
+        format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)),
+        with("/request", Value::Null),
+        with("/request/uid", json!("")),
+        with("/request/uid", json!(5)),
+        with("/apiVersion", json!("admission.k8s.io/v1beta1")),
+        with("/kind", json!("TokenReview")),
+        with("/request/kind/kind", json!("Pod")),
+        good.to_string().replacen("{", "{\"kind\":\"AdmissionReview\",", 1),
+        with("/request/object/spec", json!("text")),
+    ];
+    for body in bodies {
+        let (status, answer) = post(&router, "/validate", body.clone()).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{body:.80}: {answer}");
+        assert!(!answer.contains("allowed") && answer.len() > 10, "{answer}");
+    }
+    for (method, path, kind, code) in [
+        ("GET", "/validate", "application/json", StatusCode::METHOD_NOT_ALLOWED),
+        ("POST", "/elsewhere", "application/json", StatusCode::NOT_FOUND),
+        ("POST", "/validate", "text/plain", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+    ] {
+        let request =
+            Request::builder().method(method).uri(path).header("content-type", kind).body(Body::from(good.to_string()));
+        let response = router.clone().oneshot(request.unwrap()).await.unwrap();
+        assert_eq!(response.status(), code, "{method} {path} {kind}");
+    }
+}
+
+#[tokio::test]
+async fn at_most_twenty_faults_are_listed_and_the_rest_counted() {
+    let config: serde_json::Map<String, Value> = (0..50).map(|n| (format!("tls-{n:02}"), json!("x"))).collect();
+    let object = json!({"metadata": {"name": "cache"}, "spec": {"config": config}});
+    let (_, answer) = post(&webhook::router(defaults()), "/validate", review("u", &object, None).to_string()).await;
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let causes = answer["response"]["status"]["details"]["causes"].as_array().unwrap().clone();
+    assert_eq!((causes.len(), causes[20]["message"].as_str().unwrap()), (21, "and 30 more faults"));
+}
+
+fn broken() -> Value {
+    json!({"metadata": {"name": "cache", "namespace": "shop"}, "spec": {"image": "Redis:7"}})
+}
+
+fn review(uid: &str, object: &Value, old: Option<&Value>) -> Value {
+    let operation = if old.is_some() { "UPDATE" } else { "CREATE" };
+    json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": uid, "operation": operation, "kind": {"group": "redis.github.com", "version": "v1", "kind": "RedisInstance"},
+        "object": object, "oldObject": old}})
+}
+
+async fn post(router: &axum::Router, path: &str, body: String) -> (StatusCode, String) {
+    let request = Request::post(path).header("content-type", "application/json").body(Body::from(body)).unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    let status = response.status();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+/// The patch out of its base64, by the decoder that reads Secrets.
+fn decoded(base64: &str) -> json_patch::Patch {
+    let bytes: k8s_openapi::ByteString = serde_json::from_value(json!(base64)).unwrap();
+    serde_json::from_slice(&bytes.0).unwrap()
+}

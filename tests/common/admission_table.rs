@@ -1,0 +1,65 @@
+//! The admission table (`tests/data/admission.yaml`) as cases, and the objects they describe.
+
+use std::{fs, path::Path};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Image of an instance that names none, in every tier.
+pub(crate) const DEFAULT_IMAGE: &str = "redis:7.0.15";
+
+/// One case; the fields are explained in the table itself.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Case {
+    pub(crate) case: String,
+    #[serde(default = "cache")]
+    pub(crate) name: String,
+    pub(crate) spec: Value,
+    #[serde(default)]
+    pub(crate) old: Option<Value>,
+    #[serde(default)]
+    pub(crate) deny: Vec<String>,
+    #[serde(default)]
+    pub(crate) warn: Vec<String>,
+    #[serde(default)]
+    pub(crate) server: Vec<String>,
+}
+
+fn cache() -> String {
+    "cache".to_owned()
+}
+
+impl Case {
+    /// Field of the spec and words: unique, and enough to find the line.
+    pub(crate) fn title(&self) -> String {
+        format!("{} {}", self.case, self.spec)
+    }
+
+    /// Whether the webhook is asked at all: not when the schema has refused a wrong type before it.
+    pub(crate) fn reaches_the_webhook(&self) -> bool {
+        self.server.is_empty() || !self.deny.is_empty()
+    }
+
+    /// The new object.
+    pub(crate) fn object(&self) -> Value {
+        object(&self.name, &self.spec)
+    }
+
+    /// The stored object, for an update.
+    pub(crate) fn old_object(&self) -> Option<Value> {
+        self.old.as_ref().map(|spec| object(&self.name, spec))
+    }
+}
+
+fn object(name: &str, spec: &Value) -> Value {
+    json!({"apiVersion": "redis.github.com/v1", "kind": "RedisInstance", "metadata": {"name": name, "namespace": "shop"}, "spec": spec})
+}
+
+/// Every case of the table.
+pub(crate) fn cases() -> Vec<Case> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/admission.yaml");
+    let cases: Vec<Case> = serde_saphyr::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    assert!(cases.len() > 100, "the table has shrunk to {} cases", cases.len());
+    cases
+}

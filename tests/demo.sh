@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# The show: an instance from `kubectl apply` to Running, used by another pod, kept
+# over the loss of its pod; and a refusal. Every command is one that a user could
+# type, and what is printed is what it said. It works in a namespace of its own, which it deletes first.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=deploy.sh
+. "$(dirname "${BASH_SOURCE[0]}")/deploy.sh"
+demo=redis-operator-demo
+
+# in_client COMMAND...: shown once, tried until the Service has learnt of the Redis pod
+in_client() {
+  local deadline=$((SECONDS + 30)) out
+  echo "\$ kubectl exec client -- $*"
+  until out=$(kubectl exec client -- "$@" 2>&1); do
+    ((SECONDS < deadline)) || { echo "$out"; return 1; }
+    sleep 0.1
+  done
+  echo "$out"
+}
+
+fresh_namespace() {
+  say "from here on everything is in a namespace of the show (-n $demo)"
+  kubectl delete namespace $demo --ignore-not-found --timeout=60s
+  run kubectl create namespace $demo
+  run kubectl label namespace $demo pod-security.kubernetes.io/enforce=restricted
+  kubectl() { "$KUBECTL" -n $demo "$@"; }
+}
+
+becomes_running() {
+  local watch
+  say "an instance: accepted, its defaults filled in by the webhook, and on its way to Running"
+  kubectl get ri --watch & watch=$!
+  run kubectl apply -f manifests/samples/cache.yaml
+  kubectl wait --for='jsonpath={.status.status}=Running' ri/cache --timeout=60s >/dev/null
+  kill $watch; wait $watch 2>/dev/null || true
+  run kubectl get ri
+  run kubectl get ri cache -o 'jsonpath={.spec}{"\n"}'
+  run kubectl get statefulset,service,configmap,secret,pvc -l app=redis
+}
+
+serves_a_client() {
+  say "another pod speaks to it through its Service, with the password from its Secret"
+  run kubectl apply -f manifests/samples/client.yaml
+  run kubectl wait --for=condition=Ready pod/client --timeout=60s
+  in_client redis-cli -h cache SET greeting "written before the pod was lost"
+  in_client redis-cli -h cache GET greeting
+}
+
+survives_its_pod() {
+  say "the Redis pod is lost and comes back with its data"
+  run kubectl delete pod cache-0
+  run kubectl wait --for=create pod/cache-0 --timeout=60s
+  run kubectl wait --for=condition=Ready pod/cache-0 --timeout=60s
+  in_client redis-cli -h cache GET greeting
+  run kubectl get ri
+}
+
+refuses() {
+  say "four faults in one spec: refused at once, all four named, nothing stored"
+  if run kubectl apply -f manifests/samples/four-faults.yaml 2>&1; then
+    echo "demo: the spec was accepted" >&2
+    return 1
+  fi
+}
+
+how_to_go_on() {
+  say "yours now"
+  cat <<X
+just kubectl -n $demo get ri --watch
+just kubectl apply -f manifests/samples/minimal.yaml      (or -f - and a spec on standard input)
+just kubectl explain ri.spec
+just logs                                                 (the operator's)
+just down                                                 (stops all of it and leaves nothing behind)
+X
+}
+
+up
+fresh_namespace
+becomes_running
+serves_a_client
+survives_its_pod
+refuses
+how_to_go_on

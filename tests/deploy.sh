@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Brings the operator into a cluster: cluster, image, certificate, manifests. Done
+# again, it changes what has changed and nothing else. The cluster is the local
+# one, or the one that KUBECONFIG names; that one finds its image by IMAGE.
+#
+#   deploy.sh image        compile the operator and build its image
+#   deploy.sh up           everything
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+here=$root/tests/cluster
+cache=${CLUSTER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/redis-operator/cluster}
+export KUBECTL=$here/kubectl # for webhook-certs/generate.sh too
+namespace=redis-operator-system
+
+# shellcheck source-path=SCRIPTDIR source=cluster/build.sh
+. "$here/build.sh"
+
+say() { printf '\n# %s\n' "$*"; }
+
+kubectl() { "$KUBECTL" "$@"; }
+
+run() { # run CMD...: shows a command as a user would type it, then runs it
+  local shown='$' word
+  for word in "$@"; do
+    [[ $word =~ ^[A-Za-z0-9_./:=,@-]+$ ]] || word="'$word'"
+    shown+=" $word"
+  done
+  echo "$shown"
+  "$@"
+}
+
+# The tag is the content's digest: the same program is the same image, and another one rolls the Deployment.
+image() {
+  local program=${CARGO_TARGET_DIR:-$root/target}/release/redis-operator key
+  run cargo build --release --locked
+  key=$(cat "$program" "$root/Dockerfile" | sha256sum)
+  image=redis-operator:dev-${key:0:12}
+  once operator "$key" make_image "$program"
+}
+
+make_image() { # make_image PROGRAM
+  local context; context=$(mktemp -d -p "$cache")
+  with_libraries "$1" "$context/rootfs" redis-operator
+  mkdir "$context/empty"
+  progress "building the image $image from Dockerfile" \
+    archive "docker.io/library/$image" operator "$root/Dockerfile" "$context/empty" --build-context "build=$context"
+  rm -rf "$context"
+}
+
+local_cluster() {
+  "$here/cluster" build
+  image
+  say "the local cluster: Kubernetes $kubernetes, one node, no way out of this machine"
+  run tests/cluster/cluster up
+  "$here/cluster" load "$cache/images/operator.tar"
+}
+
+# The Secret is there before the pod that mounts it, which then starts ready.
+operator() {
+  say "the operator: namespace, webhooks and their certificate, then the rest of manifests/"
+  run kubectl apply --server-side -f manifests/namespace.yaml -f manifests/webhooks.yaml
+  run webhook-certs/generate.sh
+  echo "\$ kubectl kustomize manifests | sed 's|image: redis-operator:.*|image: $image|' | kubectl apply --server-side -f -"
+  kubectl kustomize manifests | sed "s|image: redis-operator:.*|image: $image|" | kubectl apply --server-side -f -
+  run kubectl wait --for=condition=Established crd/redisinstances.redis.github.com --timeout=30s
+  run kubectl -n "$namespace" rollout status deployment/redis-operator --timeout=120s || {
+    kubectl -n "$namespace" describe pods | sed -n '/^Events:/,$p' >&2
+    kubectl -n "$namespace" logs deployment/redis-operator --tail=20 >&2
+    return 1
+  }
+}
+
+up() {
+  mkdir -p "$cache"
+  cd "$root"
+  if [ -n "${KUBECONFIG:-}" ]; then
+    image=${IMAGE:?the cluster of KUBECONFIG needs IMAGE=registry/name:tag, the image of the operator to run}
+  else
+    local_cluster
+  fi
+  run kubectl get nodes
+  operator
+}
+
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then # demo.sh has a use for the functions
+  case ${1:-} in
+    image | up) "$1" ;;
+    *) sed -n '/^#   /s/^#   //p' "$0"; exit 2 ;;
+  esac
+fi

@@ -1,0 +1,73 @@
+//! The objects that are built, byte for byte. A change here reaches every running instance at the next upgrade of the
+//! operator, and one in a pod template restarts every Redis: so it has to be seen in review. `just golden` writes them.
+
+use std::{env, fs, path::Path};
+
+use redis_operator::{
+    api::v1::RedisInstance,
+    build,
+    domain::{defaults::Defaults, validate::validate},
+};
+use serde_json::{Value, json};
+
+/// Name of a golden file, and the spec it shows.
+fn cases() -> Vec<(&'static str, Value)> {
+    vec![
+        ("minimal", json!({})),
+        (
+            "full",
+            json!({
+                "image": "registry.example.com:5000/team/redis:7.2.5-alpine",
+                "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"cpu": 1, "memory": "1024Mi"}},
+                "storage": {"size": "1.5Gi", "storageClassName": "fast", "retention": "Delete"},
+                "config": {"maxmemory": "256mb", "maxmemory-policy": "allkeys-lru", "save": "900 1 300 10", "notify-keyspace-events": ""},
+                "auth": {"secretName": "shop-password"},
+            }),
+        ),
+        ("open", json!({"auth": {"enabled": false}, "storage": {"storageClassName": ""}})),
+    ]
+}
+
+#[test]
+fn built_objects_are_the_golden_ones() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut stale = Vec::new();
+    for (name, spec) in cases() {
+        let built = render(spec);
+        let file = folder.join(format!("{name}.yaml"));
+        if env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&file, &built).unwrap();
+        }
+        let golden = fs::read_to_string(&file).unwrap_or_default();
+        let first = golden.lines().zip(built.lines()).position(|(golden, built)| golden != built);
+        if golden != built {
+            stale.push(format!(
+                "{name}.yaml, first at line {}",
+                first.unwrap_or(golden.lines().count().min(built.lines().count())) + 1
+            ));
+        }
+    }
+    assert!(
+        stale.is_empty(),
+        "built objects differ from tests/golden: {stale:?}; if that is meant, run `just golden` and look at the diff"
+    );
+}
+
+fn render(spec: Value) -> String {
+    let metadata = json!({"name": "cache", "namespace": "shop", "uid": "8d1c6a7e-0000-4000-8000-000000000001"});
+    let mut object =
+        json!({"apiVersion": "redis.github.com/v1", "kind": "RedisInstance", "metadata": metadata, "spec": spec});
+    Defaults { image: "redis:7.4.1".to_owned() }.apply(&mut object);
+    let instance: RedisInstance = serde_json::from_value(object).unwrap();
+    let instance = validate(&instance).unwrap();
+    let children = build::build(&instance);
+    let secret = build::generated_secret(&instance, [7; 24]);
+    let objects = [
+        serde_json::to_value(children.config_map),
+        serde_json::to_value(secret),
+        serde_json::to_value(children.pods_service),
+        serde_json::to_value(children.service),
+        serde_json::to_value(children.stateful_set),
+    ];
+    objects.map(|object| serde_saphyr::to_string(&object.unwrap()).unwrap()).join("---\n")
+}
