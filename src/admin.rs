@@ -88,10 +88,10 @@ impl Bound {
         let mut server = Server::<SocketAddr>::from_listener(listener)
             .acceptor(Bounded::new(DefaultAcceptor::new(), CONNECTIONS, deadline))
             .http1_only()
-            .first_request_timeout(deadline)
             .accept_error_handler(log_refusals("admin"))
             .handle(handle.clone());
-        // Probes do not reuse connections, and a GET that crosses with our close is repeated: idle ones may go early.
+        // Idle connections may go as early as slow ones: probes reuse none, and a GET that crosses with our close is
+        // simply repeated.
         server.http_builder().http1().header_read_timeout(deadline);
 
         let serving = server.serve(router(health).into_make_service());

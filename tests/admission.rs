@@ -1,5 +1,5 @@
 //! The admission table as pure functions and through the webhook's router. The third way, a real API server, is in
-//! `cluster_admission.rs`.
+//! `e2e_admission.rs`.
 
 mod common;
 
@@ -158,7 +158,7 @@ async fn what_is_no_review_is_refused_and_never_allowed() {
         with("/apiVersion", json!("admission.k8s.io/v1beta1")),
         with("/kind", json!("TokenReview")),
         with("/request/kind/kind", json!("Pod")),
-        good.to_string().replacen("{", "{\"kind\":\"AdmissionReview\",", 1),
+        good.to_string().replacen('{', "{\"kind\":\"AdmissionReview\",", 1),
         with("/request/object/spec", json!("text")),
     ];
     for body in bodies {

@@ -29,7 +29,7 @@ fresh_namespace() {
 becomes_running() {
   local watch
   say "an instance: accepted, its defaults filled in by the webhook, and on its way to Running"
-  kubectl get ri --watch & watch=$!
+  "$KUBECTL" -n $demo get ri --watch & watch=$!
   run kubectl apply -f manifests/samples/cache.yaml
   kubectl wait --for='jsonpath={.status.status}=Running' ri/cache --timeout=60s >/dev/null
   kill $watch; wait $watch 2>/dev/null || true

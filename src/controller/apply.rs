@@ -122,7 +122,7 @@ pub(super) async fn ensure<K: Child>(
 }
 
 /// The object with the hash of itself, by which a field that was taken away is noticed.
-fn stamped<K: Child>(mut desired: K) -> Result<K, Error> {
+pub(super) fn stamped<K: Child>(mut desired: K) -> Result<K, Error> {
     let text = serde_json::to_string(&desired).map_err(|source| Error::Json { what: "a child", source })?;
     desired.annotations_mut().insert(APPLIED_HASH_ANNOTATION.to_owned(), hash(&text));
     Ok(desired)

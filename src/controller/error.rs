@@ -17,7 +17,7 @@ const LONGEST_WAIT: Duration = Duration::from_mins(5);
 #[derive(Debug, Error)]
 pub(super) enum Error {
     /// A request was refused or got no answer.
-    #[error("cannot {verb} {kind} {name}: {source}")]
+    #[error("cannot {verb} {kind} {name}: {}", words(source))]
     Request { verb: &'static str, kind: String, name: String, source: Box<kube::Error> },
     /// The system gave no random bytes for a password.
     #[error("cannot make a password: no random bytes from the system: {0}")]
@@ -37,6 +37,14 @@ impl Error {
         move |source| Self::Request { verb, kind, name, source: Box::new(source) }
     }
 
+    /// Whether the namespace is on its way out, in which nothing can be created any more.
+    pub(super) fn is_namespace_leaving(&self) -> bool {
+        let Self::Request { source, .. } = self else { return false };
+        let kube::Error::Api(status) = source.as_ref() else { return false };
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+    }
+
     /// The API server's own words, when it understood the request and refuses it: only a person can mend that
     /// (a quota, a policy, missing permissions), so it belongs into the status.
     pub(super) fn rejection(&self) -> Option<String> {
@@ -47,6 +55,14 @@ impl Error {
             }
             _ => None,
         }
+    }
+}
+
+/// What the API server said, or else what happened to the request; kube's own text repeats the whole answer.
+fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
     }
 }
 

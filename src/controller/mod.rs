@@ -22,9 +22,9 @@ use std::{
 
 use futures::StreamExt;
 use kube::{
-    Api, Client,
+    Client,
     core::DeserializeGuard,
-    runtime::{Controller, controller, reflector::ObjectRef, watcher},
+    runtime::{Controller, controller, reflector::ObjectRef},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -47,9 +47,9 @@ type Stored = DeserializeGuard<RedisInstance>;
 ///
 /// Failures of the cluster are retried with backoff and never end the loop.
 pub async fn run(client: Client, defaults: Defaults, health: Health, shutdown: CancellationToken) {
-    let (stores, streams) = watches::open(&client);
-    let context = Arc::new(Context::new(client.clone(), defaults, stores));
-    let controller = Controller::new(Api::<Stored>::all(client), watcher::Config::default().timeout(watches::TIMEOUT))
+    let (instances, stores, streams) = watches::open(&client);
+    let context = Arc::new(Context::new(client, defaults, stores));
+    let controller = Controller::for_stream(streams.instances, instances)
         .with_config(controller::Config::default().concurrency(CONCURRENCY))
         .owns_stream(streams.config_maps)
         .owns_stream(streams.services)
@@ -59,20 +59,14 @@ pub async fn run(client: Client, defaults: Defaults, health: Health, shutdown: C
             name.zip(pod.metadata.namespace).map(|(name, namespace)| ObjectRef::new(&name).within(&namespace))
         })
         .graceful_shutdown_on(shutdown.cancelled_owned());
-    let instances = controller.store();
+    let work = drive(controller.run(reconcile::reconcile, error::policy, Arc::clone(&context)), &health);
     let synced = async {
-        let ready = instances.wait_until_ready().await.is_ok() && context.stores.wait_until_ready().await;
-        if ready {
+        if context.stores.wait_until_synced().await {
             health.watches_synced();
             tracing::info!("watches are synced; reconciling");
         }
     };
-    let work = drive(controller.run(reconcile::reconcile, error::policy, Arc::clone(&context)), &health);
-    let mut work = pin!(work);
-    tokio::select! {
-        () = async { synced.await; std::future::pending().await } => {}
-        () = &mut work => {}
-    }
+    tokio::join!(work, synced);
 }
 
 /// Polls the loop to its end and shows while doing so that it is alive.

@@ -28,8 +28,8 @@ const STALLED: Duration = Duration::from_secs(30);
 /// Brings one instance in step with its spec and says so in its status.
 #[tracing::instrument(skip_all, fields(instance = %stored.name_any(), namespace = stored.namespace().unwrap_or_default(), generation = stored.meta().generation))]
 pub(super) async fn reconcile(stored: Arc<Stored>, context: Arc<Context>) -> Result<Action, Error> {
-    context.stores.wait_until_ready().await;
     let work = async {
+        context.stores.wait_until_synced().await;
         match &stored.0 {
             Ok(instance) => pass(instance, &context).await,
             Err(unreadable) => {
@@ -118,6 +118,7 @@ async fn pursue(instance: &ValidatedInstance, context: &Context) -> Result<Findi
 fn shown(outcome: Result<Finding, Error>) -> Result<(Finding, Option<Error>), Error> {
     match outcome {
         Ok(finding) => Ok((finding, None)),
+        Err(error) if error.is_namespace_leaving() => Ok((Finding::Deleting, None)),
         Err(error) => match error.rejection() {
             Some(words) => Ok((Finding::Stalled("Rejected", words), Some(error))),
             None => Err(error),

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, api::PostParams};
+use kube::{Api, api::PostParams, runtime::reflector::ObjectRef};
 
 use super::{apply, context::Context, error::Error, ownership::obstacle};
 use crate::{
@@ -39,35 +39,38 @@ pub(super) async fn ensure(instance: &ValidatedInstance, context: &Context) -> R
 async fn generated(instance: &ValidatedInstance, context: &Context) -> Result<Option<Finding>, Error> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &instance.namespace);
     let name = instance.auth_secret();
+    // An instance with a StatefulSet has its Secret: trying to create it would be a failed write at every restart.
+    let begun = context.stores.stateful_sets.get(&ObjectRef::new(&instance.name).within(&instance.namespace)).is_some();
+    if begun && let Some(live) = api.get_opt(&name).await.map_err(Error::request("get", "Secret", &name))? {
+        return existing(instance, &live, context).await;
+    }
     let mut entropy = [0; 24];
     getrandom::fill(&mut entropy).map_err(|error| Error::Entropy(error.to_string()))?;
+    let secret = apply::stamped(generated_secret(instance, entropy))?;
     let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
-    match api.create(&params, &generated_secret(instance, entropy)).await {
+    match api.create(&params, &secret).await {
         Ok(_) => {
             tracing::info!(kind = "Secret", child = name, "created");
             Ok(None)
         }
-        Err(kube::Error::Api(status)) if status.is_already_exists() => existing(instance, &api, &name, context).await,
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            let live = api.get(&name).await.map_err(Error::request("get", "Secret", &name))?;
+            existing(instance, &live, context).await
+        }
         Err(error) => Err(Error::request("create", "Secret", &name)(error)),
     }
 }
 
 /// Completes the Secret that is there from its own password: the lines for redis.conf, labels, owner.
-async fn existing(
-    instance: &ValidatedInstance,
-    api: &Api<Secret>,
-    name: &str,
-    context: &Context,
-) -> Result<Option<Finding>, Error> {
-    let live = api.get(name).await.map_err(Error::request("get", "Secret", name))?;
+async fn existing(instance: &ValidatedInstance, live: &Secret, context: &Context) -> Result<Option<Finding>, Error> {
     if let Some(finding) = obstacle("Secret", &live.metadata, instance) {
         return Ok(Some(finding));
     }
-    match Password::parse(password(&live)) {
-        Ok(password) => {
-            Ok(apply::ensure(instance, auth_secret(instance, &password), Some(&live), context).await?.err())
+    match Password::parse(password(live)) {
+        Ok(password) => Ok(apply::ensure(instance, auth_secret(instance, &password), Some(live), context).await?.err()),
+        Err(error) => {
+            Ok(Some(Finding::Waiting("PasswordUnusable", format!("Secret {} {error}", instance.auth_secret()))))
         }
-        Err(error) => Ok(Some(Finding::Waiting("PasswordUnusable", format!("Secret {name} {error}")))),
     }
 }
 

@@ -1,5 +1,7 @@
-//! The watches on children, and the stores they fill: one list and one watch a kind, of our own children only.
+//! The watches, and the stores they fill: one list and one watch a kind, of our own children only.
 //! What a reconcile does not read is thrown away before it is stored.
+
+use std::fmt::Debug;
 
 use futures::{StreamExt, stream::BoxStream};
 use k8s_openapi::api::{
@@ -15,12 +17,16 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
+use super::Stored;
 use crate::domain::names::CHILDREN_SELECTOR;
 
 /// Seconds after which the API server ends a watch and it is opened anew; a connection that died unnoticed is
 /// given up 5 s later (kube's margin).
-pub(super) const TIMEOUT: u32 = 60;
+const TIMEOUT: u32 = 60;
+/// How many kinds are watched.
+const KINDS: usize = 5;
 
 type Changes<K> = BoxStream<'static, Result<K, watcher::Error>>;
 
@@ -30,55 +36,72 @@ pub(super) struct Stores {
     pub(super) services: Store<Service>,
     pub(super) stateful_sets: Store<StatefulSet>,
     pub(super) pods: Store<Pod>,
+    /// How many of the kinds have been listed.
+    synced: watch::Receiver<usize>,
 }
 
 impl Stores {
-    /// Waits until every store holds what the first list showed; false when a watch ended before that.
-    pub(super) async fn wait_until_ready(&self) -> bool {
-        self.config_maps.wait_until_ready().await.is_ok()
-            && self.services.wait_until_ready().await.is_ok()
-            && self.stateful_sets.wait_until_ready().await.is_ok()
-            && self.pods.wait_until_ready().await.is_ok()
+    /// Waits until every kind has been listed once. Not kube's `wait_until_ready`: that wakes only the last of several
+    /// waiters, and the controller is one of them, so a second one can put the whole loop to sleep for good.
+    pub(super) async fn wait_until_synced(&self) -> bool {
+        self.synced.clone().wait_for(|kinds| *kinds == KINDS).await.is_ok()
     }
 }
 
-/// The changes of children, each of which triggers its owner; a store is filled only while its stream is polled.
+/// The changes, each of which triggers an instance; a store is filled only while its stream is polled.
 pub(super) struct Streams {
+    pub(super) instances: Changes<Stored>,
     pub(super) config_maps: Changes<ConfigMap>,
     pub(super) services: Changes<Service>,
     pub(super) stateful_sets: Changes<StatefulSet>,
     pub(super) pods: Changes<Pod>,
 }
 
-/// Opens the watches.
-pub(super) fn open(client: &Client) -> (Stores, Streams) {
-    let (config_maps, config_map_changes) = watch(client, |_: &mut ConfigMap| {});
-    let (services, service_changes) = watch(client, |_: &mut Service| {});
-    let (stateful_sets, stateful_set_changes) = watch(client, |_: &mut StatefulSet| {});
-    let (pods, pod_changes) = watch(client, |pod: &mut Pod| pod.spec = None);
+/// Opens the watches; the instances' own store is the controller's to read.
+pub(super) fn open(client: &Client) -> (Store<Stored>, Stores, Streams) {
+    let (listed, synced) = watch::channel(0);
+    let all = watcher::Config::default().timeout(TIMEOUT);
+    let ours = all.clone().labels(CHILDREN_SELECTOR);
+    let (reader, instances) = open_one(client, all, &listed, |_: &mut Stored| {});
+    let (config_maps, config_map_changes) = open_one(client, ours.clone(), &listed, |_: &mut ConfigMap| {});
+    let (services, service_changes) = open_one(client, ours.clone(), &listed, |_: &mut Service| {});
+    let (stateful_sets, stateful_set_changes) = open_one(client, ours.clone(), &listed, |_: &mut StatefulSet| {});
+    let (pods, pod_changes) = open_one(client, ours, &listed, |pod: &mut Pod| pod.spec = None);
     let streams = Streams {
+        instances,
         config_maps: config_map_changes,
         services: service_changes,
         stateful_sets: stateful_set_changes,
         pods: pod_changes,
     };
-    (Stores { config_maps, services, stateful_sets, pods }, streams)
+    (reader, Stores { config_maps, services, stateful_sets, pods, synced }, streams)
 }
 
-/// One list and one watch of a kind; a store that is not polled through its stream stays empty.
-fn watch<K>(client: &Client, trim: impl Fn(&mut K) + Send + 'static) -> (Store<K>, Changes<K>)
+fn open_one<K>(
+    client: &Client,
+    config: watcher::Config,
+    listed: &watch::Sender<usize>,
+    trim: impl Fn(&mut K) + Send + 'static,
+) -> (Store<K>, Changes<K>)
 where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let (reader, writer) = reflector::store();
-    let ours = watcher::Config::default().labels(CHILDREN_SELECTOR).timeout(TIMEOUT);
-    let changes = watcher(Api::all(client.clone()), ours)
+    let listed = listed.clone();
+    let mut first = true;
+    let changes = watcher(Api::all(client.clone()), config)
         .default_backoff()
         .modify(move |object: &mut K| {
             object.meta_mut().managed_fields = None;
             trim(object);
         })
         .reflect(writer)
+        .inspect(move |event| {
+            if first && matches!(event, Ok(watcher::Event::InitDone)) {
+                first = false;
+                listed.send_modify(|kinds| *kinds += 1);
+            }
+        })
         .touched_objects();
     (reader, changes.boxed())
 }

@@ -166,7 +166,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::{instance::tests::validated, observed::Rollout};
+    use crate::{
+        api::v1::Phase::{Creating, Pending, Running, Terminated, Updating},
+        domain::{instance::tests::validated, observed::Rollout},
+    };
 
     fn at(seconds: i64) -> Time {
         Time(jiff::Timestamp::from_second(seconds).unwrap())
@@ -203,7 +206,6 @@ mod tests {
             [creating(), seen(0, 0, true), seen(1, 1, true), seen(1, 1, false), seen(1, 1, true), Finding::Deleting];
         let status = after(&life);
         let phases: Vec<Phase> = status.history.iter().map(|change| change.phase).collect();
-        use Phase::{Creating, Pending, Running, Terminated, Updating};
         assert_eq!(phases, [Creating, Pending, Running, Updating, Running, Terminated]);
         assert_eq!(status.observed_generation, Some(1));
     }

@@ -12,7 +12,8 @@ pub(crate) const DEFAULT_IMAGE: &str = "redis:7.0.15";
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Case {
-    pub(crate) case: String,
+    #[serde(rename = "case")]
+    pub(crate) tried: String,
     #[serde(default = "cache")]
     pub(crate) name: String,
     pub(crate) spec: Value,
@@ -33,7 +34,7 @@ fn cache() -> String {
 impl Case {
     /// Field of the spec and words: unique, and enough to find the line.
     pub(crate) fn title(&self) -> String {
-        format!("{} {}", self.case, self.spec)
+        format!("{} {}", self.tried, self.spec)
     }
 
     /// Whether the webhook is asked at all: not when the schema has refused a wrong type before it.

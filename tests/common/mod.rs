@@ -1,6 +1,8 @@
-//! What several test files share: the admission table, and a cluster.
+//! What several test files share: the admission table, a cluster, its audit log, the operator as a process.
 
 #![allow(dead_code, reason = "each test file is a program of its own and uses a part")]
 
 pub(crate) mod admission_table;
+pub(crate) mod audit;
 pub(crate) mod cluster;
+pub(crate) mod operator;

@@ -1,0 +1,77 @@
+//! The API server's audit log: who wrote what, and how long each request took. Needs `AUDIT_LOG`.
+
+use std::{env, fs};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// One request as the API server saw it.
+#[derive(Debug)]
+pub(crate) struct Entry(Value);
+
+impl Entry {
+    fn text(&self, pointer: &str) -> &str {
+        self.0.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// get, list, watch, create, update, patch, delete ...
+    pub(crate) fn verb(&self) -> &str {
+        self.text("/verb")
+    }
+
+    /// Resource, with the subresource if there is one: `redisinstances/status`.
+    pub(crate) fn resource(&self) -> String {
+        let parts = [self.text("/objectRef/resource"), self.text("/objectRef/subresource")];
+        parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("/")
+    }
+
+    /// Namespace of the object.
+    pub(crate) fn namespace(&self) -> &str {
+        self.text("/objectRef/namespace")
+    }
+
+    /// Name of the object.
+    pub(crate) fn name(&self) -> &str {
+        self.text("/objectRef/name")
+    }
+
+    /// HTTP status of the answer.
+    pub(crate) fn code(&self) -> u64 {
+        self.0.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default()
+    }
+
+    /// Name of the client program.
+    pub(crate) fn user_agent(&self) -> &str {
+        self.text("/userAgent")
+    }
+
+    /// Whether it could have changed something.
+    pub(crate) fn is_write(&self) -> bool {
+        !matches!(self.verb(), "get" | "list" | "watch")
+    }
+
+    /// Milliseconds from the arrival of the request to its answer.
+    pub(crate) fn milliseconds(&self) -> f64 {
+        let at = |pointer: &str| self.text(pointer).parse::<Timestamp>().unwrap();
+        at("/stageTimestamp").duration_since(at("/requestReceivedTimestamp")).as_secs_f64() * 1000.0
+    }
+
+    /// When it was answered.
+    pub(crate) fn answered(&self) -> Timestamp {
+        self.text("/stageTimestamp").parse().unwrap()
+    }
+
+    /// Account that made the request.
+    pub(crate) fn user(&self) -> &str {
+        self.text("/user/username")
+    }
+}
+
+/// Every request answered since, in order.
+pub(crate) fn since(begun: Timestamp) -> Vec<Entry> {
+    let file = env::var("AUDIT_LOG").expect("AUDIT_LOG must name the API server's audit log; `cluster exec` sets it");
+    let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
+    // The last line may be half written.
+    let entries = text.lines().filter_map(|line| serde_json::from_str(line).ok()).map(Entry);
+    entries.filter(|entry| entry.answered() >= begun).collect()
+}

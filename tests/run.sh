@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# The tests in their order, the cheapest first, saying what it is at. A tier is
+# known by its file names: tests/control_plane_*.rs and tests/e2e_*.rs hold ignored
+# tests that run inside a cluster of their own; every other test needs nothing.
+#
+#   run.sh all | lint | unit | control-plane | cluster
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+unset KUBECONFIG # a user's cluster is never tested on
+readonly cluster=tests/cluster/cluster
+started=$SECONDS
+
+at() { printf '\n=== %s (%d s)\n' "$*" $((SECONDS - started)); }
+
+# targets PATTERN: cargo's options for the integration tests whose name matches
+targets() {
+  local file
+  for file in tests/*.rs; do
+    file=${file##*/}
+    # shellcheck disable=SC2053
+    [[ $file == $1 ]] && printf -- '--test %s ' "${file%.rs}"
+  done
+  true
+}
+
+lint() {
+  at "format"
+  cargo fmt --check
+  at "clippy"
+  cargo clippy --locked --all-targets -- -D warnings
+  if command -v shellcheck >/dev/null; then
+    at "shellcheck"
+    shellcheck -x tests/*.sh tests/cluster/*.sh tests/cluster/cluster tests/cluster/kubectl webhook-certs/*.sh .ci/run
+  fi
+}
+
+unit() {
+  at "unit tests"
+  cargo test --locked --lib --bins
+  at "golden files, generated files, architecture, webhooks through their router and over TLS"
+  # shellcheck disable=SC2046
+  cargo test --locked $(targets '!(e2e_*|control_plane_*)')
+}
+
+# in_cluster PATTERN [UP-FLAG]: the ignored tests of these files, inside the cluster CLUSTER_NAME
+in_cluster() {
+  local tests; tests=$(targets "$1")
+  [ -n "$tests" ] || { echo "no tests here yet"; return; }
+  # compiled out here, where the network is
+  # shellcheck disable=SC2086
+  cargo test --locked --no-run $tests
+  # shellcheck disable=SC2086
+  "$cluster" exec env CARGO_NET_OFFLINE=true cargo test --locked $tests -- --ignored
+}
+
+# ended: what a failure leaves to read, then the end of the cluster
+ended() {
+  local status=$?
+  if [ $status != 0 ]; then
+    echo "--- the operator's last lines, if it ran as a pod" >&2
+    "$cluster" exec kubectl -n redis-operator-system logs deployment/redis-operator --tail=40 >&2 || true
+  fi
+  "$cluster" down
+}
+
+# A cluster for the tests alone: a user's own, `dev`, goes on undisturbed.
+control-plane() {
+  export CLUSTER_NAME=test-control-plane
+  at "tests against an API server with no node"
+  "$cluster" build
+  trap ended EXIT
+  "$cluster" down
+  "$cluster" up --control-plane
+  in_cluster 'control_plane_*'
+  "$cluster" down
+  trap - EXIT
+}
+
+cluster() {
+  export CLUSTER_NAME=test
+  at "tests with real Redis pods"
+  trap ended EXIT
+  "$cluster" down
+  tests/deploy.sh up
+  in_cluster 'e2e_*'
+  "$cluster" down
+  trap - EXIT
+}
+
+all() { lint; unit; control-plane; cluster; at "all passed"; }
+
+shopt -s extglob
+case ${1:-} in
+  all | lint | unit | control-plane | cluster) "$1" ;;
+  *) sed -n '/^#   /s/^#   //p' "$0"; exit 2 ;;
+esac
