@@ -34,7 +34,7 @@ async fn a_creation_that_is_cut_short_after_any_write_ends_the_same() {
     place.leave().await;
     for writes in 0..=CHILDREN.len() + 1 {
         let place = Place::new("crash").await;
-        let mut operator = Operator::reconciling_only();
+        let mut operator = Operator::reconciling_only(&place).await;
         operator.says("watches are synced").await;
         let seen = stream::select_all([
             added::<ConfigMap>(&place),
@@ -51,7 +51,7 @@ async fn a_creation_that_is_cut_short_after_any_write_ends_the_same() {
         let before = children(&place).await;
         let password = password(&place).await;
 
-        let _again = Operator::reconciling_only();
+        let _again = Operator::reconciling_only(&place).await;
         let status = ends(&place).await;
         assert_eq!(children(&place).await, CHILDREN, "killed after {writes} writes, when {before:?} were there");
         if password.is_some() {
@@ -66,7 +66,7 @@ async fn a_creation_that_is_cut_short_after_any_write_ends_the_same() {
 #[ignore = "needs a control plane"]
 async fn two_operators_at_once_make_the_objects_of_one() {
     let place = place("twice").await;
-    let operators = [Operator::reconciling_only(), Operator::reconciling_only()];
+    let operators = [Operator::reconciling_only(&place).await, Operator::reconciling_only(&place).await];
     for operator in &operators {
         operator.says("watches are synced").await;
     }

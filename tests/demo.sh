@@ -10,7 +10,7 @@ demo=redis-operator-demo
 # in_client COMMAND...: shown once, tried until the Service has learnt of the Redis pod
 in_client() {
   local deadline=$((SECONDS + 30)) out
-  echo "\$ kubectl exec client -- $*"
+  shown kubectl exec client -- "$@"
   until out=$(kubectl exec client -- "$@" 2>&1); do
     ((SECONDS < deadline)) || { echo "$out"; return 1; }
     sleep 0.1
@@ -34,6 +34,7 @@ becomes_running() {
   kubectl wait --for='jsonpath={.status.status}=Running' ri/cache --timeout=60s >/dev/null
   kill $watch; wait $watch 2>/dev/null || true
   run kubectl get ri
+  run kubectl get ri cache -o 'jsonpath={range .status.history[*]}{.time} {.phase}: {.message}{"\n"}{end}'
   run kubectl get ri cache -o 'jsonpath={.spec}{"\n"}'
   run kubectl get statefulset,service,configmap,secret,pvc -l app=redis
 }

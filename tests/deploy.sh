@@ -19,15 +19,17 @@ say() { printf '\n# %s\n' "$*"; }
 
 kubectl() { "$KUBECTL" "$@"; }
 
-run() { # run CMD...: shows a command as a user would type it, then runs it
-  local shown='$' word
+# shown CMD...: as a user would type it
+shown() {
+  local line='$' word
   for word in "$@"; do
     [[ $word =~ ^[A-Za-z0-9_./:=,@-]+$ ]] || word="'$word'"
-    shown+=" $word"
+    line+=" $word"
   done
-  echo "$shown"
-  "$@"
+  echo "$line"
 }
+
+run() { shown "$@"; "$@"; }
 
 # The tag is the content's digest: the same program is the same image, and another one rolls the Deployment.
 image() {

@@ -43,7 +43,7 @@ fn built_objects_are_the_golden_ones() {
         if golden != built {
             stale.push(format!(
                 "{name}.yaml, first at line {}",
-                first.unwrap_or(golden.lines().count().min(built.lines().count())) + 1
+                first.unwrap_or_else(|| golden.lines().count().min(built.lines().count())) + 1
             ));
         }
     }

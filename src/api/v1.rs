@@ -230,3 +230,56 @@ pub enum Phase {
     /// A change is on its way to the pods.
     Updating,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What the CRD's own rules, run as the API server runs them, say to a spec or to a change of one.
+    fn rules(old: Option<Value>, new: Value) -> Vec<String> {
+        let instance = |spec: Value| -> RedisInstance {
+            let metadata = json!({"name": "cache", "namespace": "shop"});
+            serde_json::from_value(json!({"apiVersion": "redis.github.com/v1", "kind": "RedisInstance", "metadata": metadata, "spec": spec}))
+                .unwrap()
+        };
+        let answer = match old {
+            None => instance(new).validate_cel(),
+            Some(old) => instance(new).validate_cel_update(&instance(old)),
+        };
+        let text = answer.err().map(|errors| errors.to_string()).unwrap_or_default();
+        text.lines().filter_map(|line| line.trim_start().strip_prefix("- ")).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_number_of_pods_has_bounds() {
+        for (replicas, words) in
+            [(0, "greater than or equal to 1"), (-1, "greater than or equal to 1"), (17, "less than or equal to 16")]
+        {
+            let faults = rules(None, json!({ "replicas": replicas }));
+            assert!(faults.len() == 1 && faults[0].contains(words), "{replicas}: {faults:?}");
+        }
+        assert!(rules(None, json!({"replicas": 16})).is_empty() && rules(None, json!({})).is_empty());
+    }
+
+    #[test]
+    fn storage_grows_and_never_shrinks() {
+        let sized = |size: &str| json!({"storage": {"size": size}});
+        assert!(rules(Some(sized("1Gi")), sized("2Gi")).is_empty());
+        assert!(rules(Some(sized("1Gi")), sized("1024Mi")).is_empty());
+        assert_eq!(rules(Some(sized("1Gi")), sized("1023Mi")).len(), 1);
+        assert!(rules(Some(sized("10GiB")), sized("1Gi")).is_empty(), "what was never a size can be mended");
+    }
+
+    #[test]
+    fn the_storage_class_stays() {
+        let classed = |class: Option<&str>| {
+            class.map_or_else(|| json!({"storage": {}}), |class| json!({"storage": {"storageClassName": class}}))
+        };
+        assert!(rules(Some(classed(Some("a"))), classed(Some("a"))).is_empty());
+        for (old, new) in [(Some("a"), Some("b")), (Some("a"), None), (None, Some("")), (Some(""), None)] {
+            assert_eq!(rules(Some(classed(old)), classed(new)).len(), 1, "{old:?} to {new:?}");
+        }
+    }
+}

@@ -5,6 +5,8 @@ use k8s_openapi::api::{
     core::v1::{ContainerStateWaiting, ContainerStatus, Pod},
 };
 
+use super::names::DATA_VOLUME;
+
 /// The pods of an instance as its StatefulSet and they themselves tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
@@ -50,7 +52,12 @@ fn trouble(pod: &Pod) -> Option<String> {
         return None;
     }
     if let Some(unscheduled) = condition("PodScheduled").filter(|c| c.status == "False") {
-        return Some(format!("{name}: cannot be scheduled: {}", one_line(unscheduled.message.as_deref())));
+        let message = one_line(unscheduled.message.as_deref());
+        // The scheduler's word for the first moments of every new volume.
+        if message.contains("unbound immediate PersistentVolumeClaims") {
+            return Some(format!("{name}: its volume is not there yet (PersistentVolumeClaim {DATA_VOLUME}-{name})"));
+        }
+        return Some(format!("{name}: cannot be scheduled: {message}"));
     }
     let container = status.container_statuses.iter().flatten().find_map(container_trouble);
     container.map(|why| format!("{name}: {why}"))

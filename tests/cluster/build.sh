@@ -10,6 +10,7 @@ readonly packages=(containerd runc containernetworking-plugins nftables iptables
   buildah redis-tools busybox-static openssl procps)
 
 build() {
+  [ "$(id -u)" = 0 ] || { echo "cluster: namespaces, mounts and packages need root" >&2; return 1; }
   mkdir -p "$cache/bin" "$cache/images"
   exec 8>"$cache/build.lock" # two builds at once would write the same files
   flock 8

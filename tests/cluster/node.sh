@@ -151,12 +151,23 @@ X
   for image in pause redis; do "${ctr[@]}" images import "$cache/images/$image.tar" >/dev/null; done
 }
 
+# All pods are below cgroups named after the cluster, so that they can be found when it is gone.
+cgroups() {
+  local controllers controller
+  if [ -e /sys/fs/cgroup/cgroup.controllers ]; then # version 2: one tree
+    read -ra controllers </sys/fs/cgroup/cgroup.controllers
+    for controller in "${controllers[@]}"; do
+      echo "+$controller" 2>/dev/null >/sys/fs/cgroup/cgroup.subtree_control || true
+    done
+    mkdir -p "/sys/fs/cgroup/$marker"
+  else
+    for controller in /sys/fs/cgroup/*/; do mkdir -p "$controller$marker"; done
+  fi
+}
+
 node() {
-  local kc=$state/component.kubeconfig controller
-  for controller in /sys/fs/cgroup/*/; do # with version 2 there is one tree and no such folders
-    [ -e "$controller/cgroup.procs" ] && [ -e /sys/fs/cgroup/cpuset ] && mkdir -p "$controller/$marker"
-  done
-  [ ! -e /sys/fs/cgroup/cgroup.controllers ] || mkdir -p "/sys/fs/cgroup/$marker"
+  local kc=$state/component.kubeconfig
+  cgroups
   cat >"$state/kubelet.yaml" <<X
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration

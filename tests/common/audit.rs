@@ -40,11 +40,6 @@ impl Entry {
         self.0.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default()
     }
 
-    /// Name of the client program.
-    pub(crate) fn user_agent(&self) -> &str {
-        self.text("/userAgent")
-    }
-
     /// Whether it could have changed something.
     pub(crate) fn is_write(&self) -> bool {
         !matches!(self.verb(), "get" | "list" | "watch")

@@ -1,12 +1,26 @@
 //! The operator as a process of the test's own, to be killed at will. Knows no cluster but what `KUBECONFIG` names.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
-use super::cluster::eventually;
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenRequestSpec},
+    core::v1::ServiceAccount,
+    rbac::v1::{ClusterRole, ClusterRoleBinding},
+};
+use kube::{
+    Api,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+
+use super::cluster::{Place, eventually};
+
+/// Name of the operator's account.
+const ACCOUNT: &str = "redis-operator";
 
 /// A running operator. Dropping it kills it with SIGKILL, as a node that dies would.
 pub(crate) struct Operator {
@@ -15,14 +29,19 @@ pub(crate) struct Operator {
     _folder: tempfile::TempDir,
     /// Port of the webhooks, on the loopback.
     pub(crate) webhook_port: u16,
+    /// Its name to the API server.
+    pub(crate) user: String,
 }
 
 impl Operator {
-    /// Starts the operator with this certificate (PEM) and key, without waiting for anything.
-    pub(crate) fn start(certificate: &str, key: &str) -> Self {
+    /// Starts the operator with this certificate (PEM) and key, without waiting for anything. It has an account of its own
+    /// with the permissions of `manifests/rbac.yaml` and no others, so the audit log can tell its requests apart.
+    pub(crate) async fn start(place: &Place, certificate: &str, key: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("tls.crt"), certificate).unwrap();
         fs::write(folder.path().join("tls.key"), key).unwrap();
+        let kubeconfig = folder.path().join("kubeconfig");
+        fs::write(&kubeconfig, account(place).await).unwrap();
         let log = folder.path().join("log");
         let (webhook_port, admin_port) = (free_port(), free_port());
         let process = Command::new(env!("CARGO_BIN_EXE_redis-operator"))
@@ -30,16 +49,18 @@ impl Operator {
             .arg(format!("--webhook-address=127.0.0.1:{webhook_port}"))
             .arg(format!("--admin-address=127.0.0.1:{admin_port}"))
             .arg(format!("--certificate-dir={}", folder.path().display()))
+            .env("KUBECONFIG", kubeconfig)
             .stdout(fs::File::create(&log).unwrap())
             .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
-        Self { process, log, _folder: folder, webhook_port }
+        let user = format!("system:serviceaccount:{}:{ACCOUNT}", place.namespace);
+        Self { process, log, _folder: folder, webhook_port, user }
     }
 
     /// Starts the operator without a certificate: it reconciles and serves no webhook.
-    pub(crate) fn reconciling_only() -> Self {
-        Self::start("", "")
+    pub(crate) async fn reconciling_only(place: &Place) -> Self {
+        Self::start(place, "", "").await
     }
 
     /// Process id, to read its figures from `/proc`.
@@ -77,13 +98,50 @@ impl Drop for Operator {
     }
 }
 
+/// A kubeconfig like the test's own, for an account in this namespace that may do what `manifests/rbac.yaml` says.
+async fn account(place: &Place) -> String {
+    let ours = PatchParams::apply("test").force();
+    let role: Value = manifest("rbac.yaml");
+    let roles: Api<ClusterRole> = Api::all(place.client.clone());
+    roles.patch("redis-operator", &ours, &Patch::Apply(role)).await.unwrap();
+    let accounts = place.api::<ServiceAccount>();
+    accounts
+        .patch(
+            ACCOUNT,
+            &ours,
+            &Patch::Apply(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}})),
+        )
+        .await
+        .unwrap();
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": place.namespace},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "redis-operator"},
+        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": place.namespace}]});
+    let bindings: Api<ClusterRoleBinding> = Api::all(place.client.clone());
+    bindings.patch(&place.namespace, &ours, &Patch::Apply(binding)).await.unwrap();
+    let request = TokenRequest {
+        spec: TokenRequestSpec { audiences: Vec::new(), ..TokenRequestSpec::default() },
+        ..TokenRequest::default()
+    };
+    let token =
+        accounts.create_token_request(ACCOUNT, &PostParams::default(), &request).await.unwrap().status.unwrap().token;
+
+    let file = env::var("KUBECONFIG").expect("KUBECONFIG must name a cluster");
+    let mut kubeconfig: Value = serde_saphyr::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    kubeconfig["users"][0]["user"] = json!({ "token": token });
+    kubeconfig.to_string()
+}
+
 /// A port that was free a moment ago.
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The CRD as the project ships it.
-pub(crate) fn crd() -> serde_json::Value {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/crd.yaml");
+pub(crate) fn crd() -> Value {
+    manifest("crd.yaml")
+}
+
+fn manifest(name: &str) -> Value {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests").join(name);
     serde_saphyr::from_str(&fs::read_to_string(file).unwrap()).unwrap()
 }
