@@ -29,7 +29,7 @@ lint() {
   at "clippy"
   cargo clippy --locked --lib --bins -- -D warnings
   # tests may end where something is missing: that is how they say it
-  cargo clippy --locked --all-targets -- -D warnings -A clippy::unwrap_used -A clippy::expect_used -A clippy::panic \
+  cargo clippy --locked --all-targets -- -D warnings -A clippy::unwrap_used -A clippy::unwrap_in_result -A clippy::expect_used -A clippy::panic \
     -A clippy::indexing_slicing -A clippy::needless_pass_by_value -A clippy::print_stdout -A clippy::print_stderr
   if command -v shellcheck >/dev/null; then
     at "shellcheck"

@@ -1,9 +1,14 @@
-//! `spec.config` as directives that can be rendered: names that redis.conf could hold, values that stay on their line,
-//! nothing that is the operator's. What values a directive takes is not judged here.
+//! `spec.config` as directives that can be rendered: names that this release of Redis has, values that it takes and that
+//! stay on their line, nothing that is the operator's. What a directive takes is written in `directives`.
 
 use std::collections::BTreeMap;
 
-use super::{field_error::FieldError, owned_directives, words};
+use super::{
+    directives::{release::Release, suggest::nearest, value},
+    field_error::FieldError,
+    names::VOUCHED_ANNOTATION,
+    owned_directives, words,
+};
 use crate::api::v1::ConfigValue;
 
 /// The longest name of a directive, in bytes.
@@ -30,9 +35,18 @@ impl Directives {
     }
 }
 
+/// What the directives are judged by.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The release that will read them.
+    pub release: Release,
+    /// Names that the user vouches for, as of a module or a fork; never the operator's own.
+    pub vouched: Vec<String>,
+}
+
 /// Checks every directive; all faults at once.
 #[must_use]
-pub fn validate(config: &BTreeMap<String, ConfigValue>) -> (Directives, Vec<FieldError>) {
+pub fn validate(config: &BTreeMap<String, ConfigValue>, rules: &Rules) -> (Directives, Vec<FieldError>) {
     let mut directives = BTreeMap::new();
     let mut errors = Vec::new();
     if config.len() > COUNT_LIMIT {
@@ -40,15 +54,16 @@ pub fn validate(config: &BTreeMap<String, ConfigValue>) -> (Directives, Vec<Fiel
         errors.push(FieldError::forbidden("spec.config", detail));
     }
     for (name, ConfigValue(value)) in config.iter().take(COUNT_LIMIT) {
-        match directive(name, value) {
+        match directive(name, value, rules) {
             Ok(words) => drop(directives.insert(name.clone(), words)),
             Err(error) => errors.push(error),
         }
     }
+    errors.extend(duplicates(&directives, rules.release));
     (Directives(directives), errors)
 }
 
-fn directive(name: &str, value: &str) -> Result<Vec<String>, FieldError> {
+fn directive(name: &str, value: &str, rules: &Rules) -> Result<Vec<String>, FieldError> {
     if !is_name(name) {
         return Err(FieldError::invalid("spec.config", name, "keys must match '^[a-z][a-z0-9-]{0,63}$'"));
     }
@@ -59,8 +74,48 @@ fn directive(name: &str, value: &str) -> Result<Vec<String>, FieldError> {
     if value.chars().count() > VALUE_LIMIT {
         return Err(FieldError::too_long(field, VALUE_LIMIT));
     }
-    let words = words::split(value).map_err(|error| FieldError::invalid(&field, value, error.to_string()))?;
-    Ok(if words.is_empty() { vec![String::new()] } else { words })
+    let mut words = words::split(value).map_err(|error| FieldError::invalid(&field, value, error.to_string()))?;
+    if words.is_empty() {
+        words.push(String::new());
+    }
+    let candidates = rules.release.candidates(name);
+    if candidates.is_empty() {
+        let vouched = rules.vouched.iter().any(|vouched| vouched == name);
+        return if vouched { Ok(words) } else { Err(unknown(&field, name, rules.release)) };
+    }
+    // Of an unknown release, what any line takes is taken.
+    let faults: Vec<FieldError> =
+        candidates.iter().map_while(|candidate| value::fault(&field, *candidate, &words, value)).collect();
+    if faults.len() < candidates.len() { Ok(words) } else { faults.into_iter().next().map_or(Ok(words), Err) }
+}
+
+/// A name the release lacks: one of another release, a slip of the fingers, or nothing we know.
+fn unknown(field: &str, name: &str, release: Release) -> FieldError {
+    if let Some(elsewhere) = release.elsewhere(name) {
+        return FieldError::invalid(field, name, elsewhere);
+    }
+    let unknown = format!("unknown directive for {}", release.title());
+    let detail = match nearest(name, &release.names()) {
+        Some(meant) => format!("{unknown}; did you mean \"{meant}\"?"),
+        None => format!("{unknown}; if a module or a fork has it, name it in the annotation {VOUCHED_ANNOTATION}"),
+    };
+    FieldError::invalid(field, name, detail)
+}
+
+/// Two names of one directive: Redis would take the last line, which is not what either reader of the spec expects.
+fn duplicates(directives: &BTreeMap<String, Vec<String>>, release: Release) -> Vec<FieldError> {
+    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for name in directives.keys() {
+        let Some(directive) = release.directive(name) else { continue };
+        if let Some(other) = first.insert(&directive.name, name) {
+            errors.push(FieldError::forbidden(
+                format!("spec.config[{name}]"),
+                format!("is another name of {other}, which is set too; keep one"),
+            ));
+        }
+    }
+    errors
 }
 
 /// Whether this could be a directive: the names of every release are lower case, digits and "-" (Redis folds the case,
@@ -74,16 +129,49 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{directives::release::release, image::ImageReference};
+
+    fn rules() -> Rules {
+        Rules {
+            release: release(&ImageReference::parse("redis:7.2").unwrap()),
+            vouched: vec!["json-depth".to_owned(), "dir".to_owned()],
+        }
+    }
 
     fn faults(name: &str, value: &str) -> Vec<String> {
         let config = BTreeMap::from([(name.to_owned(), ConfigValue(value.to_owned()))]);
-        validate(&config).1.iter().map(ToString::to_string).collect()
+        validate(&config, &rules()).1.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_what_it_may_have_been() {
+        let fault = |name: &str| faults(name, "1").concat();
+        assert!(fault("maxmemroy").ends_with("unknown directive for redis 7.2; did you mean \"maxmemory\"?"));
+        assert!(fault("hash-seed").contains("a directive of valkey, the image is redis 7.2"), "{}", fault("hash-seed"));
+        assert!(fault("banana").contains("redis.github.com/allow-unknown-directives"));
+    }
+
+    #[test]
+    fn a_vouched_name_passes_and_opens_nothing_of_ours() {
+        assert!(faults("json-depth", "1").is_empty());
+        assert_eq!(faults("dir", "/tmp").len(), 1);
+    }
+
+    #[test]
+    fn two_names_of_one_directive_are_one_too_many() {
+        let config =
+            ["replica-read-only", "slave-read-only"].map(|name| (name.to_owned(), ConfigValue("yes".to_owned())));
+        let errors = validate(&BTreeMap::from(config), &rules()).1;
+        assert_eq!(
+            errors[0].to_string(),
+            "spec.config[slave-read-only]: Forbidden: is another name of replica-read-only, which is set too; keep one"
+        );
     }
 
     #[test]
     fn an_empty_value_is_one_empty_word() {
         let config = BTreeMap::from([("save".to_owned(), ConfigValue(String::new()))]);
-        assert_eq!(validate(&config).0.words("save").unwrap(), [""]);
+        assert_eq!(validate(&config, &rules()).0.words("save").unwrap(), [""]);
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct ValidatedInstance {
     pub storage: Storage,
     /// The user's directives.
     pub config: Directives,
+    /// Directives that no table has and the user vouches for.
+    pub vouched: Vec<String>,
     /// Where the password comes from.
     pub auth: Auth,
     /// How a change of config reaches the pods.
@@ -94,15 +96,20 @@ pub(crate) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::domain::{defaults::Defaults, validate::validate};
+    use crate::domain::{defaults::Defaults, field_error::FieldError, validate::validate};
 
     /// A checked instance `cache` in `shop` from a spec; the names differ from every product name so that mixed-up labels show.
     pub(crate) fn validated(spec: Value) -> ValidatedInstance {
+        checked(spec).unwrap()
+    }
+
+    /// The same, with its faults.
+    pub(crate) fn checked(spec: Value) -> Result<ValidatedInstance, Vec<FieldError>> {
         let metadata = json!({"name": "cache", "namespace": "shop", "uid": "8d1c6a7e-0000-4000-8000-000000000001"});
         let mut object =
             json!({"apiVersion": "redis.github.com/v1", "kind": "RedisInstance", "metadata": metadata, "spec": spec});
         Defaults { image: "redis:7.4.1".into() }.apply(&mut object);
-        validate(&serde_json::from_value(object).unwrap()).unwrap()
+        validate(&serde_json::from_value(object).unwrap())
     }
 
     #[test]

@@ -3,7 +3,9 @@
 
 pub mod auth;
 pub mod config;
+pub mod cross_field;
 pub mod defaults;
+pub mod directives;
 pub mod field_error;
 pub mod hex;
 pub mod image;

@@ -18,6 +18,9 @@ pub const CONFIG_HASH_ANNOTATION: &str = "redis.github.com/config-hash";
 /// Annotation of a child: sha256 of the object as it was last applied, so that an unchanged one is not written again.
 pub const APPLIED_HASH_ANNOTATION: &str = "redis.github.com/applied-hash";
 
+/// Annotation of an instance: directives that its user vouches for though no table has them, separated by commas.
+pub const VOUCHED_ANNOTATION: &str = "redis.github.com/allow-unknown-directives";
+
 /// Name of the Redis container.
 pub const CONTAINER: &str = "redis";
 /// Name of the client port.

@@ -4,11 +4,13 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{
-    config,
+    config::{self, Rules},
+    cross_field,
+    directives::release::{Release, release},
     field_error::{FieldError, quoted},
     image::ImageReference,
     instance::{Auth, Storage, ValidatedInstance},
-    names::NAME_LIMIT,
+    names::{NAME_LIMIT, VOUCHED_ANNOTATION},
     quantity::{Quantity, QuantityError},
     resources,
 };
@@ -34,8 +36,11 @@ pub fn validate(instance: &RedisInstance) -> Result<ValidatedInstance, Vec<Field
     let (resources, faults) = resources::validate(&spec.resources.clone().unwrap_or_default());
     errors.extend(faults);
     let storage = validate_storage(&spec.storage.clone().unwrap_or_default(), &mut errors);
-    let (config, faults) = config::validate(&spec.config.clone().unwrap_or_default());
+    let vouched = vouched(&instance.metadata);
+    let rules = Rules { release: image.as_ref().map_or(Release::Unknown, release), vouched };
+    let (config, faults) = config::validate(&spec.config.clone().unwrap_or_default(), &rules);
     errors.extend(faults);
+    errors.extend(cross_field::faults(&config, &resources, replicas.unwrap_or(1)));
     let auth = keep(validate_auth(&spec.auth.clone().unwrap_or_default(), name.as_deref()), &mut errors);
     match (name, image, replicas, storage, auth) {
         (Some(name), Some(image), Some(replicas), Some(storage), Some(auth)) if errors.is_empty() => {
@@ -48,6 +53,7 @@ pub fn validate(instance: &RedisInstance) -> Result<ValidatedInstance, Vec<Field
                 resources,
                 storage,
                 config,
+                vouched: rules.vouched,
                 auth,
                 config_update: spec.update_policy.as_ref().and_then(|policy| policy.config).unwrap_or_default(),
             })
@@ -58,6 +64,12 @@ pub fn validate(instance: &RedisInstance) -> Result<ValidatedInstance, Vec<Field
 
 fn keep<T>(result: Result<T, FieldError>, errors: &mut Vec<FieldError>) -> Option<T> {
     result.map_err(|error| errors.push(error)).ok()
+}
+
+/// The directives that the annotation names.
+fn vouched(metadata: &ObjectMeta) -> Vec<String> {
+    let names = metadata.annotations.as_ref().and_then(|annotations| annotations.get(VOUCHED_ANNOTATION));
+    names.into_iter().flat_map(|names| names.split(',')).map(|name| name.trim().to_owned()).take(64).collect()
 }
 
 fn validate_name(metadata: &ObjectMeta) -> Result<String, FieldError> {

@@ -1,7 +1,11 @@
 //! What is legal and yet worth a word to the user at `kubectl apply`. At most 120 characters each, as the API asks.
 //! Judges a checked instance; refuses nothing.
 
-use super::instance::{Auth, ValidatedInstance};
+use super::{
+    cross_field,
+    directives::release::{Release, release},
+    instance::{Auth, ValidatedInstance},
+};
 
 /// One line a warning, in the order of the spec.
 #[must_use]
@@ -20,7 +24,27 @@ pub fn warnings(instance: &ValidatedInstance) -> Vec<String> {
             "spec.auth.enabled: false: every pod that reaches this Redis can read, write and delete all of its data",
         ),
     ];
-    checks.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned()).collect()
+    let plain = checks.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned());
+    plain.chain(unjudged(instance)).chain(cross_field::doubts(instance)).collect()
+}
+
+/// What of the configuration could not be judged by the tables.
+fn unjudged(instance: &ValidatedInstance) -> Vec<String> {
+    let release = release(&instance.image);
+    let mut warnings = Vec::new();
+    if matches!(release, Release::Unknown) && instance.config.iter().next().is_some() {
+        warnings.push(
+            "spec.image: its name tells no known version, so spec.config is checked against all of them".to_owned(),
+        );
+    }
+    let vouched =
+        |name: &&str| instance.vouched.iter().any(|vouched| vouched == name) && release.candidates(name).is_empty();
+    warnings.extend(
+        instance.config.iter().map(|(name, _)| name).filter(vouched).map(|name| {
+            format!("spec.config[{name}]: unknown, passed on as it is because the annotation vouches for it")
+        }),
+    );
+    warnings
 }
 
 #[cfg(test)]

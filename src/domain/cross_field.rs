@@ -1,0 +1,149 @@
+//! Rules between fields, with their numbers: what each field alone allows and both together do not. Faults are refused,
+//! doubts are told.
+
+use super::{
+    config::Directives, directives::value::memory, field_error::FieldError, instance::ValidatedInstance,
+    quantity::Quantity, resources::Resources,
+};
+
+/// The part of the memory limit, in percent, that leaves room for what a fork copies while it saves.
+const ROOM_PERCENT: i128 = 75;
+
+/// What cannot be right. Takes the parts, which may be known though others are faulty, so that all faults come at once.
+#[must_use]
+pub fn faults(config: &Directives, resources: &Resources, replicas: i32) -> Vec<FieldError> {
+    [maxmemory_over_limit(config, resources), writes_never_accepted(config, replicas)].into_iter().flatten().collect()
+}
+
+/// What is probably not meant. At most 120 characters each.
+#[must_use]
+pub fn doubts(instance: &ValidatedInstance) -> Vec<String> {
+    let ValidatedInstance { config, resources, storage, .. } = instance;
+    [
+        maxmemory_near_limit(config, resources),
+        more_threads_than_cpus(config, resources),
+        durability_off(config),
+        volume_too_small(config, storage.size),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn setting<'a>(config: &'a Directives, directive: &str) -> Option<&'a str> {
+    match config.words(directive)? {
+        [word] => Some(word),
+        _ => None,
+    }
+}
+
+/// `maxmemory` in bytes, when it is set to a bound.
+fn maxmemory(config: &Directives) -> Option<i128> {
+    memory(setting(config, "maxmemory")?).filter(|bytes| *bytes > 0)
+}
+
+/// A server that may fill more than its container has is killed before it evicts anything.
+fn maxmemory_over_limit(config: &Directives, resources: &Resources) -> Option<FieldError> {
+    let limit = resources.limits.get("memory")?;
+    (maxmemory(config)? >= limit.value()).then(|| {
+        let detail = format!("must be less than the memory limit of {limit}");
+        FieldError::invalid("spec.config[maxmemory]", setting(config, "maxmemory").unwrap_or_default(), detail)
+    })
+}
+
+/// With fewer replicas than it asks for, a primary refuses every write.
+fn writes_never_accepted(config: &Directives, replicas: i32) -> Option<FieldError> {
+    ["min-replicas-to-write", "min-slaves-to-write"].into_iter().find_map(|directive| {
+        let asked = setting(config, directive)?;
+        let most = replicas - 1;
+        (asked.parse::<i64>().ok()? > i64::from(most)).then(|| {
+            let detail = format!(
+                "must be at most {most}, the number of replicas beside the primary: every write would be refused"
+            );
+            FieldError::invalid(format!("spec.config[{directive}]"), asked, detail)
+        })
+    })
+}
+
+fn is_append_only(config: &Directives) -> bool {
+    !setting(config, "appendonly").is_some_and(|word| word.eq_ignore_ascii_case("no"))
+}
+
+fn saves(config: &Directives) -> bool {
+    setting(config, "save") != Some("")
+}
+
+fn maxmemory_near_limit(config: &Directives, resources: &Resources) -> Option<String> {
+    let limit = resources.limits.get("memory")?;
+    let near = maxmemory(config)? * 100 > limit.value() * ROOM_PERCENT;
+    (near && (is_append_only(config) || saves(config))).then(|| {
+        format!("spec.config[maxmemory]: over {ROOM_PERCENT} % of the memory limit of {limit}: saving forks and may need the rest")
+    })
+}
+
+fn more_threads_than_cpus(config: &Directives, resources: &Resources) -> Option<String> {
+    let limit = resources.limits.get("cpu")?;
+    let threads: i128 = setting(config, "io-threads")?.parse().ok()?;
+    (threads > 1 && threads > limit.value()).then(|| {
+        format!("spec.config[io-threads]: {threads} threads share a CPU limit of {limit} and slow each other down")
+    })
+}
+
+fn durability_off(config: &Directives) -> Option<String> {
+    (!is_append_only(config) && !saves(config)).then(|| {
+        "spec.config: with appendonly no and save \"\" a restart loses all data, though there is a volume".to_owned()
+    })
+}
+
+fn volume_too_small(config: &Directives, size: Quantity) -> Option<String> {
+    (is_append_only(config) && size.value() < maxmemory(config)? * 2).then(|| {
+        format!("spec.storage.size: {size} is less than twice maxmemory: rewriting the append-only file may fill it")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::domain::instance::tests::checked;
+
+    fn faults_of(spec: Value) -> Vec<String> {
+        checked(spec).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+
+    fn doubts_of(spec: Value) -> Vec<String> {
+        let doubts = doubts(&checked(spec).unwrap());
+        assert!(doubts.iter().all(|text| text.len() <= 120), "{doubts:?}");
+        doubts
+    }
+
+    #[test]
+    fn maxmemory_fits_the_container_with_room_to_save() {
+        let spec = |maxmemory: &str| json!({"config": {"maxmemory": maxmemory}, "resources": {"limits": {"memory": "1Gi"}}, "storage": {"size": "4Gi"}});
+        assert_eq!(
+            faults_of(spec("4gb")),
+            ["spec.config[maxmemory]: Invalid value: \"4gb\": must be less than the memory limit of 1Gi"]
+        );
+        assert_eq!(faults_of(spec("1gb")).len(), 1);
+        assert_eq!(doubts_of(spec("900mb")).len(), 1);
+        assert!(doubts_of(spec("700mb")).is_empty() && doubts_of(spec("0")).is_empty());
+    }
+
+    #[test]
+    fn a_lone_server_has_no_replica_to_wait_for() {
+        assert_eq!(faults_of(json!({"config": {"min-replicas-to-write": "1"}})).len(), 1);
+        assert!(faults_of(json!({"config": {"min-replicas-to-write": "0"}})).is_empty());
+    }
+
+    #[test]
+    fn doubts_are_told() {
+        assert_eq!(
+            doubts_of(json!({"config": {"io-threads": "4"}, "resources": {"limits": {"cpu": "1500m"}}})).len(),
+            1
+        );
+        assert_eq!(doubts_of(json!({"config": {"appendonly": "no", "save": ""}})).len(), 1);
+        assert_eq!(doubts_of(json!({"config": {"maxmemory": "900mb"}, "storage": {"size": "1Gi"}})).len(), 1);
+        assert!(doubts_of(json!({"config": {"appendonly": "no"}})).is_empty());
+    }
+}

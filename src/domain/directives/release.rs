@@ -1,0 +1,140 @@
+//! Which release line an image is of, as far as its name tells. Knows names of images, not what is in them.
+
+use super::{Directive, LINES, Line};
+use crate::domain::image::ImageReference;
+
+/// What a configuration is judged against.
+#[derive(Clone, Copy, Debug)]
+pub enum Release {
+    /// The release line the image's tag names.
+    Known(&'static Line),
+    /// The tag names none that there is a table of: what any of them takes is taken.
+    Unknown,
+}
+
+/// The release line of an image: the engine from the repository, the version from the tag. A tag with a major number
+/// alone moves with the releases, so it is the newest line of that major.
+#[must_use]
+pub fn release(image: &ImageReference) -> Release {
+    let Some((engine, major, minor)) =
+        engine(image).and_then(|engine| version(image).map(|(major, minor)| (engine, major, minor)))
+    else {
+        return Release::Unknown;
+    };
+    let fits = |line: &&Line| {
+        line.engine == engine && line.version.0 == major && minor.is_none_or(|minor| line.version.1 == minor)
+    };
+    LINES.iter().rfind(fits).map_or(Release::Unknown, Release::Known)
+}
+
+/// `redis` or `valkey`, if the last part of the repository says so.
+#[must_use]
+pub fn engine(image: &ImageReference) -> Option<&'static str> {
+    let name = image.repository().rsplit('/').next().unwrap_or_default();
+    ["valkey", "redis"].into_iter().find(|engine| name.contains(engine))
+}
+
+/// Major and, if the tag has it, minor number.
+#[must_use]
+pub fn version(image: &ImageReference) -> Option<(u32, Option<u32>)> {
+    let tag = image.tag()?;
+    let version = tag.strip_prefix('v').unwrap_or(tag).split(['-', '_', '+']).next()?;
+    let mut numbers = version.split('.').map(str::parse);
+    let major = numbers.next()?.ok()?;
+    let minor = numbers.next().transpose().ok()?;
+    Some((major, minor))
+}
+
+impl Release {
+    /// As people say it: `redis 7.2`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self {
+            Self::Known(line) => line.title(),
+            Self::Unknown => "any known version of redis and valkey".to_owned(),
+        }
+    }
+
+    /// The directive of this name or alias; of an unknown release, the newest line's that has it.
+    #[must_use]
+    pub fn directive(&self, name: &str) -> Option<&'static Directive> {
+        match self {
+            Self::Known(line) => line.directive(name),
+            Self::Unknown => LINES.iter().rev().find_map(|line| line.directive(name)),
+        }
+    }
+
+    /// Every form of the directive that may be meant: one for a known release, one a line for an unknown one.
+    #[must_use]
+    pub fn candidates(&self, name: &str) -> Vec<(&'static Line, &'static Directive)> {
+        match self {
+            Self::Known(line) => line.directive(name).map(|directive| (*line, directive)).into_iter().collect(),
+            Self::Unknown => LINES.iter().rev().filter_map(|line| Some((line, line.directive(name)?))).collect(),
+        }
+    }
+
+    /// Every name and alias that may be meant, in order.
+    #[must_use]
+    pub fn names(&self) -> Vec<&'static str> {
+        let mut names: Vec<&str> = match self {
+            Self::Known(line) => line.names().collect(),
+            Self::Unknown => LINES.iter().flat_map(Line::names).collect(),
+        };
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// What else a name that this release lacks may be: new in a later line of the engine, or gone since an earlier one.
+    #[must_use]
+    pub fn elsewhere(&self, name: &str) -> Option<String> {
+        let Self::Known(this) = self else { return None };
+        let of_engine = || LINES.iter().filter(|line| line.engine == this.engine && line.directive(name).is_some());
+        if let Some(later) = of_engine().find(|line| line.version > this.version) {
+            return Some(format!("added in {}, the image is {}", later.title(), this.title()));
+        }
+        if let Some(earlier) = of_engine().rfind(|line| line.version < this.version) {
+            return Some(format!("no longer in {}; the last version with it is {}", this.title(), earlier.title()));
+        }
+        let other = LINES.iter().find(|line| line.directive(name).is_some())?;
+        Some(format!("a directive of {}, the image is {}", other.engine, this.title()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn title(image: &str) -> String {
+        release(&ImageReference::parse(image).unwrap()).title()
+    }
+
+    #[test]
+    fn the_name_of_an_image_tells_its_line() {
+        assert_eq!(title("redis:7.2.5-alpine"), "redis 7.2");
+        assert_eq!(title("valkey/valkey:8.1"), "valkey 8.1");
+        assert_eq!(
+            title(
+                "registry.example.com:5000/x/redis:7@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+            ),
+            "redis 7.4"
+        );
+        assert_eq!(title("redis/redis-stack-server:v8.0.1"), "redis 8.0");
+    }
+
+    #[test]
+    fn what_the_name_does_not_tell_is_unknown() {
+        for image in
+            ["redis", "redis:latest", "redis:alpine", "redis:99.1", "team/cache:7.2", "valkey/valkey:9.0", "redis:7.x"]
+        {
+            assert!(matches!(release(&ImageReference::parse(image).unwrap()), Release::Unknown), "{image}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_another_release_is_told() {
+        let release = release(&ImageReference::parse("redis:6.2").unwrap());
+        assert_eq!(release.elsewhere("latency-tracking").unwrap(), "added in redis 7.0, the image is redis 6.2");
+        assert_eq!(release.elsewhere("maxmemroy"), None);
+    }
+}

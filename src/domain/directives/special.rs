@@ -1,0 +1,103 @@
+//! The directives with a grammar of their own, each as the strictest of the supported releases reads it.
+//! Those that are the operator's never come here.
+
+use super::{Line, value::memory};
+
+/// Why the words are not what the directive takes, in words for a person; `None` when they are.
+#[must_use]
+pub fn fault(line: &Line, directive: &str, words: &[String]) -> Option<String> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (fits, expected) = match directive {
+        "save" => (
+            save(&words),
+            "must be pairs of seconds (at least 1) and changes, such as \"900 1 300 10\", or empty for none",
+        ),
+        "client-output-buffer-limit" => (
+            output_buffer_limit(&words),
+            "must be groups of a class (normal, replica, pubsub), a hard and a soft limit such as 64mb, and seconds",
+        ),
+        "notify-keyspace-events" => {
+            let known = event_letters(line);
+            let fits = matches!(words.as_slice(), [letters] if letters.chars().all(|c| known.contains(c)));
+            return (!fits).then(|| format!("must be letters from {known}, or empty for none"));
+        }
+        "latency-tracking-info-percentiles" => {
+            (percentiles(&words), "must be numbers from 0 to 100, or empty for none")
+        }
+        // Accepted with one word, and without effect.
+        _ => (words.len() == 1, "must be a single value"),
+    };
+    (!fits).then(|| expected.to_owned())
+}
+
+/// Letters of keyspace events: 7.0 added `n`, Redis 8.2 `o` and `c`.
+fn event_letters(line: &Line) -> &'static str {
+    match (line.engine.as_str(), line.version) {
+        ("redis", version) if version < (7, 0) => "KEg$lshzxeAtmd",
+        ("redis", version) if version >= (8, 2) => "KEg$lshzxeAtmdnoc",
+        _ => "KEg$lshzxeAtmdn",
+    }
+}
+
+fn save(words: &[&str]) -> bool {
+    let count = |word: &&str, least: u32| {
+        word.parse::<u32>().is_ok_and(|number| number >= least && number <= i32::MAX.unsigned_abs())
+    };
+    words == [""]
+        || words.chunks(2).all(|pair| matches!(pair, [seconds, changes] if count(seconds, 1) && count(changes, 0)))
+}
+
+fn output_buffer_limit(words: &[&str]) -> bool {
+    let is_class =
+        |class: &str| ["normal", "replica", "slave", "pubsub"].iter().any(|known| known.eq_ignore_ascii_case(class));
+    let fits = |group: &[&str]| {
+        matches!(group, [class, hard, soft, seconds]
+            if is_class(class) && memory(hard).is_some() && memory(soft).is_some() && seconds.parse::<u32>().is_ok_and(|s| i32::try_from(s).is_ok()))
+    };
+    words.chunks(4).all(fits)
+}
+
+fn percentiles(words: &[&str]) -> bool {
+    let plain = |word: &str| word.chars().all(|c| c.is_ascii_digit() || c == '.');
+    words == [""]
+        || words
+            .iter()
+            .all(|word| plain(word) && word.parse::<f64>().is_ok_and(|number| (0.0..=100.0).contains(&number)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::directives::LINES;
+
+    fn fits(directive: &str, value: &str) -> bool {
+        let words: Vec<String> =
+            if value.is_empty() { vec![String::new()] } else { value.split(' ').map(str::to_owned).collect() };
+        fault(&LINES[2], directive, &words).is_none()
+    }
+
+    #[test]
+    fn grammars() {
+        for (directive, good, bad) in [
+            (
+                "save",
+                vec!["", "900 1", "900 1 300 10", "60 0"],
+                vec!["900", "0 1", "900 1 300", "a b", "-1 1", "900 1.5"],
+            ),
+            (
+                "client-output-buffer-limit",
+                vec!["normal 0 0 0", "pubsub 32mb 8mb 60 REPLICA 256mb 64mb 60"],
+                vec!["", "normal 0 0", "master 0 0 0", "normal x 0 0", "normal 0 0 -1"],
+            ),
+            ("notify-keyspace-events", vec!["", "KEA", "Ex"], vec!["Q", "K E"]),
+            ("latency-tracking-info-percentiles", vec!["", "50 99 99.9"], vec!["101", "a", "-1", "nan", "1e1"]),
+        ] {
+            for value in good {
+                assert!(fits(directive, value), "{directive} {value}");
+            }
+            for value in bad {
+                assert!(!fits(directive, value), "{directive} {value}");
+            }
+        }
+    }
+}
