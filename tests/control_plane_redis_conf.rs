@@ -76,7 +76,7 @@ fn value(directive: &Directive, seed: u64) -> String {
         Kind::Bool => pick(&["yes", "no", "YES", "No"]),
         Kind::Enum => {
             let word = pick(&directive.values.iter().map(String::as_str).collect::<Vec<_>>());
-            if seed % 3 == 0 { word.to_uppercase() } else { word }
+            if seed.is_multiple_of(3) { word.to_uppercase() } else { word }
         }
         Kind::Integer => {
             let (min, max) = (directive.min.unwrap(), directive.max.unwrap());
@@ -84,7 +84,7 @@ fn value(directive: &Directive, seed: u64) -> String {
             [min, max.min(1 << 30), small.min(max)][usize::try_from(seed % 3).unwrap()].to_string()
         }
         Kind::Memory | Kind::PercentOrMemory => {
-            if directive.kind == Kind::PercentOrMemory && seed % 2 == 0 {
+            if directive.kind == Kind::PercentOrMemory && seed.is_multiple_of(2) {
                 return format!("{}%", seed % 101);
             }
             let unit = pick(&["", "b", "k", "kb", "m", "MB", "g", "Gb"]);
@@ -115,10 +115,9 @@ fn check(line: &Line, config: &std::collections::BTreeMap<String, String>) -> Re
     let object = json!({"metadata": {"name": "cache", "namespace": "shop"}, "spec": {"image": "redis:7.0.15", "auth": {"enabled": false}, "config": config}});
     let instance: RedisInstance = serde_json::from_value(object).unwrap();
     let defaults = Defaults { image: "redis:7.0.15".to_owned() };
-    let instance = match validate::validate(&defaults.applied(&instance).unwrap()) {
-        Ok(instance) => instance,
+    let Ok(instance) = validate::validate(&defaults.applied(&instance).unwrap()) else {
         // Two names of one directive, or writes that no replica could take: refused for a reason, and told.
-        Err(_) => return Err(TestCaseError::reject("refused")),
+        return Err(TestCaseError::reject("refused"));
     };
     let conf = build::build(&instance).config_map.data.unwrap()["redis.conf"].clone();
     let mut server = Server::start(&conf);
@@ -188,9 +187,8 @@ impl Server {
             if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
                 break stream;
             }
-            if process.try_wait().unwrap().is_some() || begun.elapsed() > Duration::from_secs(30) {
-                panic!("redis-server does not start with\n{conf}\nand says\n{}", last_words(&mut process));
-            }
+            let hopeless = process.try_wait().unwrap().is_some() || begun.elapsed() > Duration::from_secs(30);
+            assert!(!hopeless, "redis-server does not start with\n{conf}\nand says\n{}", last_words(&mut process));
             std::thread::yield_now();
         };
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();

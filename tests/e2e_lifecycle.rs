@@ -70,6 +70,39 @@ async fn a_users_secret_is_waited_for_and_used() {
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
+async fn a_password_that_changes_under_a_running_redis_takes_nothing_down() {
+    let place = Place::new("rotate").await;
+    place.put::<Secret>(json!({"metadata": {"name": "old"}, "stringData": {"password": "first"}})).await;
+    place.put::<Secret>(json!({"metadata": {"name": "new"}, "stringData": {"password": "second"}})).await;
+    place.create("cache", json!({"auth": {"secretName": "old"}})).await.unwrap();
+    place.reaches("cache", Phase::Running).await;
+    let pod = place.api::<Pod>().get("cache-0").await.unwrap().uid();
+
+    // Another source is followed at once; Redis takes the password when it next starts.
+    place.change("cache", json!({"auth": {"secretName": "new"}})).await;
+    eventually("second password in the derived Secret", || async {
+        (place.password("cache").await == "second").then_some(())
+    })
+    .await;
+    assert_eq!(place.connect("cache").await.ask("AUTH first").await, "+OK");
+    let now: Pod = place.api().get("cache-0").await.unwrap();
+    assert!(now.uid() == pod && is_ready(&now), "a changed password must not take the pod out of service");
+
+    // The source is lost: what was derived from it stays, and so does the instance.
+    place.delete::<Secret>("new").await;
+    place.change("cache", json!({"storage": {"retention": "Delete"}})).await;
+    place.reaches("cache", Phase::Running).await;
+    assert_eq!(place.password("cache").await, "second");
+    place.delete::<Pod>("cache-0").await;
+    place
+        .until("cache-0", "new pod", move |new: Option<&Pod>| new.is_some_and(|new| new.uid() != pod && is_ready(new)))
+        .await;
+    assert_eq!(place.connect("cache").await.ask("AUTH second").await, "+OK");
+    place.leave().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
 async fn deleting_an_instance_keeps_its_volume_unless_told_otherwise() {
     let place = Place::new("delete").await;
     for (name, retention) in [("kept", "Retain"), ("gone", "Delete")] {

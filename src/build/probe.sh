@@ -15,7 +15,11 @@ case $1 in
     tries=0
     while [ "$tries" -lt 20 ]; do
       answer=$(ask)
-      [ "$answer" = PONG ] && exit 0
+      case $answer in
+        PONG) exit 0 ;;
+        # The mounted password is newer than the one Redis started with: it serves everybody who has the old one.
+        *WRONGPASS*) exit 0 ;;
+      esac
       tries=$((tries + 1))
       sleep 0.1
     done

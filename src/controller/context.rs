@@ -15,7 +15,7 @@ use kube::{
 use super::watches::Stores;
 use crate::{
     api::v1::RedisInstanceStatus,
-    domain::{defaults::Defaults, names::OPERATOR},
+    domain::{defaults::Defaults, instance::Auth, names::OPERATOR},
 };
 
 /// Shared by all reconciles.
@@ -33,8 +33,8 @@ pub(super) struct Context {
 pub(super) struct Memory {
     /// The status last written, which the watch may not have shown yet, with the resourceVersion it got.
     pub(super) written: Option<(String, RedisInstanceStatus)>,
-    /// When its Secret was last seen to be right. Secrets are not watched.
-    pub(super) secret_checked: Option<Instant>,
+    /// When its Secret was last seen to be right, and for which source of the password. Secrets are not watched.
+    pub(super) secret_checked: Option<(Instant, Auth)>,
     /// Failed reconciles in a row.
     pub(super) failures: u32,
 }

@@ -1,13 +1,20 @@
 //! Events for people, on the instance: what `kubectl describe` shows. An event that cannot be written is logged and
 //! never holds up the work.
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Resource,
     runtime::events::{Event, EventType},
 };
 
 use super::context::Context;
-use crate::api::v1::{Phase, RedisInstance, RedisInstanceStatus};
+use crate::{
+    api::{
+        self,
+        v1::{Phase, RedisInstance, RedisInstanceStatus},
+    },
+    domain::instance::ValidatedInstance,
+};
 
 /// Tells that an instance began to serve, or needs a person.
 pub(super) async fn phase_changed(instance: &RedisInstance, status: &RedisInstanceStatus, context: &Context) {
@@ -24,7 +31,36 @@ pub(super) async fn phase_changed(instance: &RedisInstance, status: &RedisInstan
         action: "Reconcile".to_owned(),
         secondary: None,
     };
-    if let Err(error) = context.recorder.publish(&event, &instance.object_ref(&())).await {
-        tracing::warn!(%error, reason = change.reason, "cannot write an event");
+    publish(&event, &instance.object_ref(&()), context).await;
+}
+
+/// Tells that the password was lost with its Secret and a new one made, which Redis takes only when it starts.
+pub(super) async fn password_replaced(instance: &ValidatedInstance, context: &Context) {
+    let (secret, name) = (instance.auth_secret(), &instance.name);
+    let note = format!(
+        "Secret {secret} was gone: a new password was made, which holds from the next start of the pods: \
+         kubectl rollout restart statefulset/{name}"
+    );
+    let event = Event {
+        type_: EventType::Warning,
+        reason: "PasswordReplaced".to_owned(),
+        note: Some(note),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    };
+    let reference = ObjectReference {
+        api_version: Some(format!("{}/v1", api::GROUP)),
+        kind: Some(api::KIND.to_owned()),
+        name: Some(instance.name.clone()),
+        namespace: Some(instance.namespace.clone()),
+        uid: Some(instance.uid.clone()),
+        ..ObjectReference::default()
+    };
+    publish(&event, &reference, context).await;
+}
+
+async fn publish(event: &Event, subject: &ObjectReference, context: &Context) {
+    if let Err(error) = context.recorder.publish(event, subject).await {
+        tracing::warn!(%error, reason = event.reason, "cannot write an event");
     }
 }

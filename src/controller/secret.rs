@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, api::PostParams, runtime::reflector::ObjectRef};
 
-use super::{apply, context::Context, error::Error, ownership::obstacle};
+use super::{apply, context::Context, error::Error, events, ownership::obstacle};
 use crate::{
     build::{auth_secret, generated_secret},
     domain::{
@@ -23,7 +23,8 @@ const TRUSTED: Duration = Duration::from_mins(4);
 /// Makes sure that the Secret the pods mount is there and right; answers what stands in the way, if anything.
 pub(super) async fn ensure(instance: &ValidatedInstance, context: &Context) -> Result<Option<Finding>, Error> {
     let checked = context.recall(&instance.uid).secret_checked;
-    if instance.auth == Auth::Disabled || checked.is_some_and(|at| at.elapsed() < TRUSTED) {
+    let trusted = checked.is_some_and(|(at, auth)| auth == instance.auth && at.elapsed() < TRUSTED);
+    if instance.auth == Auth::Disabled || trusted {
         return Ok(None);
     }
     let finding = match &instance.auth {
@@ -31,7 +32,8 @@ pub(super) async fn ensure(instance: &ValidatedInstance, context: &Context) -> R
         Auth::Generated => generated(instance, context).await?,
         Auth::Secret(name) => derived(instance, name, context).await?,
     };
-    context.remember(&instance.uid, |memory| memory.secret_checked = finding.is_none().then(Instant::now));
+    let checked = finding.is_none().then(|| (Instant::now(), instance.auth.clone()));
+    context.remember(&instance.uid, |memory| memory.secret_checked = checked);
     Ok(finding)
 }
 
@@ -51,6 +53,9 @@ async fn generated(instance: &ValidatedInstance, context: &Context) -> Result<Op
     match api.create(&params, &secret).await {
         Ok(_) => {
             tracing::info!(kind = "Secret", child = name, "created");
+            if begun {
+                events::password_replaced(instance, context).await;
+            }
             Ok(None)
         }
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
@@ -77,7 +82,14 @@ async fn existing(instance: &ValidatedInstance, live: &Secret, context: &Context
 /// Derives the Secret from the user's.
 async fn derived(instance: &ValidatedInstance, source: &str, context: &Context) -> Result<Option<Finding>, Error> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &instance.namespace);
+    let name = instance.auth_secret();
+    let live = api.get_opt(&name).await.map_err(Error::request("get", "Secret", &name))?;
     let Some(theirs) = api.get_opt(source).await.map_err(Error::request("get", "Secret", source))? else {
+        if live.as_ref().is_some_and(|live| obstacle("Secret", &live.metadata, instance).is_none()) {
+            // Redis has its password and serves; that its source is gone is no reason to say otherwise.
+            tracing::warn!(secret = source, "the Secret of the password is gone; the one derived from it stays");
+            return Ok(None);
+        }
         let message =
             format!("waiting for Secret {source} with the password under the key \"{PASSWORD_KEY}\"; create it");
         return Ok(Some(Finding::Waiting("SecretNotFound", message)));
@@ -86,8 +98,6 @@ async fn derived(instance: &ValidatedInstance, source: &str, context: &Context) 
         Ok(password) => password,
         Err(error) => return Ok(Some(Finding::Waiting("PasswordUnusable", format!("Secret {source} {error}")))),
     };
-    let name = instance.auth_secret();
-    let live = api.get_opt(&name).await.map_err(Error::request("get", "Secret", &name))?;
     Ok(apply::ensure(instance, auth_secret(instance, &password), live.as_ref(), context).await?.err())
 }
 

@@ -1,12 +1,11 @@
 //! The validating webhook: the object must be one the operator can build, and the change one it can carry out.
 //! The rules are `domain`'s; this turns a review into their input and their faults into a refusal.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::review::{Request, ReviewError, Verdict};
 use crate::{
     api::v1::RedisInstance,
-    build,
     domain::{
         defaults::Defaults,
         field_error::FieldError,
@@ -26,16 +25,17 @@ pub(super) fn judge(request: &Request, defaults: &Defaults) -> Result<Verdict, R
     let new = typed(&request.object, defaults)?;
     // A stored object that this version cannot even read has no faults to be excused by.
     let old = typed(&request.old_object, defaults).ok().filter(|_| request.operation == "UPDATE");
-    let errors = match &old {
-        Some(old) => validate_update(old, &new),
-        None => validate(&new).err().unwrap_or_default(),
+    let judged = validate(&new);
+    let errors = match (&old, &judged) {
+        (Some(old), _) => validate_update(old, &new),
+        (None, Err(errors)) => errors.clone(),
+        (None, Ok(_)) => Vec::new(),
     };
     if !errors.is_empty() {
         return Ok(refuse(request, errors));
     }
-    let Ok(instance) = validate(&new) else { return Ok(Verdict::allow()) };
-    drop(build::build(&instance));
-    Ok(Verdict::Allow { patch: None, warnings: warnings(&instance) })
+    // Builders take what was checked and cannot fail, so what is accepted here can be built.
+    Ok(Verdict::Allow { patch: None, warnings: judged.map(|instance| warnings(&instance)).unwrap_or_default() })
 }
 
 /// Judges the one number that the scale subresource can set; an unchanged one is nobody's mistake now.
@@ -50,8 +50,16 @@ fn judge_scale(request: &Request) -> Verdict {
 }
 
 /// The API server has checked the types by now, so an object that cannot be read is a review made by somebody else.
+/// What is not judged, such as the record of field managers, is left behind before anything is copied.
 fn typed(object: &Value, defaults: &Defaults) -> Result<RedisInstance, ReviewError> {
-    let mut object = object.clone();
+    let part = |pointer: &str| object.pointer(pointer).cloned().unwrap_or_default();
+    let metadata =
+        ["name", "namespace", "uid", "annotations"].map(|field| (field, part(&format!("/metadata/{field}"))));
+    let metadata: Map<String, Value> = metadata.into_iter().map(|(field, value)| (field.to_owned(), value)).collect();
+    let mut object = Value::Object(Map::from_iter([
+        ("metadata".to_owned(), Value::Object(metadata)),
+        ("spec".to_owned(), part("/spec")),
+    ]));
     defaults.apply(&mut object);
     Ok(serde_json::from_value(object)?)
 }
