@@ -65,6 +65,10 @@ generate: build
     {{ program }} crd > manifests/crd.yaml
     {{ program }} rbac > manifests/rbac.yaml
 
+# rewrite the golden files of the built objects
+golden:
+    UPDATE_GOLDEN=1 cargo test --locked --test golden
+
 # print the CustomResourceDefinition
 crd:
     @cargo run --release --locked --quiet -- crd
@@ -76,3 +80,8 @@ fmt:
 # check format, lints and shell scripts
 lint:
     @tests/run.sh lint
+
+# licences, bans, sources and advisories of what the project is built from
+deny:
+    cargo deny --version 2>/dev/null || cargo install --locked cargo-deny
+    cargo deny check

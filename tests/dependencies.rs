@@ -2,6 +2,8 @@
 //! together. The rules are those of `deny.toml`. It asks `cargo tree`: `cargo metadata` also lists crates that an
 //! optional feature names and no build compiles.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,

@@ -1,5 +1,7 @@
 //! The documents against the project: links lead somewhere, recipes exist, no field and no reason is left out.
 
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -77,6 +79,26 @@ fn every_field_of_the_spec_is_in_the_readme() {
     assert!(missing.is_empty(), "fields of the spec that README.md's table lacks: {missing:?}");
 }
 
+#[test]
+fn every_source_file_is_on_the_map() {
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let on_map: BTreeSet<String> = map
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
+        .map(|(path, _)| path.to_owned())
+        .filter(|path| is(Path::new(path), "rs") && !path.starts_with("tests/"))
+        .collect();
+    let below = root().join("src");
+    let path = |file: PathBuf| file.strip_prefix(&below).unwrap().to_string_lossy().into_owned();
+    let there: BTreeSet<String> = files(&below, "rs").into_iter().map(path).collect();
+    let missing: Vec<&String> = there.difference(&on_map).collect();
+    let gone: Vec<&String> = on_map.difference(&there).collect();
+    assert!(
+        missing.is_empty() && gone.is_empty(),
+        "not on ARCHITECTURE.md's map: {missing:?}; on it and gone: {gone:?}"
+    );
+}
+
 /// The paths of the fields below a schema; compute resources have core/v1's own shape and are one field here.
 fn leaves(path: &str, schema: &Value, fields: &mut Vec<String>) {
     match schema["properties"].as_object() {
@@ -103,6 +125,8 @@ fn reasons(source: &str) -> BTreeSet<String> {
             }
         }
     }
+    // An event has its reason in a field.
+    found.extend(source.split("reason: \"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned));
     found
 }
 
@@ -168,12 +192,16 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() && !name.starts_with('.') && name != "target" {
             found.extend(files(&path, extension));
-        } else if path.extension().is_some_and(|of_file| of_file == extension) {
+        } else if is(&path, extension) {
             found.push(path);
         }
     }
     found.sort();
     found
+}
+
+fn is(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|of_file| of_file == extension)
 }
 
 fn root() -> PathBuf {
