@@ -39,7 +39,7 @@ pub struct RunSettings {
     #[arg(long, env = "CERTIFICATE_DIR", default_value = "/etc/webhook-certs")]
     pub certificate_dir: PathBuf,
     /// Image of instances that name none.
-    #[arg(long, env = "DEFAULT_IMAGE", default_value = "redis:7.4.1", value_parser = image)]
+    #[arg(long, env = "DEFAULT_IMAGE", default_value = "redis:7.4.6", value_parser = image)]
     pub default_image: String,
     /// Form of the log lines.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]

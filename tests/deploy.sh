@@ -62,8 +62,11 @@ operator() {
   say "the operator: namespace, webhooks and their certificate, then the rest of manifests/"
   run kubectl apply --server-side -f manifests/namespace.yaml -f manifests/webhooks.yaml
   run webhook-certs/generate.sh
-  echo "\$ kubectl kustomize manifests | sed 's|image: redis-operator:.*|image: $image|' | kubectl apply --server-side -f -"
-  kubectl kustomize manifests | sed "s|image: redis-operator:.*|image: $image|" | kubectl apply --server-side -f -
+  # the local cluster has one Redis image, Debian's
+  local edit="s|image: redis-operator:.*|image: $image|"
+  [ -n "${KUBECONFIG:-}" ] || edit+="; s|default-image=redis:.*|default-image=redis:7.0.15|"
+  echo "\$ kubectl kustomize manifests | sed '$edit' | kubectl apply --server-side -f -"
+  kubectl kustomize manifests | sed "$edit" | kubectl apply --server-side -f -
   run kubectl wait --for=condition=Established crd/redisinstances.redis.github.com --timeout=30s
   run kubectl -n "$namespace" rollout status deployment/redis-operator --timeout=120s || {
     kubectl -n "$namespace" describe pods | sed -n '/^Events:/,$p' >&2
@@ -76,7 +79,11 @@ up() {
   mkdir -p "$cache"
   cd "$root"
   if [ -n "${KUBECONFIG:-}" ]; then
-    image=${IMAGE:?the cluster of KUBECONFIG needs IMAGE=registry/name:tag, the image of the operator to run}
+    image=${IMAGE:-}
+    [ -n "$image" ] || {
+      echo "the cluster of KUBECONFIG needs IMAGE=registry/name:tag, the image of the operator to run" >&2
+      return 1
+    }
   else
     local_cluster
   fi

@@ -114,7 +114,7 @@ fn leaves(path: &str, schema: &Value, fields: &mut Vec<String>) {
 
 /// The first text given to what makes a finding or a summary, where it is one CamelCase word.
 fn reasons(source: &str) -> BTreeSet<String> {
-    let makers = ["Finding::Waiting(", "Finding::Stalled(", "Finding::Changing(", "summary("];
+    let makers = ["Finding::Waiting(", "Finding::Stalled(", "Finding::Changing(", "Volumes::Hindered(", "summary("];
     let mut found = BTreeSet::new();
     for maker in makers {
         for (at, _) in source.match_indices(maker) {

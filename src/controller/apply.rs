@@ -57,13 +57,13 @@ pub(super) async fn children(
 ) -> Result<Result<StatefulSet, Finding>, Error> {
     let Children { config_map, pods_service, service, stateful_set } = children;
     let stores = &context.stores;
-    let first = [
-        Box::pin(one(instance, config_map, &stores.config_maps, context)).await?.err(),
-        Box::pin(one(instance, pods_service, &stores.services, context)).await?.err(),
-        Box::pin(one(instance, service, &stores.services, context)).await?.err(),
-    ];
-    if let Some(finding) = first.into_iter().flatten().next() {
+    if let Some(finding) = Box::pin(one(instance, config_map, &stores.config_maps, context)).await?.err() {
         return Ok(Err(finding));
+    }
+    for service in [pods_service, service] {
+        if let Some(finding) = Box::pin(one(instance, service, &stores.services, context)).await?.err() {
+            return Ok(Err(finding));
+        }
     }
     Box::pin(one(instance, stateful_set, &stores.stateful_sets, context)).await
 }

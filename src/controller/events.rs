@@ -34,16 +34,16 @@ pub(super) async fn phase_changed(instance: &RedisInstance, status: &RedisInstan
     publish(&event, &instance.object_ref(&()), context).await;
 }
 
-/// Tells that the password was lost with its Secret and a new one made, which Redis takes only when it starts.
-pub(super) async fn password_replaced(instance: &ValidatedInstance, context: &Context) {
+/// Tells that the Secret holds another password than the one that Redis started with, and why.
+pub(super) async fn password_changed(instance: &ValidatedInstance, why: &str, context: &Context) {
     let (secret, name) = (instance.auth_secret(), &instance.name);
     let note = format!(
-        "Secret {secret} was gone: a new password was made, which holds from the next start of the pods: \
+        "Secret {secret} {why}; Redis takes the new password when its pods next start: \
          kubectl rollout restart statefulset/{name}"
     );
     let event = Event {
         type_: EventType::Warning,
-        reason: "PasswordReplaced".to_owned(),
+        reason: "PasswordChanged".to_owned(),
         note: Some(note),
         action: "Reconcile".to_owned(),
         secondary: None,

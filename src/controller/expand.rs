@@ -15,56 +15,68 @@ use kube::{
 use super::{context::Context, error::Error, ownership::obstacle};
 use crate::domain::{
     instance::ValidatedInstance,
-    names::{DATA_VOLUME, OPERATOR, pod},
+    names::{DATA_VOLUME, INSTANCE_LABEL, OPERATOR, pod},
     quantity::Quantity,
-    status::Finding,
 };
 
-/// Brings the claims to the desired size; `None` when the StatefulSet can be applied as it is desired.
+/// What stands between the volumes and what is desired of them.
+pub(super) enum Volumes {
+    /// They are, or will be, as desired: the StatefulSet can be applied as it is.
+    AsDesired,
+    /// The StatefulSet is being replaced under its running pods: there is nothing to apply until it is gone.
+    Replacing,
+    /// They cannot be so: all else is applied over the StatefulSet's present claim template. A reason and a sentence.
+    Hindered(&'static str, String),
+}
+
+/// Brings the claims to the desired size.
 pub(super) async fn ensure_claims(
     instance: &ValidatedInstance,
     desired: &StatefulSet,
     context: &Context,
-) -> Result<Option<Finding>, Error> {
-    let live = context.stores.stateful_sets.get(&ObjectRef::from_obj(desired));
-    let Some((live, claim)) = live.as_ref().and_then(|live| Some((live, claim_template(live)?))) else {
-        return Ok(None);
-    };
-    if obstacle("StatefulSet", &live.metadata, instance).is_some() {
-        return Ok(live.metadata.deletion_timestamp.is_some().then(growing));
-    }
-    if claim_template(desired).is_some_and(|desired| desired.storage_class_name != claim.storage_class_name) {
-        return Ok(Some(refused("spec.storage.storageClassName", "another class")));
-    }
-    let (Some(size), wanted) = (requested(claim), instance.storage.size) else { return Ok(None) };
-    if size == wanted {
-        return Ok(None);
-    }
-    if size > wanted {
-        return Ok(Some(refused("spec.storage.size", "the smaller size")));
-    }
-    for ordinal in 0..live.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(0) {
-        if let Some(finding) =
-            grow(instance, &format!("{DATA_VOLUME}-{}", pod(&instance.name, ordinal)), context).await?
-        {
-            return Ok(Some(finding));
+) -> Result<Volumes, Error> {
+    for ordinal in 0..instance.replicas {
+        let claim = format!("{DATA_VOLUME}-{}", pod(&instance.name, ordinal));
+        if let Some(hindrance) = grow(instance, &claim, context).await? {
+            return Ok(hindrance);
         }
     }
-    release(live, context).await?;
-    Ok(Some(growing()))
+    let live = context.stores.stateful_sets.get(&ObjectRef::from_obj(desired));
+    let Some((live, claim)) = live.as_ref().and_then(|live| Some((live, claim_template(live)?))) else {
+        return Ok(Volumes::AsDesired);
+    };
+    if obstacle("StatefulSet", &live.metadata, instance).is_some() {
+        let leaving = live.metadata.deletion_timestamp.is_some();
+        return Ok(if leaving { Volumes::Replacing } else { Volumes::AsDesired });
+    }
+    if claim_template(desired).is_some_and(|desired| desired.storage_class_name != claim.storage_class_name) {
+        return Ok(refused("spec.storage.storageClassName", "another class"));
+    }
+    match requested(claim) {
+        Some(size) if size > instance.storage.size => Ok(refused("spec.storage.size", "the smaller size")),
+        Some(size) if size < instance.storage.size => {
+            release(live, context).await?;
+            Ok(Volumes::Replacing)
+        }
+        _ => Ok(Volumes::AsDesired),
+    }
 }
 
-fn growing() -> Finding {
-    Finding::Changing("Expanding", "the volumes grow; the pods keep running".to_owned())
+/// The desired StatefulSet with the claim template of the live one, which cannot be changed in place.
+pub(super) fn with_present_claims(mut desired: StatefulSet, context: &Context) -> StatefulSet {
+    let live = context.stores.stateful_sets.get(&ObjectRef::from_obj(&desired));
+    let present = live.and_then(|live| live.spec.as_ref()?.volume_claim_templates.as_ref()?.first()?.spec.clone());
+    let template = desired.spec.as_mut().and_then(|spec| spec.volume_claim_templates.as_mut()?.first_mut());
+    if let Some((template, present)) = template.and_then(|template| Some((template.spec.as_mut()?, present?))) {
+        template.resources = present.resources;
+        template.storage_class_name = present.storage_class_name;
+    }
+    desired
 }
 
-fn refused(field: &str, what: &str) -> Finding {
-    Finding::Stalled(
-        "Refused",
-        format!(
-            "{field} cannot be changed so; set it back, or create a new RedisInstance with {what} and move the data"
-        ),
-    )
+fn refused(field: &str, what: &str) -> Volumes {
+    let message = format!("{field} cannot be changed so; create a new RedisInstance with {what} and move the data");
+    Volumes::Hindered("Refused", message)
 }
 
 fn claim_template(set: &StatefulSet) -> Option<&PersistentVolumeClaimSpec> {
@@ -75,15 +87,17 @@ fn requested(claim: &PersistentVolumeClaimSpec) -> Option<Quantity> {
     Quantity::parse(&claim.resources.as_ref()?.requests.as_ref()?.get("storage")?.0).ok()
 }
 
-/// Asks for a larger volume; what the class cannot do is said and not asked again before the next pass.
-async fn grow(instance: &ValidatedInstance, name: &str, context: &Context) -> Result<Option<Finding>, Error> {
-    let api: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &instance.namespace);
-    let Some(claim) = api.get_opt(name).await.map_err(Error::request("get", "PersistentVolumeClaim", name))? else {
+/// Asks for a larger volume where the claim is smaller, also one that an earlier instance of this name left behind.
+async fn grow(instance: &ValidatedInstance, name: &str, context: &Context) -> Result<Option<Volumes>, Error> {
+    let claim = context.stores.claims.get(&ObjectRef::new(name).within(&instance.namespace));
+    let Some(claim) = claim.filter(|claim| claim.labels().get(INSTANCE_LABEL) == Some(&instance.name)) else {
         return Ok(None);
     };
-    if claim.spec.as_ref().and_then(requested).is_some_and(|size| size >= instance.storage.size) {
+    let Some(size) = claim.spec.as_ref().and_then(requested) else { return Ok(None) };
+    if size >= instance.storage.size {
         return Ok(None);
     }
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &instance.namespace);
     let patch =
         serde_json::json!({"spec": {"resources": {"requests": {"storage": instance.storage.size.to_string()}}}});
     let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
@@ -92,13 +106,11 @@ async fn grow(instance: &ValidatedInstance, name: &str, context: &Context) -> Re
             tracing::info!(claim = name, size = %instance.storage.size, "asked for a larger volume");
             Ok(None)
         }
-        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Some(Finding::Stalled(
-            "ResizeUnsupported",
-            format!(
-                "the volume of {name} cannot grow; set spec.storage.size back, or use a class that allows expansion: {}",
-                status.message
-            ),
-        ))),
+        Err(kube::Error::Api(status)) if status.is_forbidden() => {
+            let cure = "set allowVolumeExpansion on its StorageClass, or delete the instance with --cascade=orphan and create it with the present size";
+            let message = format!("the volume of {name} cannot grow from {size}: {}; {cure}", status.message);
+            Ok(Some(Volumes::Hindered("ResizeUnsupported", message)))
+        }
         Err(error) => Err(Error::request("patch", "PersistentVolumeClaim", name)(error)),
     }
 }

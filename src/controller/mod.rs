@@ -21,6 +21,7 @@ use std::{
 };
 
 use futures::StreamExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Client,
     core::DeserializeGuard,
@@ -54,10 +55,8 @@ pub async fn run(client: Client, defaults: Defaults, health: Health, shutdown: C
         .owns_stream(streams.config_maps)
         .owns_stream(streams.services)
         .owns_stream(streams.stateful_sets)
-        .watches_stream(streams.pods, |pod| {
-            let name = pod.metadata.labels.as_ref().and_then(|labels| labels.get(INSTANCE_LABEL).cloned());
-            name.zip(pod.metadata.namespace).map(|(name, namespace)| ObjectRef::new(&name).within(&namespace))
-        })
+        .watches_stream(streams.pods, |pod| instance_of(&pod.metadata))
+        .watches_stream(streams.claims, |claim| instance_of(&claim.metadata))
         .graceful_shutdown_on(shutdown.cancelled_owned());
     let work = drive(controller.run(reconcile::reconcile, error::policy, Arc::clone(&context)), &health);
     let synced = async {
@@ -67,6 +66,12 @@ pub async fn run(client: Client, defaults: Defaults, health: Health, shutdown: C
         }
     };
     tokio::join!(work, synced);
+}
+
+/// The instance that the label of a pod or a claim names; neither has it for an owner.
+fn instance_of(metadata: &ObjectMeta) -> Option<ObjectRef<Stored>> {
+    let name = metadata.labels.as_ref()?.get(INSTANCE_LABEL)?;
+    Some(ObjectRef::new(name).within(metadata.namespace.as_ref()?))
 }
 
 /// Polls the loop to its end and shows while doing so that it is alive.

@@ -12,7 +12,7 @@ use crate::{api, domain::names::OPERATOR};
 const PERMISSIONS: &[(&str, &[&str], &[&str])] = &[
     ("", &["configmaps", "services"], &["create", "get", "list", "patch", "watch"]),
     // To grow: the claims are patched, never created or deleted.
-    ("", &["persistentvolumeclaims"], &["get", "patch"]),
+    ("", &["persistentvolumeclaims"], &["list", "patch", "watch"]),
     // To say which pod does not serve, and why.
     ("", &["pods"], &["list", "watch"]),
     // By name only: no list and no watch, so the operator never sees a Secret it does not know of.

@@ -8,12 +8,15 @@ use super::{
     Stored, apply,
     context::Context,
     error::{Error, spread},
-    expand, observe, secret, status,
+    expand::{self, Volumes},
+    observe, secret, status,
 };
 use crate::{
     api::v1::RedisInstance,
     build::build,
-    domain::{field_error::FieldError, instance::ValidatedInstance, status::Finding, validate::validate},
+    domain::{
+        field_error::FieldError, instance::ValidatedInstance, observed::Observed, status::Finding, validate::validate,
+    },
 };
 
 /// A reconcile that takes longer hangs on a dead connection; it is given up and tried again.
@@ -101,13 +104,21 @@ async fn pursue(instance: &ValidatedInstance, context: &Context) -> Result<Findi
     if let Some(finding) = secret::ensure(instance, context).await? {
         return Ok(finding);
     }
-    let children = build(instance);
-    if let Some(finding) = expand::ensure_claims(instance, &children.stateful_set, context).await? {
-        return Ok(finding);
-    }
+    let mut children = build(instance);
+    let hindrance = match expand::ensure_claims(instance, &children.stateful_set, context).await? {
+        Volumes::AsDesired => None,
+        Volumes::Replacing => {
+            return Ok(Finding::Changing("Expanding", "the volumes grow; the pods keep running".to_owned()));
+        }
+        Volumes::Hindered(reason, message) => {
+            children.stateful_set = expand::with_present_claims(children.stateful_set, context);
+            Some((reason, message))
+        }
+    };
     Ok(match apply::children(instance, children, context).await? {
         Ok(stateful_set) => {
-            Finding::Applied(observe::observe(&instance.namespace, &instance.name, Some(&stateful_set), context))
+            let seen = observe::observe(&instance.namespace, &instance.name, Some(&stateful_set), context);
+            Finding::Applied(Observed { hindrance, ..seen })
         }
         Err(finding) => finding,
     })

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         auth::Password,
         instance::{Auth, ValidatedInstance},
-        names::{OPERATOR, PASSWORD_KEY},
+        names::{AUTH_CONF_KEY, OPERATOR, PASSWORD_KEY},
         status::Finding,
     },
 };
@@ -54,7 +54,7 @@ async fn generated(instance: &ValidatedInstance, context: &Context) -> Result<Op
         Ok(_) => {
             tracing::info!(kind = "Secret", child = name, "created");
             if begun {
-                events::password_replaced(instance, context).await;
+                events::password_changed(instance, "was gone: a new password was made", context).await;
             }
             Ok(None)
         }
@@ -72,7 +72,7 @@ async fn existing(instance: &ValidatedInstance, live: &Secret, context: &Context
         return Ok(Some(finding));
     }
     match Password::parse(password(live)) {
-        Ok(password) => Ok(apply::ensure(instance, auth_secret(instance, &password), Some(live), context).await?.err()),
+        Ok(password) => follow(instance, &password, Some(live), context).await,
         Err(error) => {
             Ok(Some(Finding::Waiting("PasswordUnusable", format!("Secret {} {error}", instance.auth_secret()))))
         }
@@ -98,7 +98,23 @@ async fn derived(instance: &ValidatedInstance, source: &str, context: &Context) 
         Ok(password) => password,
         Err(error) => return Ok(Some(Finding::Waiting("PasswordUnusable", format!("Secret {source} {error}")))),
     };
-    Ok(apply::ensure(instance, auth_secret(instance, &password), live.as_ref(), context).await?.err())
+    follow(instance, &password, live.as_ref(), context).await
+}
+
+/// Brings the Secret to this password, and says so when a running Redis has another one.
+async fn follow(
+    instance: &ValidatedInstance,
+    password: &Password,
+    live: Option<&Secret>,
+    context: &Context,
+) -> Result<Option<Finding>, Error> {
+    let included = live.and_then(|live| live.data.as_ref()?.get(AUTH_CONF_KEY));
+    let changed = included.is_some_and(|included| included.0 != password.conf().into_bytes());
+    let finding = apply::ensure(instance, auth_secret(instance, password), live, context).await?.err();
+    if changed && finding.is_none() {
+        events::password_changed(instance, "follows its source", context).await;
+    }
+    Ok(finding)
 }
 
 fn password(secret: &Secret) -> Option<&[u8]> {

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use futures::{StreamExt, stream::BoxStream};
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
-    core::v1::{ConfigMap, Pod, Service},
+    core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service},
 };
 use kube::{
     Api, Client, Resource,
@@ -20,13 +20,13 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::Stored;
-use crate::domain::names::CHILDREN_SELECTOR;
+use crate::domain::names::{CHILDREN_SELECTOR, INSTANCE_LABEL};
 
 /// Seconds after which the API server ends a watch and it is opened anew; a connection that died unnoticed is
 /// given up 5 s later (kube's margin).
 const TIMEOUT: u32 = 60;
 /// How many kinds are watched.
-const KINDS: usize = 5;
+const KINDS: usize = 6;
 
 type Changes<K> = BoxStream<'static, Result<K, watcher::Error>>;
 
@@ -36,6 +36,8 @@ pub(super) struct Stores {
     pub(super) services: Store<Service>,
     pub(super) stateful_sets: Store<StatefulSet>,
     pub(super) pods: Store<Pod>,
+    /// Claims of all instances, also of deleted ones: a retained claim waits for an instance of its name.
+    pub(super) claims: Store<PersistentVolumeClaim>,
     /// How many of the kinds have been listed.
     synced: watch::Receiver<usize>,
 }
@@ -55,6 +57,7 @@ pub(super) struct Streams {
     pub(super) services: Changes<Service>,
     pub(super) stateful_sets: Changes<StatefulSet>,
     pub(super) pods: Changes<Pod>,
+    pub(super) claims: Changes<PersistentVolumeClaim>,
 }
 
 /// Opens the watches; the instances' own store is the controller's to read.
@@ -62,19 +65,22 @@ pub(super) fn open(client: &Client) -> (Store<Stored>, Stores, Streams) {
     let (listed, synced) = watch::channel(0);
     let all = watcher::Config::default().timeout(TIMEOUT);
     let ours = all.clone().labels(CHILDREN_SELECTOR);
+    let of_instances = all.clone().labels(INSTANCE_LABEL);
     let (reader, instances) = open_one(client, all, &listed, |_: &mut Stored| {});
     let (config_maps, config_map_changes) = open_one(client, ours.clone(), &listed, |_: &mut ConfigMap| {});
     let (services, service_changes) = open_one(client, ours.clone(), &listed, |_: &mut Service| {});
     let (stateful_sets, stateful_set_changes) = open_one(client, ours.clone(), &listed, |_: &mut StatefulSet| {});
     let (pods, pod_changes) = open_one(client, ours, &listed, |pod: &mut Pod| pod.spec = None);
+    let (claims, claim_changes) = open_one(client, of_instances, &listed, |_: &mut PersistentVolumeClaim| {});
     let streams = Streams {
         instances,
         config_maps: config_map_changes,
         services: service_changes,
         stateful_sets: stateful_set_changes,
         pods: pod_changes,
+        claims: claim_changes,
     };
-    (reader, Stores { config_maps, services, stateful_sets, pods, synced }, streams)
+    (reader, Stores { config_maps, services, stateful_sets, pods, claims, synced }, streams)
 }
 
 fn open_one<K>(

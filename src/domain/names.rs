@@ -13,7 +13,7 @@ pub const INSTANCE_LABEL: &str = "redis.github.com/instance";
 pub const OPERATOR: &str = "redis-operator";
 /// Selects every child of every instance: the label selector of the watches.
 pub const CHILDREN_SELECTOR: &str = "app.kubernetes.io/managed-by=redis-operator";
-/// Annotation of the pod template: sha256 of redis.conf, so that a change of configuration rolls the pods.
+/// Annotation of the pod template: sha256 of the directives of redis.conf, so that a change of configuration rolls the pods.
 pub const CONFIG_HASH_ANNOTATION: &str = "redis.github.com/config-hash";
 /// Annotation of a child: sha256 of the object as it was last applied, so that an unchanged one is not written again.
 pub const APPLIED_HASH_ANNOTATION: &str = "redis.github.com/applied-hash";

@@ -14,6 +14,8 @@ pub struct Observed {
     pub rollout: Option<Rollout>,
     /// Why the first pod that does not serve does not, as far as it is known: `cache-0: image cannot be pulled: ...`.
     pub trouble: Option<String>,
+    /// What keeps the volumes from being as the spec wants them: a reason of one CamelCase word, and a sentence.
+    pub hindrance: Option<(&'static str, String)>,
 }
 
 /// What the StatefulSet's controller reports; counts are pods.
@@ -30,7 +32,11 @@ pub struct Rollout {
 /// Reads the StatefulSet and its pods.
 #[must_use]
 pub fn observe(stateful_set: Option<&StatefulSet>, pods: &[&Pod]) -> Observed {
-    Observed { rollout: stateful_set.and_then(rollout), trouble: pods.iter().find_map(|pod| trouble(pod)) }
+    Observed {
+        rollout: stateful_set.and_then(rollout),
+        trouble: pods.iter().find_map(|pod| trouble(pod)),
+        hindrance: None,
+    }
 }
 
 fn rollout(stateful_set: &StatefulSet) -> Option<Rollout> {

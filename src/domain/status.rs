@@ -62,7 +62,10 @@ pub fn derive(
         ..previous.clone()
     };
     describe_pods(&mut status, subject);
-    status.conditions = conditions(&previous.conditions, &summary, ready, subject.generation, now);
+    status.conditions = conditions(&previous.conditions, &summary, ready, subject, now);
+    if let Some((_, message)) = &subject.observed.hindrance {
+        status.last_condition_message = Some(format!("{}; {message}", summary.message));
+    }
     if previous.status != summary.phase {
         let time = now.clone();
         status.history.push(PhaseChange {
@@ -131,12 +134,13 @@ fn describe_pods(status: &mut RedisInstanceStatus, subject: Subject<'_>) {
     status.selector = Some(selector.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(","));
 }
 
-/// `Ready` always; `Reconciling` and `Stalled` only while true, as kstatus reads them.
+/// `Ready` always; `Reconciling` and `Stalled` only while true, as kstatus reads them; `StorageResized` while the volumes
+/// cannot be what the spec wants, which keeps nobody from being served.
 fn conditions(
     previous: &[Condition],
     summary: &Summary,
     ready: &str,
-    generation: Option<i64>,
+    subject: Subject<'_>,
     now: &Time,
 ) -> Vec<Condition> {
     let abnormal = match summary.phase {
@@ -144,20 +148,23 @@ fn conditions(
         Phase::Running => None,
         _ => Some("Reconciling"),
     };
-    let condition = |kind: &str, state: &str| {
+    let condition = |kind: &str, state: &str, reason: &str, message: &str| {
         let before = previous.iter().find(|condition| condition.type_ == kind && condition.status == state);
         Condition {
             type_: kind.to_owned(),
             status: state.to_owned(),
-            reason: summary.reason.to_owned(),
-            message: summary.message.clone(),
-            observed_generation: generation,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            observed_generation: subject.generation,
             last_transition_time: before
                 .map_or_else(|| now.clone(), |condition| condition.last_transition_time.clone()),
         }
     };
-    let mut conditions = vec![condition("Ready", ready)];
-    conditions.extend(abnormal.map(|kind| condition(kind, "True")));
+    let mut conditions = vec![condition("Ready", ready, summary.reason, &summary.message)];
+    conditions.extend(abnormal.map(|kind| condition(kind, "True", summary.reason, &summary.message)));
+    if let Some((reason, message)) = &subject.observed.hindrance {
+        conditions.push(condition("StorageResized", "False", reason, message));
+    }
     conditions
 }
 
@@ -193,7 +200,7 @@ mod tests {
     }
 
     fn seen(replicas: i32, ready: i32, complete: bool) -> Finding {
-        Finding::Applied(Observed { rollout: Some(Rollout { replicas, ready, complete }), trouble: None })
+        Finding::Applied(Observed { rollout: Some(Rollout { replicas, ready, complete }), ..Observed::default() })
     }
 
     fn creating() -> Finding {
@@ -235,6 +242,20 @@ mod tests {
         assert_eq!(status.conditions[1].type_, "Stalled");
         assert_eq!(status.conditions[1].reason, "InvalidSpec");
         assert!(!status.last_condition_message.unwrap().contains("hunter2"));
+    }
+
+    #[test]
+    fn volumes_that_cannot_grow_are_told_beside_a_server_that_serves() {
+        let Finding::Applied(serving) = seen(1, 1, true) else { unreachable!() };
+        let hindered =
+            Observed { hindrance: Some(("ResizeUnsupported", "the volume cannot grow".to_owned())), ..serving };
+        let status = after(&[Finding::Applied(hindered)]);
+        assert_eq!((status.status, status.ready.as_deref()), (Running, Some("True")));
+        assert_eq!(
+            (status.conditions[1].type_.as_str(), status.conditions[1].status.as_str()),
+            ("StorageResized", "False")
+        );
+        assert_eq!(status.last_condition_message.unwrap(), "1 of 1 pods serve; the volume cannot grow");
     }
 
     #[test]

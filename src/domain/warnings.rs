@@ -6,11 +6,12 @@ use super::{
     directives::release::{Release, release},
     instance::{Auth, ValidatedInstance},
 };
+use crate::api::v1::ConfigUpdate;
 
 /// One line a warning, in the order of the spec.
 #[must_use]
 pub fn warnings(instance: &ValidatedInstance) -> Vec<String> {
-    let checks: [(bool, &str); 3] = [
+    let checks: [(bool, &str); 4] = [
         (
             instance.image.is_mutable(),
             "spec.image: mutable tag: what runs can change at any restart; pin a version or digest",
@@ -22,6 +23,10 @@ pub fn warnings(instance: &ValidatedInstance) -> Vec<String> {
         (
             instance.auth == Auth::Disabled,
             "spec.auth.enabled: false: every pod that reaches this Redis can read, write and delete all of its data",
+        ),
+        (
+            instance.config_update == ConfigUpdate::Recreate,
+            "spec.updatePolicy.config: Recreate is not built yet: a change of config rolls the pods one at a time",
         ),
     ];
     let plain = checks.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned());
