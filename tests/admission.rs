@@ -124,6 +124,37 @@ async fn what_is_being_deleted_and_what_is_no_spec_is_never_judged() {
 }
 
 #[tokio::test]
+async fn a_spec_of_junk_is_refused_by_its_length_and_never_taken_apart() {
+    let router = webhook::router(defaults());
+    let junk = format!("[{}{{}}]", "{},".repeat(300_000));
+    let review =
+        review("u", &broken(), None).to_string().replace("{\"image\":\"Redis:7\"}", &format!("{{\"x\":{junk}}}"));
+    assert!(review.len() > 900_000);
+    let (_, answer) = post(&router, "/mutate", review.clone()).await;
+    assert!(answer.contains("\"allowed\":true") && !answer.contains("patch"), "{answer:.200}");
+    let (_, answer) = post(&router, "/validate", review).await;
+    assert!(answer.contains("Too long: may not be more than 524288 bytes"), "{answer:.200}");
+}
+
+#[tokio::test]
+async fn a_size_that_an_update_leaves_out_stays() {
+    let router = webhook::router(defaults());
+    let object = |spec: Value| json!({"metadata": {"name": "cache"}, "spec": spec});
+    let old = object(json!({"image": "redis:7", "storage": {"size": "64Mi"}}));
+    for spec in [
+        json!({"image": "redis:7"}),
+        json!({"image": "redis:7", "storage": null}),
+        json!({"storage": {"retention": "Delete"}}),
+    ] {
+        let mut new = object(spec);
+        let (_, answer) = post(&router, "/mutate", review("u", &new, Some(&old)).to_string()).await;
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        json_patch::patch(&mut new, &decoded(answer["response"]["patch"].as_str().unwrap())).unwrap();
+        assert_eq!(new["spec"]["storage"]["size"], json!("64Mi"), "{new}");
+    }
+}
+
+#[tokio::test]
 async fn kubectl_scale_is_no_way_past_the_rules() {
     let router = webhook::router(defaults());
     let scale = |replicas: i32| json!({"kind": "Scale", "metadata": {"name": "cache"}, "spec": {"replicas": replicas}});

@@ -18,7 +18,8 @@ case $1 in
       case $answer in
         PONG) exit 0 ;;
         # The mounted password is newer than the one Redis started with: it serves everybody who has the old one.
-        *WRONGPASS*) exit 0 ;;
+        # And a server with all the clients it may have serves those.
+        *WRONGPASS* | *"max number of clients"*) exit 0 ;;
       esac
       tries=$((tries + 1))
       sleep 0.1
@@ -27,10 +28,11 @@ case $1 in
     exit 1
     ;;
   alive)
-    # Any answer is a living server, also "I am loading" or "a script is running"; only silence is not.
+    # Any answer is a living server, also "I am loading" or "too many clients"; only silence is not.
     answer=$(ask)
     case $answer in
-      PONG | *LOADING* | *BUSY* | *MASTERDOWN* | *NOAUTH* | *WRONGPASS* | *MISCONF* | *DENIED*) exit 0 ;;
+      "" | *"Could not connect"* | *"Connection refused"* | *"Connection reset"* | *"Server closed"*) ;;
+      *) exit 0 ;;
     esac
     echo "no answer: $answer"
     exit 1

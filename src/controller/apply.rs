@@ -113,8 +113,14 @@ pub(super) async fn ensure<K: Child>(
         return Ok(Ok(live));
     }
     claim_fields(&api, &name).await.map_err(Error::request("claim the fields of", &kind, &name))?;
+    // Only this very object: one that somebody else made meanwhile under the same name has another uid, and the API
+    // server then refuses.
+    let mut patch = typed(&desired)?;
+    if let Some(metadata) = patch.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("uid".to_owned(), live.uid().into());
+    }
     let applied = api
-        .patch(&name, &PatchParams::apply(OPERATOR).force(), &Patch::Apply(typed(&desired)?))
+        .patch(&name, &PatchParams::apply(OPERATOR).force(), &Patch::Apply(patch))
         .await
         .map_err(Error::request("apply", &kind, &name))?;
     tracing::info!(%kind, child = name, "applied");
@@ -144,11 +150,22 @@ fn contains(live: &Value, desired: &Value) -> bool {
         (Value::Object(live), Value::Object(desired)) => desired
             .iter()
             .all(|(name, field)| live.get(name).map_or_else(|| is_empty(field), |held| contains(held, field))),
+        // What others added to a list whose items have names, a sidecar or a port, is theirs.
+        (Value::Array(live), Value::Array(desired))
+            if !desired.is_empty() && desired.iter().all(|item| key(item).is_some()) =>
+        {
+            desired.iter().all(|item| live.iter().any(|held| key(held) == key(item) && contains(held, item)))
+        }
         (Value::Array(live), Value::Array(desired)) => {
             live.len() == desired.len() && live.iter().zip(desired).all(|(held, item)| contains(held, item))
         }
         (live, desired) => live == desired,
     }
+}
+
+/// What tells an item of a list apart: the merge keys of the lists that we write.
+fn key(item: &Value) -> Option<&Value> {
+    ["uid", "mountPath", "name"].into_iter().find_map(|key| item.get(key)).filter(|key| key.is_string())
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -189,10 +206,18 @@ mod tests {
     fn what_others_added_is_no_difference_and_what_is_missing_is() {
         let live = json!({"a": 1, "defaulted": true, "list": [{"name": "x", "added": 1}], "map": {}});
         assert!(contains(&live, &json!({"a": 1, "list": [{"name": "x"}], "gone": [], "null": null, "labels": {}})));
+        let meshed =
+            json!({"containers": [{"name": "proxy"}, {"name": "redis", "image": "redis:7"}], "command": ["a", "b"]});
+        assert!(
+            contains(&meshed, &json!({"containers": [{"name": "redis", "image": "redis:7"}]})),
+            "a sidecar is not fought"
+        );
+        assert!(!contains(&meshed, &json!({"containers": [{"name": "redis", "image": "redis:8"}]})));
+        assert!(!contains(&meshed, &json!({"command": ["a"]})), "a plain list is one value");
         for desired in [
             json!({"a": 2}),
             json!({"b": 1}),
-            json!({"list": []}),
+            json!({"list": ["x"]}),
             json!({"list": [{"name": "y"}]}),
             json!({"map": {"k": "v"}}),
         ] {

@@ -2,27 +2,34 @@
 //! Everything remembered can be lost at any time without harm; the cluster holds the truth.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
     time::Instant,
 };
 
 use kube::{
-    Client,
-    runtime::events::{Recorder, Reporter},
+    Client, ResourceExt,
+    runtime::{
+        events::{Recorder, Reporter},
+        reflector::Store,
+    },
 };
 
-use super::watches::Stores;
+use super::{Stored, watches::Stores};
 use crate::{
     api::v1::RedisInstanceStatus,
     domain::{defaults::Defaults, instance::Auth, names::OPERATOR},
 };
+
+/// How many memories of deleted instances are kept before they are looked for.
+const SURPLUS: usize = 64;
 
 /// Shared by all reconciles.
 pub(super) struct Context {
     pub(super) client: Client,
     pub(super) defaults: Defaults,
     pub(super) stores: Stores,
+    instances: Store<Stored>,
     /// One for the process: it aggregates repeated events only within itself.
     pub(super) recorder: Recorder,
     memories: Mutex<BTreeMap<String, Memory>>,
@@ -40,9 +47,16 @@ pub(super) struct Memory {
 }
 
 impl Context {
-    pub(super) fn new(client: Client, defaults: Defaults, stores: Stores) -> Self {
+    pub(super) fn new(client: Client, defaults: Defaults, instances: Store<Stored>, stores: Stores) -> Self {
         let reporter = Reporter { controller: OPERATOR.to_owned(), instance: None };
-        Self { recorder: Recorder::new(client.clone(), reporter), client, defaults, stores, memories: Mutex::default() }
+        Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            client,
+            defaults,
+            stores,
+            instances,
+            memories: Mutex::default(),
+        }
     }
 
     /// What is remembered of this instance.
@@ -53,6 +67,11 @@ impl Context {
     /// Changes what is remembered of this instance.
     pub(super) fn remember<T>(&self, uid: &str, change: impl FnOnce(&mut Memory) -> T) -> T {
         let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
+        // An instance that is deleted without a finalizer is gone before anybody could forget it.
+        if memories.len() > self.instances.len() + SURPLUS {
+            let there: BTreeSet<String> = self.instances.state().iter().filter_map(|instance| instance.uid()).collect();
+            memories.retain(|uid, _| there.contains(uid));
+        }
         change(memories.entry(uid.to_owned()).or_default())
     }
 

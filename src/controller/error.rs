@@ -25,6 +25,9 @@ pub(super) enum Error {
     /// An object does not pass through JSON, which is a defect of this program.
     #[error("cannot write {what} as JSON: {source}")]
     Json { what: &'static str, source: serde_json::Error },
+    /// The reconcile of this one instance hit a defect of this program; the others go on.
+    #[error("a defect of the operator stopped this reconcile; the log above has the panic")]
+    Panicked,
     /// The reconcile took longer than its deadline.
     #[error("gave up after {0} s; the API server is slow or does not answer")]
     Deadline(u64),

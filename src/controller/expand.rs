@@ -126,7 +126,10 @@ async fn release(live: &StatefulSet, context: &Context) -> Result<(), Error> {
     };
     let api: Api<StatefulSet> = Api::namespaced(context.client.clone(), &namespace);
     match api.delete(&name, &params).await {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            tracing::info!(child = name, "deleted the StatefulSet without its pods, to create it with larger claims");
+            Ok(())
+        }
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         Err(error) => Err(Error::request("delete", "StatefulSet", &name)(error)),
     }

@@ -49,7 +49,7 @@ type Stored = DeserializeGuard<RedisInstance>;
 /// Failures of the cluster are retried with backoff and never end the loop.
 pub async fn run(client: Client, defaults: Defaults, health: Health, shutdown: CancellationToken) {
     let (instances, stores, streams) = watches::open(&client);
-    let context = Arc::new(Context::new(client, defaults, stores));
+    let context = Arc::new(Context::new(client, defaults, instances.clone(), stores));
     let controller = Controller::for_stream(streams.instances, instances)
         .with_config(controller::Config::default().concurrency(CONCURRENCY))
         .owns_stream(streams.config_maps)

@@ -1,7 +1,8 @@
 //! One reconcile: observe, judge, secret, build, apply, status. Each step is one line; only those marked use the client.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures::FutureExt;
 use kube::{Resource, ResourceExt, runtime::controller::Action};
 
 use super::{
@@ -41,8 +42,10 @@ pub(super) async fn reconcile(stored: Arc<Stored>, context: Arc<Context>) -> Res
             }
         }
     };
-    match tokio::time::timeout(DEADLINE, work).await {
-        Ok(outcome) => outcome,
+    // kube passes a panic on, which would end the webhooks too: one instance must not take the process along.
+    match tokio::time::timeout(DEADLINE, AssertUnwindSafe(work).catch_unwind()).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Err(Error::Panicked),
         Err(_) => Err(Error::Deadline(DEADLINE.as_secs())),
     }
 }

@@ -1,7 +1,7 @@
 //! The watches, and the stores they fill: one list and one watch a kind, of our own children only.
 //! What a reconcile does not read is thrown away before it is stored.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, time::Duration};
 
 use futures::{StreamExt, stream::BoxStream};
 use k8s_openapi::api::{
@@ -13,6 +13,7 @@ use kube::{
     runtime::{
         WatchStreamExt,
         reflector::{self, Store},
+        utils::Backoff,
         watcher,
     },
 };
@@ -25,10 +26,32 @@ use crate::domain::names::{CHILDREN_SELECTOR, INSTANCE_LABEL};
 /// Seconds after which the API server ends a watch and it is opened anew; a connection that died unnoticed is
 /// given up 5 s later (kube's margin).
 const TIMEOUT: u32 = 60;
+/// How long a watch that failed waits before it is opened again: at first, and at most.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How many kinds are watched.
 const KINDS: usize = 6;
 
 type Changes<K> = BoxStream<'static, Result<K, watcher::Error>>;
+
+/// Waits that double from the first to the longest; kube's own go up to 30 s, which is long to be blind for.
+struct Patience(Duration);
+
+impl Iterator for Patience {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let wait = self.0;
+        self.0 = (wait * 2).min(LONGEST_WAIT);
+        Some(wait)
+    }
+}
+
+impl Backoff for Patience {
+    fn reset(&mut self) {
+        self.0 = FIRST_WAIT;
+    }
+}
 
 /// The children as the watches last showed them.
 pub(super) struct Stores {
@@ -96,7 +119,7 @@ where
     let listed = listed.clone();
     let mut first = true;
     let changes = watcher(Api::all(client.clone()), config)
-        .default_backoff()
+        .backoff(Patience(FIRST_WAIT))
         .modify(move |object: &mut K| {
             object.meta_mut().managed_fields = None;
             trim(object);
@@ -108,6 +131,14 @@ where
                 listed.send_modify(|kinds| *kinds += 1);
             }
         })
-        .touched_objects();
+        .touched_objects()
+        // The controller backs off for all kinds at once, and for minutes, when it sees one of them fail: after a restart
+        // of the API server, which ends every watch, that put the whole loop to sleep. Each watch mends itself.
+        .filter(|change| {
+            if let Err(error) = change {
+                tracing::warn!(kind = %K::kind(&()), %error, "the watch was interrupted; it is opened again");
+            }
+            std::future::ready(change.is_ok())
+        });
     (reader, changes.boxed())
 }

@@ -7,6 +7,9 @@ use k8s_openapi::api::{
 
 use super::names::DATA_VOLUME;
 
+/// Label by which a StatefulSet's controller marks the revision a pod was made from.
+const REVISION_LABEL: &str = "controller-revision-hash";
+
 /// The pods of an instance as its StatefulSet and they themselves tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
@@ -33,19 +36,24 @@ pub struct Rollout {
 #[must_use]
 pub fn observe(stateful_set: Option<&StatefulSet>, pods: &[&Pod]) -> Observed {
     Observed {
-        rollout: stateful_set.and_then(rollout),
+        rollout: stateful_set.and_then(|set| rollout(set, pods)),
         trouble: pods.iter().find_map(|pod| trouble(pod)),
         hindrance: None,
     }
 }
 
-fn rollout(stateful_set: &StatefulSet) -> Option<Rollout> {
+fn rollout(stateful_set: &StatefulSet, pods: &[&Pod]) -> Option<Rollout> {
     let status = stateful_set.status.as_ref()?;
     let current = status.observed_generation? >= stateful_set.metadata.generation.unwrap_or(0);
     let wanted = stateful_set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let updated = status.updated_replicas.unwrap_or(0) >= wanted;
     // The controller counts no pod as updated while the very first revision is coming up, so equal revisions are complete.
-    let complete = current && (status.current_revision == status.update_revision || updated);
+    // A set that was replaced under its pods also begins with equal revisions, while its pods are of an older one.
+    let outdated = pods.iter().any(|pod| {
+        let revision = pod.metadata.labels.as_ref().and_then(|labels| labels.get(REVISION_LABEL));
+        revision.is_some() && revision != status.update_revision.as_ref()
+    });
+    let complete = current && !outdated && (status.current_revision == status.update_revision || updated);
     Some(Rollout { replicas: status.replicas, ready: status.ready_replicas.unwrap_or(0), complete })
 }
 
@@ -87,6 +95,9 @@ fn last_words(container: &ContainerStatus, waiting: &ContainerStateWaiting) -> S
     let ended = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
     let said = ended.and_then(|ended| ended.message.as_deref()).and_then(|text| text.trim().lines().last());
     match (said, ended) {
+        (_, Some(ended)) if ended.reason.as_deref() == Some("OOMKilled") => {
+            "killed for using more than its memory limit".to_owned()
+        }
         (Some(said), _) => one_line(Some(said)),
         (None, Some(ended)) => format!("exit code {}", ended.exit_code),
         (None, None) => one_line(waiting.message.as_deref()),
@@ -130,6 +141,21 @@ mod tests {
             "cache-0: redis ends again and again: Bad directive"
         );
         assert_eq!(trouble(&[&waiting("ContainerCreating")]), None);
+    }
+
+    #[test]
+    fn a_set_that_was_replaced_under_its_pods_is_not_complete_before_they_are_of_its_revision() {
+        let set = json!({"metadata": {"generation": 1}, "spec": {"replicas": 1, "selector": {}, "template": {}},
+            "status": {"observedGeneration": 1, "replicas": 1, "readyReplicas": 1, "currentRevision": "b", "updateRevision": "b"}});
+        let set: StatefulSet = serde_json::from_value(set).unwrap();
+        let pod = |revision: &str| -> Pod {
+            serde_json::from_value(
+                json!({"metadata": {"name": "cache-0", "labels": {"controller-revision-hash": revision}}}),
+            )
+            .unwrap()
+        };
+        assert!(!observe(Some(&set), &[&pod("a")]).rollout.unwrap().complete);
+        assert!(observe(Some(&set), &[&pod("b")]).rollout.unwrap().complete);
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub fn validate(spec: &ResourceRequirements) -> (Resources, Vec<FieldError>) {
     for (name, request) in &requests {
         errors.extend(pair(name, *request, limits.get(name).copied()));
     }
+    let named = |name: &str| limits.contains_key(name) || requests.contains_key(name);
+    if limits.keys().any(|name| name.starts_with("hugepages-")) && !named("cpu") && !named("memory") {
+        errors.push(FieldError::forbidden("spec.resources", "HugePages require cpu or memory"));
+    }
     if spec.claims.as_ref().is_some_and(|claims| !claims.is_empty()) {
         errors.push(FieldError::forbidden("spec.resources.claims", "not supported"));
     }
@@ -106,7 +110,12 @@ fn is_qualified(name: &str) -> bool {
             && text.starts_with(|c: char| c.is_ascii_alphanumeric())
             && text.ends_with(|c: char| c.is_ascii_alphanumeric())
     };
-    name.split_once('/').is_some_and(|(domain, rest)| part(domain, 253) && part(rest, 63))
+    let host = |text: &str| {
+        text.split('.').all(|label| part(label, 63)) && !text.contains(|c: char| c.is_ascii_uppercase() || c == '_')
+    };
+    name.split_once('/').is_some_and(|(domain, rest)| {
+        part(domain, 253) && host(domain) && !domain.starts_with("requests.") && part(rest, 63)
+    })
 }
 
 #[cfg(test)]
@@ -136,6 +145,17 @@ mod tests {
                 "spec.resources.limits[memory]: Invalid value: \"10m\": fractional byte value \"10m\" is invalid, must be an integer",
                 "spec.resources.claims: Forbidden: not supported",
             ]
+        );
+    }
+
+    #[test]
+    fn names_that_the_api_server_would_refuse_later() {
+        for name in ["NVIDIA.com/gpu", "a..b/gpu", "requests.foo.com/gpu", "a_b.com/gpu", "/gpu", "x/"] {
+            assert_eq!(faults(&format!("{{limits: {{\"{name}\": 1}}}}")).len(), 1, "{name}");
+        }
+        assert_eq!(
+            faults("{limits: {hugepages-2Mi: 2Mi}, requests: {hugepages-2Mi: 2Mi}}"),
+            ["spec.resources: Forbidden: HugePages require cpu or memory"]
         );
     }
 

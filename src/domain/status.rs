@@ -8,6 +8,8 @@ use crate::api::v1::{Phase, PhaseChange, RedisInstanceStatus};
 
 /// How many changes of phase are kept.
 const HISTORY_LIMIT: usize = 10;
+/// The longest message, in characters; an event takes 1 KiB.
+const MESSAGE_LIMIT: usize = 1000;
 
 /// What one reconcile ended with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +54,8 @@ pub fn derive(
     finding: &Finding,
     now: &Time,
 ) -> RedisInstanceStatus {
-    let summary = summarise(subject, finding, previous);
+    let mut summary = summarise(subject, finding, previous);
+    summary.message = bounded(&summary.message);
     let ready = if summary.phase == Phase::Running { "True" } else { "False" };
     let mut status = RedisInstanceStatus {
         status: summary.phase,
@@ -64,7 +67,7 @@ pub fn derive(
     describe_pods(&mut status, subject);
     status.conditions = conditions(&previous.conditions, &summary, ready, subject, now);
     if let Some((_, message)) = &subject.observed.hindrance {
-        status.last_condition_message = Some(format!("{}; {message}", summary.message));
+        status.last_condition_message = Some(bounded(&format!("{}; {message}", summary.message)));
     }
     if previous.status != summary.phase {
         let time = now.clone();
@@ -116,10 +119,16 @@ fn summarise(subject: Subject<'_>, finding: &Finding, previous: &RedisInstanceSt
     }
 }
 
+/// A message from outside may be long and of several lines; the schema and the events bound what is told.
+fn bounded(message: &str) -> String {
+    let line = message.chars().map(|c| if c.is_control() { ' ' } else { c });
+    line.take(MESSAGE_LIMIT).collect()
+}
+
 /// Field paths and rules only: what the user typed may be a secret put into the wrong field.
 fn invalid_message(errors: &[FieldError]) -> String {
     let list: Vec<String> = errors.iter().take(20).map(|error| format!("{}: {}", error.field, error.detail)).collect();
-    format!("the spec is invalid and was not applied; edit it: {}", list.join("; ")).chars().take(1024).collect()
+    format!("the spec is invalid and was not applied; edit it: {}", list.join("; "))
 }
 
 fn describe_pods(status: &mut RedisInstanceStatus, subject: Subject<'_>) {
@@ -163,7 +172,7 @@ fn conditions(
     let mut conditions = vec![condition("Ready", ready, summary.reason, &summary.message)];
     conditions.extend(abnormal.map(|kind| condition(kind, "True", summary.reason, &summary.message)));
     if let Some((reason, message)) = &subject.observed.hindrance {
-        conditions.push(condition("StorageResized", "False", reason, message));
+        conditions.push(condition("StorageResized", "False", reason, &bounded(message)));
     }
     conditions
 }
@@ -256,6 +265,14 @@ mod tests {
             ("StorageResized", "False")
         );
         assert_eq!(status.last_condition_message.unwrap(), "1 of 1 pods serve; the volume cannot grow");
+    }
+
+    #[test]
+    fn a_long_message_of_several_lines_becomes_one_short_one() {
+        let status = after(&[Finding::Stalled("Rejected", "a\nb".repeat(2000))]);
+        let message = status.last_condition_message.unwrap();
+        assert!(message.len() <= MESSAGE_LIMIT && !message.contains('\n'));
+        assert!(status.conditions.iter().all(|condition| condition.message == message));
     }
 
     #[test]

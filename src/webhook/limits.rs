@@ -36,12 +36,13 @@ pub struct Limits {
     pub handler: Duration,
     /// Time for requests in flight to finish at shutdown. 10 s: one body and one handler deadline, with room.
     pub drain: Duration,
-    /// Largest request body in bytes. 7 MiB: an UPDATE review holds the object twice, and the API server takes 3 MiB.
+    /// Largest request body in bytes. 5 MiB: an UPDATE review holds a new object of
+    /// up to 3 MiB, which the API server takes, and a stored one of up to 1.5 MiB, which etcd takes.
     pub body_bytes: usize,
     /// Most connections open at once. 512: an API server keeps 25 idle ones, and a file descriptor each is cheap.
     pub connections: usize,
-    /// Most requests being answered at once. 64: far more than API servers send, and with `body_bytes` the bound on the
-    /// memory that bodies take (448 MiB).
+    /// Most requests being answered at once. 24: far more than API servers send, and with `body_bytes` the bound on the
+    /// memory that bodies take (120 MiB, half of what the container has).
     pub requests: usize,
 }
 
@@ -55,9 +56,9 @@ impl Default for Limits {
             write: Duration::from_secs(5),
             handler: Duration::from_secs(4),
             drain: Duration::from_secs(10),
-            body_bytes: 7 * 1024 * 1024,
+            body_bytes: 5 * 1024 * 1024,
             connections: 512,
-            requests: 64,
+            requests: 24,
         }
     }
 }

@@ -29,7 +29,7 @@ pub const MUTATE_PATH: &str = "/mutate";
 /// Path of the validating webhook, as the webhook configuration names it.
 pub const VALIDATE_PATH: &str = "/validate";
 
-type Judge = fn(&Request, &Defaults) -> Result<Verdict, ReviewError>;
+type Judge = fn(&Request<'_>, &Defaults) -> Result<Verdict, ReviewError>;
 
 /// Both webhooks as a router; what a listener serves and what tests call without one.
 pub fn router(defaults: Defaults) -> Router {

@@ -8,13 +8,18 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Status, StatusCause, StatusDetails},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value, value::RawValue};
 use thiserror::Error;
 
-use crate::{api, domain::field_error::FieldError};
+use crate::{
+    api,
+    domain::{field_error::FieldError, names::VOUCHED_ANNOTATION},
+};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
+/// The longest spec, in bytes of JSON: 256 directives of 64 and 1024 bytes are about half of it.
+pub(super) const SPEC_LIMIT: usize = 512 << 10;
 /// The most faults that are listed; the rest are counted.
 const CAUSE_LIMIT: usize = 20;
 
@@ -51,29 +56,58 @@ impl ReviewError {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Review {
+struct Review<'a> {
     api_version: String,
     kind: String,
-    request: Option<Request>,
+    #[serde(borrow)]
+    request: Option<Request<'a>>,
 }
 
-/// The part of an AdmissionRequest that is judged.
+/// The part of an AdmissionRequest that is judged. What is not judged is never taken apart: a JSON value takes up to
+/// thirty times the memory of its text, and anybody in the cluster may send one.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Request {
+pub(super) struct Request<'a> {
     /// Echoed in the answer; the API server refuses an answer without it.
     pub(super) uid: String,
     /// CREATE or UPDATE; others are not ours to judge.
     pub(super) operation: String,
     #[serde(default)]
-    pub(super) sub_resource: Option<String>,
+    sub_resource: Option<String>,
     /// The object as it would be stored.
-    #[serde(default)]
-    pub(super) object: Value,
-    /// The object as it is stored; null on CREATE.
-    #[serde(default)]
-    pub(super) old_object: Value,
+    #[serde(borrow, default)]
+    pub(super) object: Option<Object<'a>>,
+    /// The object as it is stored; absent on CREATE.
+    #[serde(borrow, default)]
+    pub(super) old_object: Option<Object<'a>>,
     kind: GroupVersionKind,
+}
+
+/// The parts of an object that are judged.
+#[derive(Deserialize)]
+pub(super) struct Object<'a> {
+    #[serde(default)]
+    metadata: Metadata,
+    #[serde(borrow, default)]
+    spec: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    deletion_timestamp: Option<String>,
+    #[serde(default)]
+    annotations: Option<Annotations>,
+}
+
+/// Of all annotations the one that is judged.
+#[derive(Default, Deserialize)]
+struct Annotations {
+    #[serde(rename = "redis.github.com/allow-unknown-directives")]
+    vouched: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -83,13 +117,44 @@ struct GroupVersionKind {
     kind: String,
 }
 
-impl Request {
+impl Object<'_> {
+    /// Whether the spec is longer than any that could be valid; it is then judged by its length alone.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.spec.is_some_and(|spec| spec.get().len() > SPEC_LIMIT)
+    }
+
+    /// What is judged, as JSON: name, namespace, uid, our annotation, spec.
+    pub(super) fn to_value(&self) -> Result<Value, ReviewError> {
+        let metadata = &self.metadata;
+        let vouched = metadata.annotations.as_ref().and_then(|annotations| annotations.vouched.clone());
+        let mut fields = Map::new();
+        for (field, value) in [("name", &metadata.name), ("namespace", &metadata.namespace), ("uid", &metadata.uid)] {
+            fields.extend(value.clone().map(|value| (field.to_owned(), Value::from(value))));
+        }
+        fields.extend(vouched.map(|names| {
+            let annotations = Map::from_iter([(VOUCHED_ANNOTATION.to_owned(), Value::from(names))]);
+            ("annotations".to_owned(), Value::Object(annotations))
+        }));
+        let mut object = Map::from_iter([("metadata".to_owned(), Value::Object(fields))]);
+        if let Some(spec) = self.spec {
+            object.insert("spec".to_owned(), serde_json::from_str(spec.get())?);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+impl Request<'_> {
     /// Whether the spec is ours to judge: not for a subresource, and never for an object that is being deleted,
     /// whose finalizers must always be removable.
-    pub(super) fn is_judged(&self) -> bool {
-        let deleting = self.object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null());
+    pub(super) fn judged(&self) -> Option<&Object<'_>> {
+        let object = self.object.as_ref().filter(|object| object.metadata.deletion_timestamp.is_none())?;
         let subresource = self.sub_resource.as_deref().is_some_and(|name| !name.is_empty());
-        matches!(self.operation.as_str(), "CREATE" | "UPDATE") && !subresource && !deleting
+        (matches!(self.operation.as_str(), "CREATE" | "UPDATE") && !subresource).then_some(object)
+    }
+
+    /// The stored object, on UPDATE.
+    pub(super) fn stored(&self) -> Option<&Object<'_>> {
+        self.old_object.as_ref().filter(|_| self.operation == "UPDATE")
     }
 
     /// Whether this is `kubectl scale` or an autoscaler: a Scale object instead of the instance, which would otherwise be
@@ -98,15 +163,15 @@ impl Request {
         self.operation == "UPDATE" && self.sub_resource.as_deref() == Some("scale")
     }
 
-    /// The object's name, for answers and logs; what is not a name is left out.
+    /// The object's name, for answers and logs.
     pub(super) fn name(&self) -> &str {
-        self.object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
+        self.object.as_ref().and_then(|object| object.metadata.name.as_deref()).unwrap_or_default()
     }
 }
 
 /// Reads a review.
-pub(super) fn parse(body: &[u8]) -> Result<Request, ReviewError> {
-    let review: Review = serde_json::from_slice(body)?;
+pub(super) fn parse(body: &[u8]) -> Result<Request<'_>, ReviewError> {
+    let review: Review<'_> = serde_json::from_slice(body)?;
     if review.api_version != API_VERSION || review.kind != KIND {
         return Err(ReviewError::OtherVersion);
     }

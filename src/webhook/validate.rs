@@ -1,9 +1,9 @@
 //! The validating webhook: the object must be one the operator can build, and the change one it can carry out.
 //! The rules are `domain`'s; this turns a review into their input and their faults into a refusal.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::review::{Request, ReviewError, Verdict};
+use super::review::{Object, Request, ReviewError, SPEC_LIMIT, Verdict};
 use crate::{
     api::v1::RedisInstance,
     domain::{
@@ -15,16 +15,17 @@ use crate::{
     },
 };
 
-pub(super) fn judge(request: &Request, defaults: &Defaults) -> Result<Verdict, ReviewError> {
+pub(super) fn judge(request: &Request<'_>, defaults: &Defaults) -> Result<Verdict, ReviewError> {
     if request.is_scale() {
-        return Ok(judge_scale(request));
+        return judge_scale(request);
     }
-    if !request.is_judged() {
-        return Ok(Verdict::allow());
+    let Some(object) = request.judged() else { return Ok(Verdict::allow()) };
+    if object.is_too_long() {
+        return Ok(refuse(request, vec![FieldError::too_long("spec", SPEC_LIMIT)]));
     }
-    let new = typed(&request.object, defaults)?;
+    let new = typed(object, defaults)?;
     // A stored object that this version cannot even read has no faults to be excused by.
-    let old = typed(&request.old_object, defaults).ok().filter(|_| request.operation == "UPDATE");
+    let old = request.stored().filter(|old| !old.is_too_long()).and_then(|old| typed(old, defaults).ok());
     let judged = validate(&new);
     let errors = match (&old, &judged) {
         (Some(old), _) => validate_update(old, &new),
@@ -39,32 +40,27 @@ pub(super) fn judge(request: &Request, defaults: &Defaults) -> Result<Verdict, R
 }
 
 /// Judges the one number that the scale subresource can set; an unchanged one is nobody's mistake now.
-fn judge_scale(request: &Request) -> Verdict {
-    let replicas =
-        |object: &Value| object.pointer("/spec/replicas").and_then(Value::as_i64).and_then(|n| i32::try_from(n).ok());
-    let wanted = replicas(&request.object);
-    match validate_replicas(wanted) {
-        Err(error) if wanted != replicas(&request.old_object) => refuse(request, vec![error]),
+fn judge_scale(request: &Request<'_>) -> Result<Verdict, ReviewError> {
+    let replicas = |object: Option<&Object<'_>>| -> Result<Option<i32>, ReviewError> {
+        let Some(scale) = object.filter(|scale| !scale.is_too_long()) else { return Ok(None) };
+        let number = scale.to_value()?.pointer("/spec/replicas").and_then(Value::as_i64);
+        Ok(number.map(|number| i32::try_from(number).unwrap_or(i32::MAX)))
+    };
+    let wanted = replicas(request.object.as_ref())?;
+    Ok(match validate_replicas(wanted) {
+        Err(error) if wanted != replicas(request.stored())? => refuse(request, vec![error]),
         _ => Verdict::allow(),
-    }
+    })
 }
 
 /// The API server has checked the types by now, so an object that cannot be read is a review made by somebody else.
-/// What is not judged, such as the record of field managers, is left behind before anything is copied.
-fn typed(object: &Value, defaults: &Defaults) -> Result<RedisInstance, ReviewError> {
-    let part = |pointer: &str| object.pointer(pointer).cloned().unwrap_or_default();
-    let metadata =
-        ["name", "namespace", "uid", "annotations"].map(|field| (field, part(&format!("/metadata/{field}"))));
-    let metadata: Map<String, Value> = metadata.into_iter().map(|(field, value)| (field.to_owned(), value)).collect();
-    let mut object = Value::Object(Map::from_iter([
-        ("metadata".to_owned(), Value::Object(metadata)),
-        ("spec".to_owned(), part("/spec")),
-    ]));
+fn typed(object: &Object<'_>, defaults: &Defaults) -> Result<RedisInstance, ReviewError> {
+    let mut object = object.to_value()?;
     defaults.apply(&mut object);
     Ok(serde_json::from_value(object)?)
 }
 
-fn refuse(request: &Request, errors: Vec<FieldError>) -> Verdict {
+fn refuse(request: &Request<'_>, errors: Vec<FieldError>) -> Verdict {
     let fields: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
     tracing::info!(instance = ?request.name(), operation = ?request.operation, ?fields, "refused an invalid spec");
     Verdict::Deny { name: request.name().to_owned(), errors }
