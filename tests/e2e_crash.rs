@@ -2,14 +2,14 @@
 
 mod common;
 
-use common::cluster::{Place, eventually};
+use common::cluster::{Place, eventually, instance};
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service},
 };
 use kube::{
     Api, Resource, ResourceExt,
-    api::{DeleteParams, ListParams},
+    api::{DeleteParams, ListParams, PostParams},
 };
 use redis_operator::api::v1::Phase;
 use serde::de::DeserializeOwned;
@@ -22,6 +22,12 @@ async fn an_operator_that_is_taken_away_leaves_no_trace_in_what_is_created() {
         let place = Place::new(way).await;
         let operators: Api<Pod> = Api::namespaced(place.client.clone(), "redis-operator-system");
         let old = only_pod(&operators).await;
+        // A ready pod is not yet a reachable one: the Service's routes follow a moment later.
+        eventually("admission that answers", || async {
+            let dry = PostParams { dry_run: true, ..PostParams::default() };
+            place.api().create(&dry, &instance("probe", json!({}))).await.ok()
+        })
+        .await;
         for n in 0..3 {
             place.create(&format!("cache-{n}"), json!({})).await.unwrap();
         }
