@@ -35,7 +35,6 @@ becomes_running() {
   kill $watch; wait $watch 2>/dev/null || true
   run kubectl get ri
   run kubectl get ri cache -o 'jsonpath={range .status.history[*]}{.time} {.phase}: {.message}{"\n"}{end}'
-  run kubectl get ri cache -o 'jsonpath={range .status.history[*]}{.phase}: {.message}{"\n"}{end}'
   run kubectl get ri cache -o 'jsonpath={.spec}{"\n"}'
   run kubectl get statefulset,service,configmap,secret,pvc -l app=redis
 }

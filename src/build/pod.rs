@@ -71,12 +71,13 @@ fn container(instance: &ValidatedInstance) -> Container {
             ..ContainerPort::default()
         }]),
         resources: (resources != ResourceRequirements::default()).then_some(resources),
-        readiness_probe: Some(Probe { period_seconds: Some(5), timeout_seconds: Some(5), ..probe("ready") }),
+        // The kubelet's first round may come before the container runs; every 2 s bounds what a start loses to that.
+        readiness_probe: Some(Probe { period_seconds: Some(2), timeout_seconds: Some(5), ..probe("ready") }),
         liveness_probe: Some(Probe {
-            initial_delay_seconds: Some(10),
-            period_seconds: Some(10),
+            initial_delay_seconds: Some(15),
+            period_seconds: Some(15),
             timeout_seconds: Some(5),
-            failure_threshold: Some(6),
+            failure_threshold: Some(4),
             ..probe("alive")
         }),
         security_context: Some(container_security()),
