@@ -54,8 +54,8 @@ pub enum RuntimeError {
     Ended(&'static str),
 }
 
-/// Runs the operator until it is told to stop. A part that fails ends the whole process: the loop can never be dead
-/// behind webhooks that still answer.
+/// Runs the operator until it is told to stop. A part that ends or fails ends the whole process: webhooks that answer
+/// for a loop that has returned would hide it.
 ///
 /// # Errors
 /// When something cannot start, or a part fails.
