@@ -39,10 +39,12 @@ fn event_letters(line: &Line) -> &'static str {
     }
 }
 
+/// Digits alone: Redis takes a `+` in some places and versions and refuses it in others.
+fn count(word: &str, least: i32) -> bool {
+    word.bytes().all(|b| b.is_ascii_digit()) && word.parse::<i32>().is_ok_and(|number| number >= least)
+}
+
 fn save(words: &[&str]) -> bool {
-    let count = |word: &&str, least: u32| {
-        word.parse::<u32>().is_ok_and(|number| number >= least && number <= i32::MAX.unsigned_abs())
-    };
     words == [""]
         || words.chunks(2).all(|pair| matches!(pair, [seconds, changes] if count(seconds, 1) && count(changes, 0)))
 }
@@ -52,7 +54,7 @@ fn output_buffer_limit(words: &[&str]) -> bool {
         |class: &str| ["normal", "replica", "slave", "pubsub"].iter().any(|known| known.eq_ignore_ascii_case(class));
     let fits = |group: &[&str]| {
         matches!(group, [class, hard, soft, seconds]
-            if is_class(class) && memory(hard).is_some() && memory(soft).is_some() && seconds.parse::<u32>().is_ok_and(|s| i32::try_from(s).is_ok()))
+            if is_class(class) && memory(hard).is_some() && memory(soft).is_some() && count(seconds, 0))
     };
     words.chunks(4).all(fits)
 }
@@ -82,12 +84,12 @@ mod tests {
             (
                 "save",
                 vec!["", "900 1", "900 1 300 10", "60 0"],
-                vec!["900", "0 1", "900 1 300", "a b", "-1 1", "900 1.5"],
+                vec!["900", "0 1", "900 1 300", "a b", "-1 1", "900 1.5", "+900 1"],
             ),
             (
                 "client-output-buffer-limit",
                 vec!["normal 0 0 0", "pubsub 32mb 8mb 60 REPLICA 256mb 64mb 60"],
-                vec!["", "normal 0 0", "master 0 0 0", "normal x 0 0", "normal 0 0 -1"],
+                vec!["", "normal 0 0", "master 0 0 0", "normal x 0 0", "normal 0 0 -1", "normal 0 0 +1"],
             ),
             ("notify-keyspace-events", vec!["", "KEA", "Ex"], vec!["Q", "K E"]),
             ("latency-tracking-info-percentiles", vec!["", "50 99 99.9"], vec!["101", "a", "-1", "nan", "1e1"]),

@@ -51,18 +51,19 @@ fn bounds(directive: &Directive) -> (i128, i128) {
 
 fn integer(directive: &Directive, word: &str) -> Option<String> {
     let (min, max) = bounds(directive);
-    let digits = word.strip_prefix('-').unwrap_or(word);
-    let canonical = !digits.is_empty()
-        && digits.bytes().all(|b| b.is_ascii_digit())
-        && (digits == "0" || !digits.starts_with('0'))
-        && word != "-0";
-    let fits = canonical && word.parse::<i128>().is_ok_and(|number| (min..=max).contains(&number));
+    let fits = whole(word).is_some_and(|number| (min..=max).contains(&number));
     (!fits).then(|| format!("must be an integer between {min} and {max}"))
+}
+
+/// A whole number in the one spelling that Redis takes: no `+`, no leading zero, no `-0`.
+fn whole(word: &str) -> Option<i128> {
+    let number: i128 = word.parse().ok()?;
+    (number.to_string() == word).then_some(number)
 }
 
 fn memory_fault(directive: &Directive, word: &str) -> Option<String> {
     let (min, max) = bounds(directive);
-    if directive.has("SIGNED_MEMORY") && word.parse::<i128>().is_ok_and(|number| (min..=max).contains(&number)) {
+    if directive.has("SIGNED_MEMORY") && whole(word).is_some_and(|number| (min..=max).contains(&number)) {
         return None;
     }
     match memory(word) {
@@ -95,7 +96,7 @@ fn percent_or_memory(directive: &Directive, word: &str) -> Option<String> {
     let (min, max) = bounds(directive);
     let fits = match word.strip_suffix('%') {
         // Kept as a negative number: a `min` of -100 allows 0 % to 100 %.
-        Some(percent) => percent.parse::<u32>().is_ok_and(|percent| -i128::from(percent) >= min),
+        Some(percent) => whole(percent).is_some_and(|percent| percent >= 0 && -percent >= min),
         None => memory(word).is_some_and(|bytes| (0..=max).contains(&bytes)),
     };
     (!fits).then(|| format!("must be a Redis memory size such as 1gb, or a percentage from 0% to {}%", -min.min(0)))
@@ -162,6 +163,9 @@ mod tests {
             ("maxmemory", "20000000000gb"),
             ("maxmemory", "1 gb"),
             ("maxmemory-clients", "101%"),
+            ("maxmemory-clients", "+5%"),
+            ("maxmemory-clients", "05%"),
+            ("maxmemory-clients", "-5%"),
             ("maxmemory-clients", "-5"),
             ("maxmemory-policy", "noeviction # note"),
             ("hz", "-1"),
