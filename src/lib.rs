@@ -15,6 +15,7 @@ pub mod build;
 pub mod controller;
 pub mod domain;
 pub mod health;
+pub mod redis;
 pub mod runtime;
 pub mod settings;
 pub mod shutdown;

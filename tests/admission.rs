@@ -11,7 +11,12 @@ use common::admission_table::{Case, DEFAULT_IMAGE, cases};
 use http_body_util::BodyExt;
 use redis_operator::{
     api::v1::RedisInstance,
-    domain::{defaults::Defaults, update::validate_update, validate::validate, warnings::warnings},
+    domain::{
+        defaults::Defaults,
+        update::validate_update,
+        validate::validate,
+        warnings::{of_change, warnings},
+    },
     webhook,
 };
 use serde_json::{Value, json};
@@ -48,7 +53,10 @@ fn the_table_holds_as_pure_functions() {
             None => validate(&new).err().unwrap_or_default(),
         };
         let deny: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        let warn = validate(&new).map(|instance| warnings(&instance)).unwrap_or_default();
+        let accepted = validate(&new).ok().filter(|_| deny.is_empty());
+        let mut warn = accepted.as_ref().map(warnings).unwrap_or_default();
+        let old = case.old_object().and_then(|old| validate(&typed(old)).ok());
+        warn.extend(old.zip(accepted).into_iter().flat_map(|(old, new)| of_change(&old, &new)));
         (case.title(), expected(case), json!({"deny": deny, "warn": warn}))
     }));
 }

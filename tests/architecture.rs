@@ -52,6 +52,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ),
     ("webhook/", &["crate::controller", "crate::runtime", "kube::"]),
     ("controller/", &["crate::webhook", "crate::runtime", "crate::settings", "axum", "rustls"]),
+    ("redis/", &["crate::", "kube::", "k8s_openapi"]),
     ("health.rs", &["crate::"]),
     ("shutdown.rs", &["crate::"]),
 ];

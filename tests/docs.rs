@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use redis_operator::api::crd;
+use redis_operator::{api::crd, domain::reason::Reason};
 use serde_json::Value;
 
 #[test]
@@ -50,21 +50,45 @@ fn every_recipe_that_is_named_exists() {
 
 #[test]
 fn every_reason_is_explained_and_none_is_invented() {
-    let mut used = BTreeSet::new();
-    let mut sources = files(&root().join("src/controller"), "rs");
-    sources.push(root().join("src/domain/status.rs"));
-    for file in sources {
-        let text = fs::read_to_string(file).unwrap();
-        used.extend(reasons(text.split("#[cfg(test)]").next().unwrap()));
+    let words = |reasons: &mut dyn Iterator<Item = &Reason>| reasons.map(Reason::to_string).collect::<BTreeSet<_>>();
+    for (page, reasons) in [
+        ("docs/status.md", words(&mut Reason::ALL.iter())),
+        ("docs/events.md", words(&mut Reason::ALL.iter().filter(|reason| reason.urgency().is_some()))),
+    ] {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        let explained: BTreeSet<String> = text
+            .lines()
+            .skip_while(|line| *line != "## Reasons")
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next().map(str::to_owned))
+            .collect();
+        assert_eq!(reasons, explained, "left: reasons in the source; right: reasons in {page}");
     }
-    assert!(used.len() >= 10 && used.contains("InvalidSpec"), "reasons not found in the source: {used:?}");
-    let page = fs::read_to_string(root().join("docs/status.md")).unwrap();
-    let explained: BTreeSet<String> = page
-        .lines()
-        .skip_while(|line| *line != "## Reasons")
-        .filter_map(|line| line.strip_prefix("| `")?.split('`').next().map(str::to_owned))
+    let events = fs::read_to_string(root().join("docs/events.md")).unwrap();
+    for reason in Reason::ALL {
+        if let Some(urgency) = reason.urgency() {
+            let row = format!("| `{reason}` | {urgency:?} |");
+            assert!(events.contains(&row), "docs/events.md has no row {row}");
+        }
+    }
+}
+
+#[test]
+fn every_reason_is_used() {
+    let sources = [files(&root().join("src/controller"), "rs"), files(&root().join("src/domain"), "rs")].concat();
+    let code: Vec<String> = sources
+        .iter()
+        .filter(|file| !file.ends_with("reason.rs"))
+        .map(|file| fs::read_to_string(file).unwrap().split("#[cfg(test)]").next().unwrap_or_default().to_owned())
         .collect();
-    assert_eq!(used, explained, "left: reasons in the source; right: reasons in docs/status.md");
+    let unused: Vec<&Reason> = Reason::ALL
+        .iter()
+        .filter(|reason| {
+            let path = format!("Reason::{reason}");
+            let ends = |rest: &str| !rest.starts_with(char::is_alphanumeric);
+            !code.iter().any(|text| text.match_indices(&path).any(|(at, _)| ends(&text[at + path.len()..])))
+        })
+        .collect();
+    assert!(unused.is_empty(), "reasons that nothing ever has: {unused:?}");
 }
 
 #[test]
@@ -110,34 +134,6 @@ fn leaves(path: &str, schema: &Value, fields: &mut Vec<String>) {
         }
         _ => fields.push(path.to_owned()),
     }
-}
-
-/// The first text given to what makes a finding or a summary, where it is one CamelCase word.
-fn reasons(source: &str) -> BTreeSet<String> {
-    let makers = ["Finding::Waiting(", "Finding::Stalled(", "Finding::Changing(", "Volumes::Hindered(", "summary("];
-    let mut found = BTreeSet::new();
-    for maker in makers {
-        for (at, _) in source.match_indices(maker) {
-            let arguments = arguments(&source[at + maker.len()..]);
-            let word = arguments.split('"').nth(1).unwrap_or_default();
-            if word.starts_with(|c: char| c.is_ascii_uppercase()) && word.chars().all(|c| c.is_ascii_alphabetic()) {
-                found.insert(word.to_owned());
-            }
-        }
-    }
-    // An event has its reason in a field.
-    found.extend(source.split("reason: \"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned));
-    found
-}
-
-/// The text up to the parenthesis that closes the one just opened.
-fn arguments(text: &str) -> &str {
-    let mut open = 1;
-    let end = text.find(|c| {
-        open += i32::from(c == '(') - i32::from(c == ')');
-        open == 0
-    });
-    &text[..end.unwrap_or(text.len())]
 }
 
 /// Targets of the links that stay within the project.

@@ -6,7 +6,7 @@ use std::{env, fs, path::Path};
 use redis_operator::{
     api::v1::RedisInstance,
     build,
-    domain::{defaults::Defaults, validate::validate},
+    domain::{auth::Password, defaults::Defaults, validate::validate},
 };
 use serde_json::{Value, json};
 
@@ -61,7 +61,7 @@ fn render(spec: Value) -> String {
     let instance: RedisInstance = serde_json::from_value(object).unwrap();
     let instance = validate(&instance).unwrap();
     let children = build::build(&instance);
-    let secret = build::generated_secret(&instance, [7; 24]);
+    let secret = build::auth_secret(&instance, &Password::from_entropy([7; 24]));
     let objects = [
         serde_json::to_value(children.config_map),
         serde_json::to_value(secret),

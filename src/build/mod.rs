@@ -15,10 +15,10 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
 
-pub use self::secret::{auth_secret, generated_secret};
+pub use self::{secret::auth_secret, stateful_set::claim_ownership};
 use crate::{
     api,
-    domain::{instance::ValidatedInstance, redis_conf},
+    domain::{instance::ValidatedInstance, names::CONFIG_KEY, redis_conf},
 };
 
 /// Every child that holds no secret, as it should be.
@@ -34,15 +34,39 @@ pub struct Children {
     pub stateful_set: StatefulSet,
 }
 
+/// How far the pods may follow a new template, and why it changed: what of a StatefulSet the spec alone does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gate {
+    /// Pods of this ordinal and above follow; 0 = all.
+    pub partition: i32,
+    /// Why the template last changed, for people.
+    pub cause: Option<String>,
+}
+
 /// Builds every child of an instance.
 #[must_use]
 pub fn build(instance: &ValidatedInstance) -> Children {
-    let conf = redis_conf::render(instance);
     Children {
-        stateful_set: stateful_set::stateful_set(instance, &redis_conf::directives_hash(&conf)),
-        config_map: config_map::config_map(instance, conf),
+        stateful_set: stateful_set::stateful_set(instance),
+        config_map: config_map::config_map(instance, redis_conf::render(instance)),
         pods_service: service::pods_service(instance),
         service: service::service(instance),
+    }
+}
+
+impl Children {
+    /// The same with the StatefulSet behind this gate.
+    #[must_use]
+    pub fn gated(mut self, gate: Gate) -> Self {
+        self.stateful_set = stateful_set::gated(self.stateful_set, gate);
+        self
+    }
+
+    /// The same with another text for redis.conf: one that the servers have not taken yet stays out of the ConfigMap.
+    #[must_use]
+    pub fn with_conf(mut self, conf: String) -> Self {
+        self.config_map.data.get_or_insert_default().insert(CONFIG_KEY.to_owned(), conf);
+        self
     }
 }
 
@@ -66,5 +90,37 @@ fn owner_reference(instance: &ValidatedInstance) -> OwnerReference {
         uid: instance.uid.clone(),
         controller: Some(true),
         block_owner_deletion: Some(true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::{directives::release::release, instance::tests::validated, live::Live};
+
+    #[test]
+    fn the_objects_tell_what_the_spec_tells() {
+        for spec in [
+            json!({}),
+            json!({"auth": {"enabled": false}, "storage": {"size": "1.5Gi", "storageClassName": ""}}),
+            json!({"resources": {"limits": {"cpu": "0.5", "memory": "1024Mi"}, "requests": {"cpu": "1m"}}}),
+            json!({"config": {"save": "900 1 300 10", "slave-read-only": "NO", "maxmemory": "1GB", "databases": "4"}}),
+            json!({"config": {"notify-keyspace-events": "", "maxmemory": "64mb"}, "updatePolicy": {"config": "Recreate"}}),
+        ] {
+            let instance = validated(spec);
+            let children = build(&instance);
+            let observed = Live::observed(&children.stateful_set, Some(&children.config_map), release(&instance.image));
+            assert_eq!(observed, Live::of(&instance), "the loop must come to what admission told");
+        }
+    }
+
+    #[test]
+    fn the_gate_does_not_touch_the_pods() {
+        let instance = validated(json!({}));
+        let closed = Gate { partition: 2, cause: Some("image changed".to_owned()) };
+        let template = |children: Children| children.stateful_set.spec.map(|spec| spec.template);
+        assert_eq!(template(build(&instance).gated(closed)), template(build(&instance)));
     }
 }

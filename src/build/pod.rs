@@ -19,6 +19,7 @@ use crate::domain::{
         DATA_VOLUME, PORT, PORT_NAME, PROBE_KEY,
     },
     quantity,
+    redis_conf::restart_hash,
 };
 
 /// User and group of Redis in the official images. `command` skips their entrypoint, which would have dropped root.
@@ -26,8 +27,8 @@ const REDIS_ID: i64 = 999;
 /// Seconds that Redis may take to write its data out before it is killed.
 const GRACE_SECONDS: i64 = 120;
 
-pub(super) fn template(instance: &ValidatedInstance, config_hash: &str) -> PodTemplateSpec {
-    let annotations = BTreeMap::from([(CONFIG_HASH_ANNOTATION.to_owned(), config_hash.to_owned())]);
+pub(super) fn template(instance: &ValidatedInstance) -> PodTemplateSpec {
+    let annotations = BTreeMap::from([(CONFIG_HASH_ANNOTATION.to_owned(), restart_hash(instance))]);
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             annotations: Some(annotations),

@@ -25,9 +25,3 @@ pub fn auth_secret(instance: &ValidatedInstance, password: &Password) -> Secret 
         ..Secret::default()
     }
 }
-
-/// The Secret with a new password, from 24 random bytes.
-#[must_use]
-pub fn generated_secret(instance: &ValidatedInstance, entropy: [u8; 24]) -> Secret {
-    auth_secret(instance, &Password::from_entropy(entropy))
-}

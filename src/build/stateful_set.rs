@@ -5,53 +5,99 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     api::{
         apps::v1::{
-            StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec, StatefulSetUpdateStrategy,
+            RollingUpdateStatefulSetStrategy, StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy,
+            StatefulSetSpec, StatefulSetUpdateStrategy,
         },
-        core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements},
+        core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec, PodTemplateSpec, VolumeResourceRequirements},
     },
     apimachinery::pkg::{
         api::resource::Quantity,
-        apis::meta::v1::{LabelSelector, ObjectMeta},
+        apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference},
     },
 };
 
-use super::{metadata, pod};
+use super::{Gate, metadata, owner_reference, pod};
 use crate::{
     api::v1::Retention,
     domain::{
         instance::ValidatedInstance,
-        names::{DATA_VOLUME, pods_service, selector_labels},
+        names::{CAUSE_ANNOTATION, DATA_VOLUME, TEMPLATE_HASH_ANNOTATION, pods_service, selector_labels},
+        redis_conf::hash,
     },
 };
 
-pub(super) fn stateful_set(instance: &ValidatedInstance, config_hash: &str) -> StatefulSet {
+pub(super) fn stateful_set(instance: &ValidatedInstance) -> StatefulSet {
+    let template = pod::template(instance);
+    let mut metadata = metadata(instance, instance.name.clone());
+    metadata.annotations = Some([(TEMPLATE_HASH_ANNOTATION.to_owned(), template_hash(&template))].into());
     let spec = StatefulSetSpec {
         replicas: Some(instance.replicas),
         selector: LabelSelector { match_labels: Some(selector_labels(&instance.name)), ..LabelSelector::default() },
         service_name: Some(pods_service(&instance.name)),
-        template: pod::template(instance, config_hash),
+        template,
         volume_claim_templates: Some(vec![volume_claim(instance)]),
         // With OrderedReady a broken revision is never replaced by a corrected one (kubernetes#67250).
         pod_management_policy: Some("Parallel".to_owned()),
         persistent_volume_claim_retention_policy: Some(retention(instance.storage.retention)),
         update_strategy: Some(StatefulSetUpdateStrategy {
             type_: Some("RollingUpdate".to_owned()),
-            ..StatefulSetUpdateStrategy::default()
+            rolling_update: Some(rolling_update(0)),
         }),
         ..StatefulSetSpec::default()
     };
-    StatefulSet { metadata: metadata(instance, instance.name.clone()), spec: Some(spec), ..StatefulSet::default() }
+    StatefulSet { metadata, spec: Some(spec), ..StatefulSet::default() }
 }
 
-/// The one choice covers both ways in which a claim loses its pod: deletion of the instance, and fewer replicas.
+/// The StatefulSet behind a gate.
+pub(super) fn gated(mut set: StatefulSet, gate: Gate) -> StatefulSet {
+    if let Some(strategy) = set.spec.as_mut().and_then(|spec| spec.update_strategy.as_mut()) {
+        strategy.rolling_update = Some(rolling_update(gate.partition));
+    }
+    if let Some(cause) = gate.cause {
+        set.metadata.annotations.get_or_insert_default().insert(CAUSE_ANNOTATION.to_owned(), cause);
+    }
+    set
+}
+
+fn rolling_update(partition: i32) -> RollingUpdateStatefulSetStrategy {
+    RollingUpdateStatefulSetStrategy { partition: Some(partition), ..RollingUpdateStatefulSetStrategy::default() }
+}
+
+/// sha256 of a pod template, in lower-case hex; a template that cannot be written has none, which equals no other.
+fn template_hash(template: &PodTemplateSpec) -> String {
+    serde_json::to_string(template).map(|text| hash(&text)).unwrap_or_default()
+}
+
+/// A StatefulSet that is deleted, by hand or to be made anew, never takes the data along: claims go with the instance,
+/// by an ownerReference on them. Fewer replicas is the StatefulSet's to see.
 fn retention(retention: Retention) -> StatefulSetPersistentVolumeClaimRetentionPolicy {
-    let policy = match retention {
+    let scaled = match retention {
         Retention::Retain => "Retain",
         Retention::Delete => "Delete",
     };
     StatefulSetPersistentVolumeClaimRetentionPolicy {
-        when_deleted: Some(policy.to_owned()),
-        when_scaled: Some(policy.to_owned()),
+        when_deleted: Some("Retain".to_owned()),
+        when_scaled: Some(scaled.to_owned()),
+    }
+}
+
+/// What a claim carries so that it goes with the instance, or stays: applied under a field manager of its own. The uid
+/// keeps it from being made anew where it is gone.
+#[must_use]
+pub fn claim_ownership(instance: &ValidatedInstance, claim: &str, uid: &str) -> PersistentVolumeClaim {
+    let owners = match instance.storage.retention {
+        Retention::Retain => Vec::new(),
+        Retention::Delete => vec![OwnerReference { controller: None, ..owner_reference(instance) }],
+    };
+    PersistentVolumeClaim {
+        metadata: ObjectMeta {
+            name: Some(claim.to_owned()),
+            namespace: Some(instance.namespace.clone()),
+            uid: Some(uid.to_owned()),
+            owner_references: Some(owners),
+            ..ObjectMeta::default()
+        },
+        ..PersistentVolumeClaim::default()
     }
 }
 

@@ -49,8 +49,21 @@ impl<
 }
 
 /// Applies every child, the StatefulSet last so that its pods find the rest; answers the StatefulSet as it is now,
-/// or what stands in the way. A new kind of child that is forgotten here does not compile.
+/// or what stands in the way.
 pub(super) async fn children(
+    instance: &ValidatedInstance,
+    children: Children,
+    context: &Context,
+) -> Result<Result<StatefulSet, Finding>, Error> {
+    match around_the_pods(instance, children, context).await? {
+        Ok(stateful_set) => Box::pin(one(instance, stateful_set, &context.stores.stateful_sets, context)).await,
+        Err(finding) => Ok(Err(finding)),
+    }
+}
+
+/// Applies every child but the StatefulSet, which is handed back. A new kind of child that is forgotten here does not
+/// compile.
+pub(super) async fn around_the_pods(
     instance: &ValidatedInstance,
     children: Children,
     context: &Context,
@@ -65,7 +78,7 @@ pub(super) async fn children(
             return Ok(Err(finding));
         }
     }
-    Box::pin(one(instance, stateful_set, &stores.stateful_sets, context)).await
+    Ok(Ok(stateful_set))
 }
 
 /// Applies one child that is watched.

@@ -18,7 +18,10 @@ use kube::{
 use super::{Stored, watches::Stores};
 use crate::{
     api::v1::RedisInstanceStatus,
-    domain::{defaults::Defaults, instance::Auth, names::OPERATOR},
+    domain::{
+        auth::Password, change::Change, defaults::Defaults, instance::Auth, names::OPERATOR, observed::Aspect,
+        quantity::Quantity, status::Finding,
+    },
 };
 
 /// How many memories of deleted instances are kept before they are looked for.
@@ -42,6 +45,18 @@ pub(super) struct Memory {
     pub(super) written: Option<(String, RedisInstanceStatus)>,
     /// When its Secret was last seen to be right, and for which source of the password. Secrets are not watched.
     pub(super) secret_checked: Option<(Instant, Auth)>,
+    /// The password that the Secret had when it was last looked at.
+    pub(super) password: Option<Password>,
+    /// When the running servers were last seen to hold the configuration, and which servers and configuration that were.
+    pub(super) config_proved: Option<(Instant, String)>,
+    /// The same for a configuration that they refused, and what was said about it.
+    pub(super) config_refused: Option<(String, Finding)>,
+    /// When growth of the volumes was last refused, to which size, and what was said.
+    pub(super) growth_refused: Option<(Instant, Quantity, Aspect)>,
+    /// What keeps a server from writing its data, as it last told.
+    pub(super) persistence: Option<String>,
+    /// The changes that were last told by events.
+    pub(super) announced: Vec<Change>,
     /// Failed reconciles in a row.
     pub(super) failures: u32,
 }

@@ -1,5 +1,5 @@
-//! Events for people, on the instance: what `kubectl describe` shows. An event that cannot be written is logged and
-//! never holds up the work.
+//! Events for people, on the instance: what `kubectl describe` shows, each with a reason that `docs/events.md` explains.
+//! An event that cannot be written is logged and never holds up the work.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -13,25 +13,87 @@ use crate::{
         self,
         v1::{Phase, RedisInstance, RedisInstanceStatus},
     },
-    domain::instance::ValidatedInstance,
+    domain::{
+        change::{Change, Class},
+        instance::ValidatedInstance,
+        reason::{Reason, Urgency},
+        redis_conf::hash,
+    },
 };
 
-/// Tells that an instance began to serve, or needs a person.
-pub(super) async fn phase_changed(instance: &RedisInstance, status: &RedisInstanceStatus, context: &Context) {
-    let type_ = match status.status {
-        Phase::Failed => EventType::Warning,
-        Phase::Running => EventType::Normal,
-        _ => return,
+/// Reasons of a phase that waits, for something that a person may have to mend.
+const WAITS: [Reason; 3] = [Reason::Unschedulable, Reason::SecretNotFound, Reason::PasswordUnusable];
+
+/// Tells that the children of a new instance are being made.
+pub(super) async fn creating(instance: &ValidatedInstance, context: &Context) {
+    let note = "creating ConfigMap, Services and StatefulSet".to_owned();
+    let note = if instance.auth.is_enabled() { note.replace("Services", "Secret, Services") } else { note };
+    publish(Reason::Creating, note, &reference(instance), context).await;
+}
+
+/// Tells what is about to be done about each change, and why.
+pub(super) async fn changing(instance: &ValidatedInstance, changes: &[Change], context: &Context) {
+    for change in changes {
+        // Told when it is proved.
+        if change.class == Class::Live {
+            continue;
+        }
+        publish(change.class.reason(), change.reason.clone(), &reference(instance), context).await;
+    }
+}
+
+/// Tells that the running servers took a change of the configuration.
+pub(super) async fn config_applied(instance: &ValidatedInstance, names: &str, context: &Context) {
+    let note = format!("applied live, no restart: {names}");
+    publish(Reason::AppliedLive, note, &reference(instance), context).await;
+}
+
+/// Tells that a running server held something else than the spec says, and got it back.
+pub(super) async fn config_drifted(instance: &ValidatedInstance, names: &str, context: &Context) {
+    let note = format!(
+        "set back what a running server held otherwise than spec.config says, as after somebody's CONFIG SET: {names}"
+    );
+    publish(Reason::ConfigDrift, note, &reference(instance), context).await;
+}
+
+/// Tells that a pod whose Redis ended again and again is replaced to start with the corrected configuration.
+pub(super) async fn pod_replaced(instance: &ValidatedInstance, pod: &str, context: &Context) {
+    let note =
+        format!("deleted pod {pod}, whose redis ended again and again, to start it with the changed configuration");
+    publish(Reason::PodReplaced, note, &reference(instance), context).await;
+}
+
+/// Tells what a person cares about of a new status: that it serves, that it needs somebody, what it waits for, and what
+/// became of its configuration and its volumes.
+pub(super) async fn status_changed(
+    instance: &RedisInstance,
+    previous: &RedisInstanceStatus,
+    status: &RedisInstanceStatus,
+    context: &Context,
+) {
+    let subject = instance.object_ref(&());
+    let state = |status: &RedisInstanceStatus, kind: &str| {
+        let condition = status.conditions.iter().find(|condition| condition.type_ == kind)?;
+        Some((condition.status.clone(), Reason::of(&condition.reason)?, condition.message.clone()))
     };
-    let Some(change) = status.history.last() else { return };
-    let event = Event {
-        type_,
-        reason: change.reason.clone(),
-        note: Some(change.message.clone()),
-        action: "Reconcile".to_owned(),
-        secondary: None,
+    let reason = |status: &RedisInstanceStatus| state(status, "Ready").map(|(_, reason, _)| reason);
+    let entered = status.status != previous.status || reason(status) != reason(previous);
+    let matters = match status.status {
+        Phase::Failed => true,
+        Phase::Running => status.status != previous.status,
+        _ => reason(status).is_some_and(|reason| WAITS.contains(&reason)),
     };
-    publish(&event, &instance.object_ref(&()), context).await;
+    if let (true, true, Some((_, reason, message))) = (entered, matters, state(status, "Ready")) {
+        publish(reason, message, &subject, context).await;
+    }
+    for kind in ["ConfigApplied", "StorageResized"] {
+        let (before, Some((holds, reason, message))) = (state(previous, kind), state(status, kind)) else { continue };
+        let turned = before.is_none_or(|(held, why, _)| held != holds || why != reason);
+        // That it holds is told where it came to hold, or was no news.
+        if turned && (holds != "True" || reason == Reason::Resized) {
+            publish(reason, message, &subject, context).await;
+        }
+    }
 }
 
 /// Tells that the Secret holds another password than the one that Redis started with, and why.
@@ -41,26 +103,30 @@ pub(super) async fn password_changed(instance: &ValidatedInstance, why: &str, co
         "Secret {secret} {why}; Redis takes the new password when its pods next start: \
          kubectl rollout restart statefulset/{name}"
     );
-    let event = Event {
-        type_: EventType::Warning,
-        reason: "PasswordChanged".to_owned(),
-        note: Some(note),
-        action: "Reconcile".to_owned(),
-        secondary: None,
-    };
-    let reference = ObjectReference {
+    publish(Reason::PasswordChanged, note, &reference(instance), context).await;
+}
+
+fn reference(instance: &ValidatedInstance) -> ObjectReference {
+    ObjectReference {
         api_version: Some(format!("{}/v1", api::GROUP)),
         kind: Some(api::KIND.to_owned()),
         name: Some(instance.name.clone()),
         namespace: Some(instance.namespace.clone()),
         uid: Some(instance.uid.clone()),
         ..ObjectReference::default()
-    };
-    publish(&event, &reference, context).await;
+    }
 }
 
-async fn publish(event: &Event, subject: &ObjectReference, context: &Context) {
-    if let Err(error) = context.recorder.publish(event, subject).await {
+async fn publish(reason: Reason, note: String, subject: &ObjectReference, context: &Context) {
+    let type_ = match reason.urgency() {
+        Some(Urgency::Normal) => EventType::Normal,
+        Some(Urgency::Warning) => EventType::Warning,
+        None => return,
+    };
+    // Events of one reason and action are counted under the first one's words: others must not get lost under them.
+    let action = format!("Reconcile-{:.8}", hash(&note));
+    let event = Event { type_, reason: reason.to_string(), note: Some(note), action, secondary: None };
+    if let Err(error) = context.recorder.publish(&event, subject).await {
         tracing::warn!(%error, reason = event.reason, "cannot write an event");
     }
 }

@@ -2,31 +2,39 @@
 //! changed, is deleted without its pods, to be created anew with the larger one. Never deletes a claim.
 //! Each step looks at the cluster first, so a crash between any two is mended by the next pass.
 
-use k8s_openapi::api::{
-    apps::v1::StatefulSet,
-    core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec},
-};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy},
     runtime::reflector::ObjectRef,
 };
 
-use super::{context::Context, error::Error, ownership::obstacle};
+use super::{
+    context::Context,
+    error::Error,
+    ownership::{is_leaving, is_ours},
+};
 use crate::domain::{
     instance::ValidatedInstance,
+    live::{claim_template, requested},
     names::{DATA_VOLUME, INSTANCE_LABEL, OPERATOR, pod},
-    quantity::Quantity,
+    observed::Aspect,
+    reason::Reason,
 };
+
+/// How long a refused growth is not asked for again.
+const REFUSED: Duration = Duration::from_mins(5);
 
 /// What stands between the volumes and what is desired of them.
 pub(super) enum Volumes {
     /// They are, or will be, as desired: the StatefulSet can be applied as it is.
     AsDesired,
-    /// The StatefulSet is being replaced under its running pods: there is nothing to apply until it is gone.
-    Replacing,
-    /// They cannot be so: all else is applied over the StatefulSet's present claim template. A reason and a sentence.
-    Hindered(&'static str, String),
+    /// The StatefulSet is being replaced: there is nothing to apply until it is gone. A reason and a sentence.
+    Replacing(Reason, String),
+    /// They cannot be so: all else is applied over the StatefulSet's present claim template.
+    Hindered(Aspect),
 }
 
 /// Brings the claims to the desired size.
@@ -45,9 +53,12 @@ pub(super) async fn ensure_claims(
     let Some((live, claim)) = live.as_ref().and_then(|live| Some((live, claim_template(live)?))) else {
         return Ok(Volumes::AsDesired);
     };
-    if obstacle("StatefulSet", &live.metadata, instance).is_some() {
-        let leaving = live.metadata.deletion_timestamp.is_some();
-        return Ok(if leaving { Volumes::Replacing } else { Volumes::AsDesired });
+    if is_leaving(&live.metadata, instance) {
+        let message = "waiting for the former StatefulSet and its pods to be gone".to_owned();
+        return Ok(Volumes::Replacing(Reason::Recreating, message));
+    }
+    if !is_ours(&live.metadata, instance) {
+        return Ok(Volumes::AsDesired);
     }
     if claim_template(desired).is_some_and(|desired| desired.storage_class_name != claim.storage_class_name) {
         return Ok(refused("spec.storage.storageClassName", "another class"));
@@ -56,7 +67,7 @@ pub(super) async fn ensure_claims(
         Some(size) if size > instance.storage.size => Ok(refused("spec.storage.size", "the smaller size")),
         Some(size) if size < instance.storage.size => {
             release(live, context).await?;
-            Ok(Volumes::Replacing)
+            Ok(Volumes::Replacing(Reason::Expanding, "the volumes grow; the pods keep running".to_owned()))
         }
         _ => Ok(Volumes::AsDesired),
     }
@@ -74,17 +85,13 @@ pub(super) fn with_present_claims(mut desired: StatefulSet, context: &Context) -
     desired
 }
 
+fn hindered(reason: Reason, message: String) -> Volumes {
+    Volumes::Hindered(Aspect { holds: Some(false), reason, message })
+}
+
 fn refused(field: &str, what: &str) -> Volumes {
     let message = format!("{field} cannot be changed so; create a new RedisInstance with {what} and move the data");
-    Volumes::Hindered("Refused", message)
-}
-
-fn claim_template(set: &StatefulSet) -> Option<&PersistentVolumeClaimSpec> {
-    set.spec.as_ref()?.volume_claim_templates.as_ref()?.first()?.spec.as_ref()
-}
-
-fn requested(claim: &PersistentVolumeClaimSpec) -> Option<Quantity> {
-    Quantity::parse(&claim.resources.as_ref()?.requests.as_ref()?.get("storage")?.0).ok()
+    hindered(Reason::Refused, message)
 }
 
 /// Asks for a larger volume where the claim is smaller, also one that an earlier instance of this name left behind.
@@ -97,6 +104,13 @@ async fn grow(instance: &ValidatedInstance, name: &str, context: &Context) -> Re
     if size >= instance.storage.size {
         return Ok(None);
     }
+    // A refusal is remembered: asking again in every pass would be a write for nothing.
+    if let Some((at, of, told)) = context.recall(&instance.uid).growth_refused
+        && of == instance.storage.size
+        && at.elapsed() < REFUSED
+    {
+        return Ok(Some(Volumes::Hindered(told)));
+    }
     let api: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &instance.namespace);
     let patch =
         serde_json::json!({"spec": {"resources": {"requests": {"storage": instance.storage.size.to_string()}}}});
@@ -107,12 +121,29 @@ async fn grow(instance: &ValidatedInstance, name: &str, context: &Context) -> Re
             Ok(None)
         }
         Err(kube::Error::Api(status)) if status.is_forbidden() => {
-            let cure = "set allowVolumeExpansion on its StorageClass, or delete the instance with --cascade=orphan and create it with the present size";
+            let Some((reason, cure)) = refusal(&status.message) else {
+                return Err(Error::request("patch", "PersistentVolumeClaim", name)(kube::Error::Api(status)));
+            };
             let message = format!("the volume of {name} cannot grow from {size}: {}; {cure}", status.message);
-            Ok(Some(Volumes::Hindered("ResizeUnsupported", message)))
+            let told = Aspect { holds: Some(false), reason, message };
+            let kept = (Instant::now(), instance.storage.size, told.clone());
+            context.remember(&instance.uid, |memory| memory.growth_refused = Some(kept));
+            Ok(Some(Volumes::Hindered(told)))
         }
         Err(error) => Err(Error::request("patch", "PersistentVolumeClaim", name)(error)),
     }
+}
+
+/// What the API server refuses about the growth itself, with the way to mend it; its word about permissions is none.
+fn refusal(message: &str) -> Option<(Reason, &'static str)> {
+    let unsupported = "set allowVolumeExpansion on its StorageClass, or delete the instance with --cascade=orphan and create it with the present size";
+    [
+        ("must support resize", (Reason::ResizeUnsupported, unsupported)),
+        ("exceeded quota", (Reason::QuotaExceeded, "raise the quota")),
+    ]
+    .into_iter()
+    .find(|(words, _)| message.contains(words))
+    .map(|(_, told)| told)
 }
 
 /// Deletes the StatefulSet and leaves its pods: only this very object, and only as it was last seen.

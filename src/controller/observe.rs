@@ -1,29 +1,114 @@
-//! What the watches show of one instance. Reads the stores only; makes no request.
+//! What the watches show of one instance. Reads the stores only; makes no request. An object that is not this instance's
+//! is as if it were not there.
 
-use k8s_openapi::api::apps::v1::StatefulSet;
-use kube::runtime::reflector::ObjectRef;
+use std::sync::Arc;
 
-use super::context::Context;
-use crate::domain::{
-    names::{INSTANCE_LABEL, pod},
-    observed::{self, Observed},
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{ConfigMap, PersistentVolumeClaim, Pod},
+    },
+    apimachinery::pkg::apis::meta::v1::Time,
 };
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
+
+use super::{context::Context, ownership::is_ours};
+use crate::{
+    build::{Children, Gate},
+    domain::{
+        change::{Change, Class},
+        directives::release::release,
+        instance::ValidatedInstance,
+        live::Live,
+        names::{CAUSE_ANNOTATION, CONFIG_KEY, DATA_VOLUME, INSTANCE_LABEL, TEMPLATE_HASH_ANNOTATION, pod},
+        observed::{self, Aspect, Observed, Trouble},
+        reason::Reason,
+        rollout, volumes,
+    },
+};
+
+/// Why the template changed when nothing in the spec did.
+const BY_OPERATOR: &str = "the operator's pod template changed";
+
+/// The StatefulSet that runs this instance's pods, if there is one that stays.
+pub(super) fn stateful_set(instance: &ValidatedInstance, context: &Context) -> Option<Arc<StatefulSet>> {
+    let live = context.stores.stateful_sets.get(&ObjectRef::new(&instance.name).within(&instance.namespace));
+    live.filter(|live| is_ours(&live.metadata, instance))
+}
+
+/// The ConfigMap that the pods mount.
+pub(super) fn config_map(instance: &ValidatedInstance, context: &Context) -> Option<Arc<ConfigMap>> {
+    let live = context.stores.config_maps.get(&ObjectRef::new(&instance.name).within(&instance.namespace));
+    live.filter(|live| is_ours(&live.metadata, instance))
+}
+
+/// What runs, as far as it decides about a change; `None` while there is no StatefulSet.
+pub(super) fn live(instance: &ValidatedInstance, context: &Context) -> Option<Live> {
+    let set = stateful_set(instance, context)?;
+    Some(Live::observed(&set, config_map(instance, context).as_deref(), release(&instance.image)))
+}
+
+/// The pods that are there, each with its ordinal.
+pub(super) fn pods(namespace: &str, name: &str, wanted: i32, context: &Context) -> Vec<(i32, Arc<Pod>)> {
+    let stored = |ordinal| context.stores.pods.get(&ObjectRef::new(&pod(name, ordinal)).within(namespace));
+    let labelled = |pod: &Pod| pod.labels().get(INSTANCE_LABEL).is_some_and(|owner| owner == name);
+    (0..wanted).filter_map(|ordinal| Some((ordinal, stored(ordinal).filter(|pod| labelled(pod))?))).collect()
+}
+
+/// The claims that are there.
+pub(super) fn claims(instance: &ValidatedInstance, context: &Context) -> Vec<Arc<PersistentVolumeClaim>> {
+    let name = |ordinal| format!("{DATA_VOLUME}-{}", pod(&instance.name, ordinal));
+    let stored = |ordinal| context.stores.claims.get(&ObjectRef::new(&name(ordinal)).within(&instance.namespace));
+    (0..instance.replicas)
+        .filter_map(stored)
+        .filter(|claim| claim.labels().get(INSTANCE_LABEL) == Some(&instance.name))
+        .collect()
+}
+
+/// How far the volumes are on their way to the size that the spec wants.
+pub(super) fn growth(instance: &ValidatedInstance, context: &Context) -> Option<Aspect> {
+    let claims = claims(instance, context);
+    volumes::growth(&claims.iter().map(AsRef::as_ref).collect::<Vec<_>>(), instance.storage.size)
+}
+
+/// What keeps a server from writing its data, as it told when it was last asked.
+pub(super) fn persistence(instance: &ValidatedInstance, context: &Context) -> Option<Trouble> {
+    let message = context.recall(&instance.uid).persistence?;
+    Some(Trouble { reason: Reason::PersistenceFailing, stalled: true, message })
+}
+
+/// The children with the redis.conf that the ConfigMap has: what the servers did not take yet stays out of it.
+pub(super) fn with_present_conf(instance: &ValidatedInstance, children: Children, context: &Context) -> Children {
+    match config_map(instance, context).and_then(|map| map.data.as_ref()?.get(CONFIG_KEY).cloned()) {
+        Some(conf) => children.with_conf(conf),
+        None => children,
+    }
+}
+
+/// How far the pods may follow the template that is about to be applied, and why it is another one.
+pub(super) fn gate(instance: &ValidatedInstance, children: &Children, changes: &[Change], context: &Context) -> Gate {
+    let Some(live) = stateful_set(instance, context) else { return Gate::default() };
+    let hash = children.stateful_set.annotations().get(TEMPLATE_HASH_ANNOTATION);
+    let outdated = rollout::is_outdated(&live, hash);
+    let pods = pods(&instance.namespace, &instance.name, instance.replicas, context);
+    let pods: Vec<(i32, &Pod)> = pods.iter().map(|(ordinal, pod)| (*ordinal, pod.as_ref())).collect();
+    let reasons: Vec<&str> =
+        changes.iter().filter(|change| change.class == Class::Rolling).map(|change| change.reason.as_str()).collect();
+    let cause = match (outdated, reasons.as_slice()) {
+        (false, _) => live.annotations().get(CAUSE_ANNOTATION).cloned(),
+        (true, []) => Some(BY_OPERATOR.to_owned()),
+        (true, reasons) => Some(reasons.join("; ")),
+    };
+    Gate { partition: rollout::partition(Some(&live), &pods, instance.replicas, outdated), cause }
+}
 
 /// What the pods of this instance do, from this StatefulSet or else the one the watch last showed.
 pub(super) fn observe(namespace: &str, name: &str, stateful_set: Option<&StatefulSet>, context: &Context) -> Observed {
     let cached = context.stores.stateful_sets.get(&ObjectRef::new(name).within(namespace));
     let stateful_set = stateful_set.or(cached.as_deref());
     let wanted = stateful_set.and_then(|set| set.spec.as_ref()?.replicas).unwrap_or(0);
-    let pods: Vec<_> = (0..wanted)
-        .filter_map(|ordinal| context.stores.pods.get(&ObjectRef::new(&pod(name, ordinal)).within(namespace)))
-        .filter(|pod| {
-            pod.metadata
-                .labels
-                .as_ref()
-                .and_then(|labels| labels.get(INSTANCE_LABEL))
-                .is_some_and(|owner| owner == name)
-        })
-        .collect();
-    let pods: Vec<_> = pods.iter().map(AsRef::as_ref).collect();
-    observed::observe(stateful_set, &pods)
+    let pods = pods(namespace, name, wanted, context);
+    let pods: Vec<&Pod> = pods.iter().map(|(_, pod)| pod.as_ref()).collect();
+    observed::observe(stateful_set, &pods, &Time(Timestamp::now()))
 }

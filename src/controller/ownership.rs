@@ -7,6 +7,7 @@ use crate::{
     domain::{
         instance::ValidatedInstance,
         names::{INSTANCE_LABEL, OPERATOR},
+        reason::Reason,
         status::Finding,
     },
 };
@@ -46,16 +47,28 @@ fn holder(metadata: &ObjectMeta, instance: &ValidatedInstance) -> Holder {
     }
 }
 
+/// Whether this is one of our children, to stay.
+pub(super) fn is_ours(metadata: &ObjectMeta, instance: &ValidatedInstance) -> bool {
+    matches!(holder(metadata, instance), Holder::Ours | Holder::Orphan)
+}
+
+/// Whether this is one of our own children on its way out: deleted to be made anew, or by hand.
+pub(super) fn is_leaving(metadata: &ObjectMeta, instance: &ValidatedInstance) -> bool {
+    let owned = metadata.owner_references.iter().flatten().any(|owner| owner.uid == instance.uid);
+    owned && metadata.deletion_timestamp.is_some()
+}
+
 /// What stands in the way of writing to this object; `None` when it is ours to write.
 pub(super) fn obstacle(kind: &str, metadata: &ObjectMeta, instance: &ValidatedInstance) -> Option<Finding> {
     let name = metadata.name.as_deref().unwrap_or_default();
     match holder(metadata, instance) {
         Holder::Ours | Holder::Orphan => None,
-        Holder::Leaving => {
-            Some(Finding::Waiting("PredecessorLeaving", format!("waiting for the former {kind} {name} to be deleted")))
-        }
+        Holder::Leaving => Some(Finding::Waiting(
+            Reason::PredecessorLeaving,
+            format!("waiting for the former {kind} {name} to be deleted"),
+        )),
         Holder::Foreign => Some(Finding::Stalled(
-            "Conflict",
+            Reason::Conflict,
             format!(
                 "the name {name} is taken by a {kind} that is not this instance's, which was left as it is; rename or delete one of the two"
             ),

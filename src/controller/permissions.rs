@@ -11,13 +11,14 @@ use crate::{api, domain::names::OPERATOR};
 /// API group, resources and verbs, each with its reason beside it.
 const PERMISSIONS: &[(&str, &[&str], &[&str])] = &[
     ("", &["configmaps", "services"], &["create", "get", "list", "patch", "watch"]),
-    // To grow: the claims are patched, never created or deleted.
+    // To grow, and to go or stay with the instance: the claims are patched, never created or deleted.
     ("", &["persistentvolumeclaims"], &["list", "patch", "watch"]),
-    // To say which pod does not serve, and why.
-    ("", &["pods"], &["list", "watch"]),
+    // To say which pod does not serve, and why. One whose Redis ends again and again is deleted when its configuration was
+    // corrected, instead of waiting minutes for the kubelet to try again.
+    ("", &["pods"], &["delete", "list", "watch"]),
     // By name only: no list and no watch, so the operator never sees a Secret it does not know of.
     ("", &["secrets"], &["create", "get", "patch"]),
-    // Deleted with orphan cascade, to take a larger claim template.
+    // Deleted without its pods, to take a larger claim template; or with them, where the user asked for that.
     ("apps", &["statefulsets"], &["create", "delete", "get", "list", "patch", "watch"]),
     ("events.k8s.io", &["events"], &["create", "patch"]),
     (api::GROUP, &["redisinstances"], &["get", "list", "watch"]),

@@ -9,25 +9,35 @@ use super::{
     Stored, apply,
     context::Context,
     error::{Error, spread},
+    events,
     expand::{self, Volumes},
-    observe, secret, status,
+    live_config::{self, Outcome},
+    observe, recreate, restart, retention, secret, status,
 };
 use crate::{
-    api::v1::RedisInstance,
+    api::v1::{Phase, RedisInstance},
     build::build,
     domain::{
-        field_error::FieldError, instance::ValidatedInstance, observed::Observed, status::Finding, validate::validate,
+        change::{Change, Class, classify, needs_statefulset_restart},
+        field_error::FieldError,
+        instance::ValidatedInstance,
+        observed::{Aspect, Observed},
+        reason::Reason,
+        status::Finding,
+        validate::validate,
     },
 };
 
 /// A reconcile that takes longer hangs on a dead connection; it is given up and tried again.
 const DEADLINE: Duration = Duration::from_mins(1);
-/// When to look again though no watch called: watches do the work, this mends what none shows.
-const RESYNC: Duration = Duration::from_mins(5);
+/// When to look again though no watch called: watches do the work, this mends what none shows, as what a server holds.
+const RESYNC: Duration = live_config::PERIOD;
 /// When to look again for something that is not watched: a Secret of the user's.
 const WAITING: Duration = Duration::from_secs(5);
 /// When to look again whether somebody cleared what is in the way, such as a name that was taken.
 const STALLED: Duration = Duration::from_secs(30);
+/// When to try again to give a configuration to a server that could not be reached.
+const UNREACHED: Duration = Duration::from_secs(10);
 
 /// Brings one instance in step with its spec and says so in its status.
 #[tracing::instrument(skip_all, fields(instance = %stored.name_any(), namespace = stored.namespace().unwrap_or_default(), generation = stored.meta().generation))]
@@ -56,7 +66,7 @@ async fn pass(stored: &RedisInstance, context: &Context) -> Result<Action, Error
     let (finding, failure) = match &judged {
         Judged::Deleting => (Finding::Deleting, None),
         Judged::Invalid(errors) => (Finding::Invalid(errors.clone()), None),
-        Judged::Valid(instance) => shown(pursue(instance, context).await)?, // client
+        Judged::Valid(instance) => shown(Box::pin(pursue(stored, instance, context)).await)?, // client
     };
     status::record(stored, judged.instance(), &finding, context).await?; // client
     if let Some(error) = failure {
@@ -70,6 +80,9 @@ async fn pass(stored: &RedisInstance, context: &Context) -> Result<Action, Error
         }
         Finding::Waiting(..) => Action::requeue(spread(WAITING, &uid)),
         Finding::Stalled(..) => Action::requeue(spread(STALLED, &uid)),
+        Finding::Applied(Observed { config: Some(Aspect { holds: Some(false), .. }), .. }) => {
+            Action::requeue(spread(UNREACHED, &uid))
+        }
         _ => Action::requeue(spread(RESYNC, &uid)),
     })
 }
@@ -103,28 +116,93 @@ fn judge(stored: &RedisInstance, context: &Context) -> Result<Judged, Error> {
 }
 
 /// Makes the children what the spec wants. The first thing in the way ends it; nothing is written past that.
-async fn pursue(instance: &ValidatedInstance, context: &Context) -> Result<Finding, Error> {
-    if let Some(finding) = secret::ensure(instance, context).await? {
+async fn pursue(stored: &RedisInstance, instance: &ValidatedInstance, context: &Context) -> Result<Finding, Error> {
+    let told = status::latest(stored, context);
+    let settled = status::is_settled(stored, &told);
+    if let Some(finding) = secret::ensure(instance, settled, context).await? {
+        return Ok(finding); // client
+    }
+    let live = observe::live(instance, context);
+    let changes = live.as_ref().map(|live| classify(live, instance)).unwrap_or_default();
+    announce(stored, instance, live.is_none(), &changes, context).await?; // client
+    let config = live_config::ensure(instance, live.as_ref(), &changes, &told, settled, context).await?; // redis
+    if let Outcome::Refused(finding) = config {
         return Ok(finding);
     }
+    retention::ensure(instance, context).await?; // client
     let mut children = build(instance);
-    let hindrance = match expand::ensure_claims(instance, &children.stateful_set, context).await? {
-        Volumes::AsDesired => None,
-        Volumes::Replacing => {
-            return Ok(Finding::Changing("Expanding", "the volumes grow; the pods keep running".to_owned()));
+    let gate = observe::gate(instance, &children, &changes, context);
+    children = children.gated(gate);
+    let told = match config {
+        Outcome::Pending(aspect) => {
+            children = observe::with_present_conf(instance, children, context);
+            Some(aspect)
         }
-        Volumes::Hindered(reason, message) => {
+        Outcome::Held(aspect) => aspect,
+        Outcome::Refused(_) => None,
+    };
+    let volumes = expand::ensure_claims(instance, &children.stateful_set, context).await?; // client
+    let growth = match volumes {
+        Volumes::AsDesired => observe::growth(instance, context),
+        Volumes::Replacing(reason, message) => return Ok(Finding::Changing(reason, message)),
+        Volumes::Hindered(aspect) => {
             children.stateful_set = expand::with_present_claims(children.stateful_set, context);
-            Some((reason, message))
+            Some(aspect)
         }
     };
-    Ok(match apply::children(instance, children, context).await? {
+    if needs_statefulset_restart(&changes) {
+        return recreate::stateful_set(instance, children, &changes, context).await; // client
+    }
+    let applied = apply::children(instance, children, context).await?; // client
+    restart::crashing_pods(instance, &changes, context).await?; // client
+    Ok(match applied {
         Ok(stateful_set) => {
             let seen = observe::observe(&instance.namespace, &instance.name, Some(&stateful_set), context);
-            Finding::Applied(Observed { hindrance, ..seen })
+            let trouble = seen.trouble.or_else(|| observe::persistence(instance, context));
+            Finding::Applied(Observed { trouble, config: told, storage: growth, ..seen })
         }
         Err(finding) => finding,
     })
+}
+
+/// Says what is about to happen before it does: events for a new spec, and phase Updating for every change that touches pods
+/// or volumes.
+async fn announce(
+    stored: &RedisInstance,
+    instance: &ValidatedInstance,
+    is_new: bool,
+    changes: &[Change],
+    context: &Context,
+) -> Result<(), Error> {
+    let told = status::latest(stored, context);
+    if is_new && told.status == Phase::Unknown {
+        events::creating(instance, context).await;
+    }
+    let announced =
+        context.remember(&instance.uid, |memory| std::mem::replace(&mut memory.announced, changes.to_vec()));
+    // What cannot be carried out differs in every pass; it is told once a spec.
+    let unseen = told.observed_generation != stored.metadata.generation;
+    let lasting = |change: &Change| matches!(change.class, Class::Refused | Class::Expand);
+    let fresh: Vec<Change> =
+        changes.iter().filter(|change| !announced.contains(change) && (unseen || !lasting(change))).cloned().collect();
+    events::changing(instance, &fresh, context).await;
+    match underway(&fresh) {
+        Some(finding) => status::record(stored, Some(instance), &finding, context).await,
+        None => Ok(()),
+    }
+}
+
+/// The most disruptive of the changes, as a phase tells of it.
+fn underway(changes: &[Change]) -> Option<Finding> {
+    let acted = changes.iter().filter(|change| !matches!(change.class, Class::Live | Class::Refused));
+    let change = acted.max_by_key(|change| change.class)?;
+    let reason = match change.class {
+        Class::Expand => Reason::Expanding,
+        Class::Scale => Reason::Scaling,
+        Class::Recreate => Reason::Recreating,
+        _ => Reason::RollingOut,
+    };
+    Some(Finding::Changing(reason, change.reason.clone()))
 }
 
 /// A refusal by the API server is shown to the user and retried all the same, since what causes it is mended elsewhere;
@@ -134,7 +212,7 @@ fn shown(outcome: Result<Finding, Error>) -> Result<(Finding, Option<Error>), Er
         Ok(finding) => Ok((finding, None)),
         Err(error) if error.is_namespace_leaving() => Ok((Finding::Deleting, None)),
         Err(error) => match error.rejection() {
-            Some(words) => Ok((Finding::Stalled("Rejected", words), Some(error))),
+            Some(words) => Ok((Finding::Stalled(Reason::Rejected, words), Some(error))),
             None => Err(error),
         },
     }

@@ -8,11 +8,12 @@ use kube::{Api, api::PostParams, runtime::reflector::ObjectRef};
 
 use super::{apply, context::Context, error::Error, events, ownership::obstacle};
 use crate::{
-    build::{auth_secret, generated_secret},
+    build::auth_secret,
     domain::{
         auth::Password,
         instance::{Auth, ValidatedInstance},
         names::{AUTH_CONF_KEY, OPERATOR, PASSWORD_KEY},
+        reason::Reason,
         status::Finding,
     },
 };
@@ -21,7 +22,17 @@ use crate::{
 const TRUSTED: Duration = Duration::from_mins(4);
 
 /// Makes sure that the Secret the pods mount is there and right; answers what stands in the way, if anything.
-pub(super) async fn ensure(instance: &ValidatedInstance, context: &Context) -> Result<Option<Finding>, Error> {
+pub(super) async fn ensure(
+    instance: &ValidatedInstance,
+    settled: bool,
+    context: &Context,
+) -> Result<Option<Finding>, Error> {
+    if settled {
+        // The operator that came before this one saw to it: its successor need not ask for a thousand Secrets at once.
+        context.remember(&instance.uid, |memory| {
+            memory.secret_checked.get_or_insert_with(|| (Instant::now(), instance.auth.clone()));
+        });
+    }
     let checked = context.recall(&instance.uid).secret_checked;
     let trusted = checked.is_some_and(|(at, auth)| auth == instance.auth && at.elapsed() < TRUSTED);
     if instance.auth == Auth::Disabled || trusted {
@@ -37,6 +48,23 @@ pub(super) async fn ensure(instance: &ValidatedInstance, context: &Context) -> R
     Ok(finding)
 }
 
+/// The password that the Secret has, which is the running servers' unless it was changed since they started; `None` for an
+/// instance without one.
+pub(super) async fn password(instance: &ValidatedInstance, context: &Context) -> Result<Option<Password>, Error> {
+    if instance.auth == Auth::Disabled {
+        return Ok(None);
+    }
+    if let Some(password) = context.recall(&instance.uid).password {
+        return Ok(Some(password));
+    }
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), &instance.namespace);
+    let name = instance.auth_secret();
+    let secret = api.get_opt(&name).await.map_err(Error::request("get", "Secret", &name))?;
+    let password = secret.and_then(|secret| Password::parse(bytes(&secret)).ok());
+    context.remember(&instance.uid, |memory| memory.password.clone_from(&password));
+    Ok(password)
+}
+
 /// Creates the Secret with a new password; one that exists keeps its password for ever.
 async fn generated(instance: &ValidatedInstance, context: &Context) -> Result<Option<Finding>, Error> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &instance.namespace);
@@ -48,11 +76,13 @@ async fn generated(instance: &ValidatedInstance, context: &Context) -> Result<Op
     }
     let mut entropy = [0; 24];
     getrandom::fill(&mut entropy).map_err(|error| Error::Entropy(error.to_string()))?;
-    let secret = apply::stamped(generated_secret(instance, entropy))?;
+    let password = Password::from_entropy(entropy);
+    let secret = apply::stamped(auth_secret(instance, &password))?;
     let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
     match api.create(&params, &secret).await {
         Ok(_) => {
             tracing::info!(kind = "Secret", child = name, "created");
+            context.remember(&instance.uid, |memory| memory.password = Some(password));
             if begun {
                 events::password_changed(instance, "was gone: a new password was made", context).await;
             }
@@ -71,10 +101,10 @@ async fn existing(instance: &ValidatedInstance, live: &Secret, context: &Context
     if let Some(finding) = obstacle("Secret", &live.metadata, instance) {
         return Ok(Some(finding));
     }
-    match Password::parse(password(live)) {
+    match Password::parse(bytes(live)) {
         Ok(password) => follow(instance, &password, Some(live), context).await,
         Err(error) => {
-            Ok(Some(Finding::Waiting("PasswordUnusable", format!("Secret {} {error}", instance.auth_secret()))))
+            Ok(Some(Finding::Waiting(Reason::PasswordUnusable, format!("Secret {} {error}", instance.auth_secret()))))
         }
     }
 }
@@ -92,11 +122,11 @@ async fn derived(instance: &ValidatedInstance, source: &str, context: &Context) 
         }
         let message =
             format!("waiting for Secret {source} with the password under the key \"{PASSWORD_KEY}\"; create it");
-        return Ok(Some(Finding::Waiting("SecretNotFound", message)));
+        return Ok(Some(Finding::Waiting(Reason::SecretNotFound, message)));
     };
-    let password = match Password::parse(password(&theirs)) {
+    let password = match Password::parse(bytes(&theirs)) {
         Ok(password) => password,
-        Err(error) => return Ok(Some(Finding::Waiting("PasswordUnusable", format!("Secret {source} {error}")))),
+        Err(error) => return Ok(Some(Finding::Waiting(Reason::PasswordUnusable, format!("Secret {source} {error}")))),
     };
     follow(instance, &password, live.as_ref(), context).await
 }
@@ -111,12 +141,15 @@ async fn follow(
     let included = live.and_then(|live| live.data.as_ref()?.get(AUTH_CONF_KEY));
     let changed = included.is_some_and(|included| included.0 != password.conf().into_bytes());
     let finding = apply::ensure(instance, auth_secret(instance, password), live, context).await?.err();
+    if finding.is_none() {
+        context.remember(&instance.uid, |memory| memory.password = Some(password.clone()));
+    }
     if changed && finding.is_none() {
         events::password_changed(instance, "follows its source", context).await;
     }
     Ok(finding)
 }
 
-fn password(secret: &Secret) -> Option<&[u8]> {
+fn bytes(secret: &Secret) -> Option<&[u8]> {
     secret.data.as_ref().and_then(|data| data.get(PASSWORD_KEY)).map(|bytes| bytes.0.as_slice())
 }

@@ -11,7 +11,7 @@ use super::{context::Context, error::Error, events, observe};
 use crate::{
     api::{
         self,
-        v1::{RedisInstance, RedisInstanceStatus},
+        v1::{Phase, RedisInstance, RedisInstanceStatus},
     },
     domain::{
         instance::ValidatedInstance,
@@ -46,14 +46,17 @@ pub(super) async fn record(
         Err(kube::Error::Api(refusal)) if refusal.is_not_found() => return Ok(()),
         Err(error) => return Err(Error::request("patch the status of", api::KIND, &name)(error)),
     }
-    if status.status != previous.status {
-        events::phase_changed(stored, &status, context).await;
-    }
+    events::status_changed(stored, &previous, &status, context).await;
     Ok(())
 }
 
+/// Whether the present spec was carried out and proved, by this process or by the one before it.
+pub(super) fn is_settled(stored: &RedisInstance, status: &RedisInstanceStatus) -> bool {
+    status.status == Phase::Running && status.observed_generation == stored.metadata.generation
+}
+
 /// The status that this process wrote last, as long as the watch has not caught up with it; else the one the watch shows.
-fn latest(stored: &RedisInstance, context: &Context) -> RedisInstanceStatus {
+pub(super) fn latest(stored: &RedisInstance, context: &Context) -> RedisInstanceStatus {
     let shown = stored.status.clone().unwrap_or_default();
     let version = |text: &str| text.parse::<u128>().unwrap_or(0);
     match context.recall(&stored.uid().unwrap_or_default()).written {

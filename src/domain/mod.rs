@@ -2,22 +2,30 @@
 //! no client, no clock (now is an argument), no environment, no randomness.
 
 pub mod auth;
+pub mod change;
 pub mod config;
 pub mod cross_field;
 pub mod defaults;
 pub mod directives;
+pub mod effective;
 pub mod field_error;
 pub mod hex;
 pub mod image;
+pub mod impact;
 pub mod instance;
+pub mod live;
 pub mod names;
 pub mod observed;
 pub mod owned_directives;
 pub mod quantity;
+pub mod reason;
 pub mod redis_conf;
 pub mod resources;
+pub mod rollout;
 pub mod status;
 pub mod update;
 pub mod validate;
+pub mod volumes;
+pub mod wanted;
 pub mod warnings;
 pub mod words;

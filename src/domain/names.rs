@@ -13,10 +13,15 @@ pub const INSTANCE_LABEL: &str = "redis.github.com/instance";
 pub const OPERATOR: &str = "redis-operator";
 /// Selects every child of every instance: the label selector of the watches.
 pub const CHILDREN_SELECTOR: &str = "app.kubernetes.io/managed-by=redis-operator";
-/// Annotation of the pod template: sha256 of the directives of redis.conf, so that a change of configuration rolls the pods.
+/// Annotation of the pod template: sha256 of what of redis.conf the pods must have been started with, so that a change of
+/// it rolls them.
 pub const CONFIG_HASH_ANNOTATION: &str = "redis.github.com/config-hash";
 /// Annotation of a child: sha256 of the object as it was last applied, so that an unchanged one is not written again.
 pub const APPLIED_HASH_ANNOTATION: &str = "redis.github.com/applied-hash";
+/// Annotation of the StatefulSet: sha256 of the pod template as it was last applied, by which a new one is noticed.
+pub const TEMPLATE_HASH_ANNOTATION: &str = "redis.github.com/template-hash";
+/// Annotation of the StatefulSet: why its pod template last changed; `kubectl rollout history` shows it.
+pub const CAUSE_ANNOTATION: &str = "kubernetes.io/change-cause";
 
 /// Annotation of an instance: directives that its user vouches for though no table has them, separated by commas.
 pub const VOUCHED_ANNOTATION: &str = "redis.github.com/allow-unknown-directives";

@@ -1,4 +1,4 @@
-//! redis.conf and its hash. Precedence, lowest first: the operator's defaults, `spec.config`, the operator's own lines.
+//! redis.conf and the hash that decides about a restart. Precedence, lowest first: the operator's defaults, `spec.config`, the operator's own lines.
 //! A user's directive replaces a default instead of repeating it; our own lines come last because Redis takes the last.
 
 use std::collections::BTreeMap;
@@ -7,14 +7,17 @@ use sha2::{Digest, Sha256};
 
 use super::{
     config::Directives,
+    directives::release::release,
+    effective::Effective,
     hex,
     instance::ValidatedInstance,
     names::{AUTH_CONF_KEY, AUTH_PATH, DATA_PATH, PORT},
     words,
 };
+use crate::api::v1::ConfigUpdate;
 
 /// Durability by default: an instance has a volume, so losing it all at a restart would surprise.
-const DEFAULTS: &[(&str, &str)] = &[("appendfsync", "everysec"), ("appendonly", "yes")];
+pub const DEFAULTS: &[(&str, &str)] = &[("appendfsync", "everysec"), ("appendonly", "yes")];
 
 /// The text of redis.conf: sorted, one directive a line, ending in a newline. Holds no secret.
 #[must_use]
@@ -29,10 +32,7 @@ fn user_lines(config: &Directives) -> Vec<String> {
     let mut lines: BTreeMap<&str, String> =
         DEFAULTS.iter().map(|(name, value)| (*name, format!("{name} {value}"))).collect();
     for (name, words) in config.iter() {
-        let line = |words: &[String]| {
-            let words: Vec<String> = words.iter().map(|word| words::quote(word)).collect();
-            format!("{name} {}", words.join(" "))
-        };
+        let line = |words: &[String]| format!("{name} {}", words::join(words));
         let groups: Vec<String> = words.chunks(group_size(name, words.len())).map(line).collect();
         lines.insert(name, groups.join("\n"));
     }
@@ -65,11 +65,17 @@ fn owned_lines(auth: bool) -> Vec<String> {
     lines
 }
 
-/// sha256 of the directives, in lower-case hex: what has to restart the pods when it changes. Comments do not.
+/// sha256, in lower-case hex, of what pods must have been started with: a pod template that carries another one restarts
+/// them. With the policy `Auto` that leaves out what a running server can be given.
 #[must_use]
-pub fn directives_hash(conf: &str) -> String {
-    let directives: Vec<&str> = conf.lines().filter(|line| !line.starts_with('#')).collect();
-    hash(&directives.join("\n"))
+pub fn restart_hash(instance: &ValidatedInstance) -> String {
+    let release = release(&instance.image);
+    let effective = Effective::of(instance, release);
+    let restarts = |name: &str| instance.config_update != ConfigUpdate::Auto || !release.is_live(name);
+    let started_with = effective.iter().filter(|(name, _)| restarts(name));
+    let mut lines: Vec<String> = started_with.map(|(name, words)| format!("{name} {}", words::join(words))).collect();
+    lines.extend(owned_lines(instance.auth.is_enabled()));
+    hash(&lines.join("\n"))
 }
 
 /// sha256 of a text, in lower-case hex.
@@ -115,9 +121,19 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_restarts_nothing() {
-        assert_eq!(directives_hash("# one\nport 6379\n"), directives_hash("# another\nport 6379\n"));
-        assert_ne!(directives_hash("port 6379\n"), directives_hash("port 6380\n"));
+    fn only_what_a_running_server_cannot_be_given_restarts_it() {
+        let hash = |policy: &str, config: serde_json::Value| {
+            restart_hash(&validated(serde_json::json!({"config": config, "updatePolicy": {"config": policy}})))
+        };
+        let (none, live, start) =
+            (serde_json::json!({}), serde_json::json!({"maxmemory": "64mb"}), serde_json::json!({"databases": "4"}));
+        assert_eq!(hash("Auto", none.clone()), hash("Auto", live.clone()));
+        assert_ne!(hash("Auto", none.clone()), hash("Auto", start));
+        for policy in ["RollingUpdate", "Recreate"] {
+            assert_ne!(hash(policy, none.clone()), hash(policy, live.clone()), "{policy}");
+        }
+        let same = serde_json::json!({"tcp-backlog": "511"});
+        assert_eq!(hash("Recreate", same.clone()), hash("RollingUpdate", same), "which of the two is no reason");
     }
 
     #[test]

@@ -3,13 +3,21 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::{field_error::FieldError, instance::ValidatedInstance, names, observed::Observed};
+use super::{
+    field_error::FieldError,
+    instance::ValidatedInstance,
+    names,
+    observed::{Aspect, Observed, Trouble},
+    reason::Reason,
+};
 use crate::api::v1::{Phase, PhaseChange, RedisInstanceStatus};
 
 /// How many changes of phase are kept.
 const HISTORY_LIMIT: usize = 10;
 /// The longest message, in characters; an event takes 1 KiB.
 const MESSAGE_LIMIT: usize = 1000;
+/// Reasons of what cannot be had and keeps nobody from being served: told beside the phase, which it does not change.
+const HINDRANCES: [Reason; 4] = [Reason::NotHeld, Reason::QuotaExceeded, Reason::Refused, Reason::ResizeUnsupported];
 
 /// What one reconcile ended with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +26,12 @@ pub enum Finding {
     Deleting,
     /// The stored spec breaks a rule; nothing was touched.
     Invalid(Vec<FieldError>),
-    /// Something that only a person can mend: a reason of one CamelCase word, and a sentence.
-    Stalled(&'static str, String),
-    /// Something outside that the instance waits for: a reason of one CamelCase word, and a sentence.
-    Waiting(&'static str, String),
-    /// A change that takes several steps is under way: a reason of one CamelCase word, and a sentence.
-    Changing(&'static str, String),
+    /// Something that only a person can mend, and a sentence about it.
+    Stalled(Reason, String),
+    /// Something outside that the instance waits for, and a sentence about it.
+    Waiting(Reason, String),
+    /// A change that takes several steps is under way, and a sentence about it.
+    Changing(Reason, String),
     /// The children are as the spec wants them; what their pods do.
     Applied(Observed),
 }
@@ -42,7 +50,7 @@ pub struct Subject<'a> {
 /// Phase, reason and sentence: all else follows from these.
 struct Summary {
     phase: Phase,
-    reason: &'static str,
+    reason: Reason,
     message: String,
 }
 
@@ -56,7 +64,10 @@ pub fn derive(
 ) -> RedisInstanceStatus {
     let mut summary = summarise(subject, finding, previous);
     summary.message = bounded(&summary.message);
-    let ready = if summary.phase == Phase::Running { "True" } else { "False" };
+    // A volume that grows under a server takes nothing from its clients.
+    let growing = summary.phase == Phase::Updating
+        && subject.observed.storage.as_ref().is_some_and(|s| s.reason == summary.reason);
+    let ready = if summary.phase == Phase::Running || growing { "True" } else { "False" };
     let mut status = RedisInstanceStatus {
         status: summary.phase,
         ready: Some(ready.to_owned()),
@@ -66,14 +77,17 @@ pub fn derive(
     };
     describe_pods(&mut status, subject);
     status.conditions = conditions(&previous.conditions, &summary, ready, subject, now);
-    if let Some((_, message)) = &subject.observed.hindrance {
-        status.last_condition_message = Some(bounded(&format!("{}; {message}", summary.message)));
+    for aspect in [&subject.observed.config, &subject.observed.storage].into_iter().flatten() {
+        if aspect.holds != Some(true) && aspect.reason != summary.reason {
+            let message = status.last_condition_message.unwrap_or_default();
+            status.last_condition_message = Some(bounded(&format!("{message}; {}", aspect.message)));
+        }
     }
     if previous.status != summary.phase {
         let time = now.clone();
         status.history.push(PhaseChange {
             phase: summary.phase,
-            reason: summary.reason.to_owned(),
+            reason: summary.reason.to_string(),
             message: summary.message,
             time,
         });
@@ -87,36 +101,57 @@ fn summarise(subject: Subject<'_>, finding: &Finding, previous: &RedisInstanceSt
     let summary = |phase, reason, message: String| Summary { phase, reason, message };
     match finding {
         Finding::Deleting => {
-            summary(Phase::Terminated, "Deleting", "being deleted; waiting for the children to go".to_owned())
+            summary(Phase::Terminated, Reason::Deleting, "being deleted; waiting for the children to go".to_owned())
         }
-        Finding::Invalid(errors) => summary(Phase::Failed, "InvalidSpec", invalid_message(errors)),
-        Finding::Stalled(reason, message) => summary(Phase::Failed, reason, message.clone()),
-        Finding::Waiting(reason, message) => summary(Phase::Pending, reason, message.clone()),
-        Finding::Changing(reason, message) => summary(Phase::Updating, reason, message.clone()),
-        Finding::Applied(observed) => {
-            let wanted = subject.instance.map_or(1, |instance| instance.replicas);
-            let Some(rollout) = observed.rollout else {
-                // A StatefulSet that was replaced under running pods is no new instance.
-                let phase = if previous.status == Phase::Updating { Phase::Updating } else { Phase::Creating };
-                return summary(
-                    phase,
-                    "Creating",
-                    "waiting for the StatefulSet controller to see the StatefulSet".to_owned(),
-                );
-            };
-            let trouble = observed.trouble.as_deref().map(|why| format!("waiting for pod {why}"));
-            if !rollout.complete {
-                let message = trouble.unwrap_or_else(|| "the pods are being brought to the new spec".to_owned());
-                return summary(Phase::Updating, "RollingOut", message);
-            }
-            if rollout.ready < wanted || rollout.replicas != wanted {
-                let message =
-                    trouble.unwrap_or_else(|| format!("waiting for pods: {} of {wanted} ready", rollout.ready));
-                return summary(Phase::Pending, "PodsNotReady", message);
-            }
-            summary(Phase::Running, "Ready", format!("{wanted} of {wanted} pods serve"))
-        }
+        Finding::Invalid(errors) => summary(Phase::Failed, Reason::InvalidSpec, invalid_message(errors)),
+        Finding::Stalled(reason, message) => summary(Phase::Failed, *reason, message.clone()),
+        Finding::Waiting(reason, message) => summary(Phase::Pending, *reason, message.clone()),
+        Finding::Changing(reason, message) => summary(Phase::Updating, *reason, message.clone()),
+        Finding::Applied(observed) => applied(subject, observed, previous),
     }
+}
+
+/// What the pods make of children that are as the spec wants them.
+fn applied(subject: Subject<'_>, observed: &Observed, previous: &RedisInstanceStatus) -> Summary {
+    let summary = |phase, reason, message: String| Summary { phase, reason, message };
+    let wanted = subject.instance.map_or(1, |instance| instance.replicas);
+    let Some(rollout) = &observed.rollout else {
+        // A StatefulSet that was replaced, with or without its pods, is no new instance.
+        let phase = if previous.status == Phase::Updating { Phase::Updating } else { Phase::Creating };
+        let message = "waiting for the StatefulSet controller to see the StatefulSet".to_owned();
+        return summary(phase, Reason::Creating, message);
+    };
+    let waiting = |trouble: &Trouble| format!("waiting for pod {}", trouble.message);
+    if let Some(trouble) = observed.trouble.as_ref().filter(|trouble| trouble.stalled) {
+        return summary(Phase::Failed, trouble.reason, waiting(trouble));
+    }
+    let soft = observed.trouble.as_ref();
+    if !rollout.complete {
+        let progress = format!("{} of {wanted} pods updated", rollout.updated.min(wanted));
+        let cause = rollout.cause.as_deref().unwrap_or("the pods are being brought to the new spec");
+        let message =
+            soft.map_or_else(|| format!("{cause}: {progress}"), |trouble| format!("{cause}: {}", waiting(trouble)));
+        return summary(Phase::Updating, Reason::RollingOut, message);
+    }
+    if rollout.ready < wanted || rollout.replicas != wanted {
+        // A change is over when its pods serve: one that went back to a template that was there before shows no difference
+        // while its pods start.
+        if previous.status == Phase::Updating && previous.observed_generation == subject.generation && soft.is_none() {
+            let cause = rollout.cause.as_deref().unwrap_or("the pods are being brought to the new spec");
+            return summary(
+                Phase::Updating,
+                Reason::RollingOut,
+                format!("{cause}: {} of {wanted} ready", rollout.ready),
+            );
+        }
+        let message = soft.map_or_else(|| format!("waiting for pods: {} of {wanted} ready", rollout.ready), waiting);
+        return summary(Phase::Pending, soft.map_or(Reason::PodsNotReady, |trouble| trouble.reason), message);
+    }
+    let unfinished = |aspect: &&Aspect| aspect.holds == Some(false) && !HINDRANCES.contains(&aspect.reason);
+    if let Some(aspect) = [&observed.config, &observed.storage].into_iter().flatten().find(unfinished) {
+        return summary(Phase::Updating, aspect.reason, aspect.message.clone());
+    }
+    summary(Phase::Running, Reason::Ready, format!("{wanted} of {wanted} pods serve"))
 }
 
 /// A message from outside may be long and of several lines; the schema and the events bound what is told.
@@ -132,7 +167,7 @@ fn invalid_message(errors: &[FieldError]) -> String {
 }
 
 fn describe_pods(status: &mut RedisInstanceStatus, subject: Subject<'_>) {
-    let rollout = subject.observed.rollout.unwrap_or_default();
+    let rollout = subject.observed.rollout.clone().unwrap_or_default();
     status.replicas = Some(rollout.replicas);
     status.ready_replicas = Some(rollout.ready);
     let Some(instance) = subject.instance else { return };
@@ -143,8 +178,8 @@ fn describe_pods(status: &mut RedisInstanceStatus, subject: Subject<'_>) {
     status.selector = Some(selector.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(","));
 }
 
-/// `Ready` always; `Reconciling` and `Stalled` only while true, as kstatus reads them; `StorageResized` while the volumes
-/// cannot be what the spec wants, which keeps nobody from being served.
+/// `Ready` always; `Reconciling` and `Stalled` only while true, as kstatus reads them; `ConfigApplied` since the servers were
+/// first asked; `StorageResized` since the volumes first had another size than the spec wanted.
 fn conditions(
     previous: &[Condition],
     summary: &Summary,
@@ -157,24 +192,40 @@ fn conditions(
         Phase::Running => None,
         _ => Some("Reconciling"),
     };
-    let condition = |kind: &str, state: &str, reason: &str, message: &str| {
-        let before = previous.iter().find(|condition| condition.type_ == kind && condition.status == state);
-        Condition {
-            type_: kind.to_owned(),
-            status: state.to_owned(),
-            reason: reason.to_owned(),
-            message: message.to_owned(),
-            observed_generation: subject.generation,
-            last_transition_time: before
-                .map_or_else(|| now.clone(), |condition| condition.last_transition_time.clone()),
-        }
+    let before = |kind: &str| previous.iter().find(|condition| condition.type_ == kind);
+    let condition = |kind: &str, state: &str, reason: &str, message: &str| Condition {
+        type_: kind.to_owned(),
+        status: state.to_owned(),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        observed_generation: subject.generation,
+        last_transition_time: before(kind)
+            .filter(|condition| condition.status == state)
+            .map_or_else(|| now.clone(), |condition| condition.last_transition_time.clone()),
     };
-    let mut conditions = vec![condition("Ready", ready, summary.reason, &summary.message)];
-    conditions.extend(abnormal.map(|kind| condition(kind, "True", summary.reason, &summary.message)));
-    if let Some((reason, message)) = &subject.observed.hindrance {
-        conditions.push(condition("StorageResized", "False", reason, &bounded(message)));
-    }
+    let told = |kind: &str, aspect: &Aspect| {
+        condition(kind, state(aspect.holds), aspect.reason.as_str(), &bounded(&aspect.message))
+    };
+    let kept = |kind: &str| before(kind).map(|c| condition(kind, &c.status, &c.reason, &c.message));
+
+    let mut conditions = vec![condition("Ready", ready, summary.reason.as_str(), &summary.message)];
+    conditions.extend(abnormal.map(|kind| condition(kind, "True", summary.reason.as_str(), &summary.message)));
+    let config = subject.observed.config.as_ref();
+    let config = config.map(|aspect| told("ConfigApplied", aspect));
+    conditions.extend(config.or_else(|| kept("ConfigApplied")));
+    // A volume that always had its size needs no word about it.
+    let storage = subject.observed.storage.as_ref();
+    let storage = storage.filter(|aspect| aspect.holds != Some(true) || before("StorageResized").is_some());
+    conditions.extend(storage.map_or_else(|| kept("StorageResized"), |aspect| Some(told("StorageResized", aspect))));
     conditions
+}
+
+const fn state(holds: Option<bool>) -> &'static str {
+    match holds {
+        Some(true) => "True",
+        Some(false) => "False",
+        None => "Unknown",
+    }
 }
 
 #[cfg(test)]
@@ -209,7 +260,8 @@ mod tests {
     }
 
     fn seen(replicas: i32, ready: i32, complete: bool) -> Finding {
-        Finding::Applied(Observed { rollout: Some(Rollout { replicas, ready, complete }), ..Observed::default() })
+        let rollout = Rollout { replicas, ready, complete, ..Rollout::default() };
+        Finding::Applied(Observed { rollout: Some(rollout), ..Observed::default() })
     }
 
     fn creating() -> Finding {
@@ -253,23 +305,73 @@ mod tests {
         assert!(!status.last_condition_message.unwrap().contains("hunter2"));
     }
 
+    fn beside(config: Option<Aspect>, storage: Option<Aspect>) -> Finding {
+        let Finding::Applied(serving) = seen(1, 1, true) else { unreachable!() };
+        Finding::Applied(Observed { config, storage, ..serving })
+    }
+
+    fn aspect(holds: Option<bool>, reason: Reason, message: &str) -> Option<Aspect> {
+        Some(Aspect { holds, reason, message: message.to_owned() })
+    }
+
+    fn shown(status: &RedisInstanceStatus) -> Vec<(&str, &str, &str)> {
+        status.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str())).collect()
+    }
+
     #[test]
     fn volumes_that_cannot_grow_are_told_beside_a_server_that_serves() {
-        let Finding::Applied(serving) = seen(1, 1, true) else { unreachable!() };
-        let hindered =
-            Observed { hindrance: Some(("ResizeUnsupported", "the volume cannot grow".to_owned())), ..serving };
-        let status = after(&[Finding::Applied(hindered)]);
-        assert_eq!((status.status, status.ready.as_deref()), (Running, Some("True")));
-        assert_eq!(
-            (status.conditions[1].type_.as_str(), status.conditions[1].status.as_str()),
-            ("StorageResized", "False")
-        );
+        let status = after(&[beside(None, aspect(Some(false), Reason::ResizeUnsupported, "the volume cannot grow"))]);
+        assert_eq!(status.status, Running);
+        assert_eq!(shown(&status), [("Ready", "True", "Ready"), ("StorageResized", "False", "ResizeUnsupported")]);
         assert_eq!(status.last_condition_message.unwrap(), "1 of 1 pods serve; the volume cannot grow");
     }
 
     #[test]
+    fn volumes_that_grow_take_nothing_from_the_clients_and_are_told_when_done() {
+        let resized = || beside(None, aspect(Some(true), Reason::Resized, "the volumes have 2Gi"));
+        assert_eq!(
+            shown(&after(&[resized()])),
+            [("Ready", "True", "Ready")],
+            "nothing to tell of a volume that never grew"
+        );
+        let growing = beside(None, aspect(Some(false), Reason::Resizing, "grows"));
+        let status = after(&[resized(), growing.clone()]);
+        assert_eq!(status.status, Updating);
+        assert_eq!(shown(&status)[0], ("Ready", "True", "Resizing"));
+        let status = after(&[growing, resized()]);
+        assert_eq!((status.status, shown(&status)[1]), (Running, ("StorageResized", "True", "Resized")));
+    }
+
+    #[test]
+    fn a_configuration_that_is_not_everywhere_yet_is_a_change_under_way_and_what_was_proved_is_kept() {
+        let applied = beside(aspect(Some(true), Reason::AppliedLive, "applied live: maxmemory"), None);
+        let status = after(&[applied.clone(), seen(1, 1, true)]);
+        assert_eq!(shown(&status), [("Ready", "True", "Ready"), ("ConfigApplied", "True", "AppliedLive")]);
+        assert_eq!(status.conditions[1].message, "applied live: maxmemory");
+
+        let status = after(&[applied, beside(aspect(Some(false), Reason::Unreachable, "cannot reach cache-0"), None)]);
+        assert_eq!((status.status, status.ready.as_deref()), (Updating, Some("False")));
+        let status = after(&[beside(aspect(None, Reason::PasswordDiffers, "cannot be asked"), None)]);
+        assert_eq!((status.status, shown(&status)[1].1), (Running, "Unknown"));
+        assert_eq!(status.last_condition_message.unwrap(), "1 of 1 pods serve; cannot be asked");
+    }
+
+    #[test]
+    fn a_pod_that_cannot_start_by_itself_has_failed_and_one_that_may_is_waited_for() {
+        let troubled = |reason, stalled, complete| {
+            let Finding::Applied(seen) = seen(1, 0, complete) else { unreachable!() };
+            let trouble = Some(Trouble { reason, stalled, message: "cache-0: why".to_owned() });
+            let status = after(&[Finding::Applied(Observed { trouble, ..seen })]);
+            (status.status, status.conditions[0].reason.clone())
+        };
+        assert_eq!(troubled(Reason::ImagePullFailed, true, false), (Phase::Failed, "ImagePullFailed".to_owned()));
+        assert_eq!(troubled(Reason::Unschedulable, false, true), (Pending, "Unschedulable".to_owned()));
+        assert_eq!(troubled(Reason::Unschedulable, false, false), (Updating, "RollingOut".to_owned()));
+    }
+
+    #[test]
     fn a_long_message_of_several_lines_becomes_one_short_one() {
-        let status = after(&[Finding::Stalled("Rejected", "a\nb".repeat(2000))]);
+        let status = after(&[Finding::Stalled(Reason::Rejected, "a\nb".repeat(2000))]);
         let message = status.last_condition_message.unwrap();
         assert!(message.len() <= MESSAGE_LIMIT && !message.contains('\n'));
         assert!(status.conditions.iter().all(|condition| condition.message == message));

@@ -2,16 +2,19 @@
 //! Judges a checked instance; refuses nothing.
 
 use super::{
+    change::classify,
     cross_field,
     directives::release::{Release, release},
+    impact,
     instance::{Auth, ValidatedInstance},
+    live::Live,
 };
-use crate::api::v1::ConfigUpdate;
+use crate::api::v1::Retention;
 
 /// One line a warning, in the order of the spec.
 #[must_use]
 pub fn warnings(instance: &ValidatedInstance) -> Vec<String> {
-    let checks: [(bool, &str); 4] = [
+    let checks: [(bool, &str); 3] = [
         (
             instance.image.is_mutable(),
             "spec.image: mutable tag: what runs can change at any restart; pin a version or digest",
@@ -24,13 +27,24 @@ pub fn warnings(instance: &ValidatedInstance) -> Vec<String> {
             instance.auth == Auth::Disabled,
             "spec.auth.enabled: false: every pod that reaches this Redis can read, write and delete all of its data",
         ),
-        (
-            instance.config_update == ConfigUpdate::Recreate,
-            "spec.updatePolicy.config: Recreate is not built yet: a change of config rolls the pods one at a time",
-        ),
     ];
     let plain = checks.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned());
     plain.chain(unjudged(instance)).chain(cross_field::doubts(instance)).collect()
+}
+
+/// What a legal change will do: one line a class of change, and what has no class and yet matters.
+#[must_use]
+pub fn of_change(old: &ValidatedInstance, new: &ValidatedInstance) -> Vec<String> {
+    let mut told = impact::sentences(&classify(&Live::of(old), new), new);
+    if old.auth != new.auth && old.auth.is_enabled() && new.auth.is_enabled() {
+        told.push("spec.auth.secretName: Redis takes the other password when its pods next start".to_owned());
+    }
+    if old.storage.retention != new.storage.retention && new.storage.retention == Retention::Delete {
+        told.push(
+            "spec.storage.retention: deleting the instance will delete its volumes, and all data in them".to_owned(),
+        );
+    }
+    told
 }
 
 /// What of the configuration could not be judged by the tables.
@@ -67,5 +81,21 @@ mod tests {
         assert_eq!(all.len(), 3);
         assert!(all.iter().all(|text| text.len() <= 120), "{all:?}");
         assert!(warnings(&validated(json!({}))).is_empty());
+    }
+
+    #[test]
+    fn a_change_is_told_what_it_will_do() {
+        let told = |old, new| of_change(&validated(old), &validated(new));
+        assert!(told(json!({}), json!({})).is_empty());
+        assert_eq!(
+            told(json!({}), json!({"config": {"maxmemory": "64mb"}, "storage": {"retention": "Delete"}})),
+            [
+                "spec.config[maxmemory]: applied live, no restart",
+                "spec.storage.retention: deleting the instance will delete its volumes, and all data in them",
+            ]
+        );
+        let secret = |name: &str| json!({"auth": {"secretName": name}});
+        assert_eq!(told(secret("one"), secret("two")).len(), 1);
+        assert!(told(json!({"storage": {"retention": "Delete"}}), json!({})).is_empty());
     }
 }

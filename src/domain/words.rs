@@ -111,6 +111,12 @@ const fn unescaped(c: char) -> char {
     }
 }
 
+/// Words as they must stand on a line after the directive's name.
+#[must_use]
+pub fn join(words: &[String]) -> String {
+    words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
+}
+
 /// One word as it must stand on a line so that Redis reads it back unchanged.
 #[must_use]
 pub fn quote(word: &str) -> String {

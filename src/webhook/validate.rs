@@ -11,7 +11,7 @@ use crate::{
         field_error::FieldError,
         update::validate_update,
         validate::{validate, validate_replicas},
-        warnings::warnings,
+        warnings::{of_change, warnings},
     },
 };
 
@@ -36,7 +36,13 @@ pub(super) fn judge(request: &Request<'_>, defaults: &Defaults) -> Result<Verdic
         return Ok(refuse(request, errors));
     }
     // Builders take what was checked and cannot fail, so what is accepted here can be built.
-    Ok(Verdict::Allow { patch: None, warnings: judged.map(|instance| warnings(&instance)).unwrap_or_default() })
+    let Ok(instance) = judged else { return Ok(Verdict::allow()) };
+    let mut told = warnings(&instance);
+    // An object that is judged without having been stored is no change of anything.
+    if let Some(old) = old.as_ref().and_then(|old| validate(old).ok()) {
+        told.extend(of_change(&old, &instance));
+    }
+    Ok(Verdict::Allow { patch: None, warnings: told })
 }
 
 /// Judges the one number that the scale subresource can set; an unchanged one is nobody's mistake now.

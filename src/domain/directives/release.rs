@@ -73,6 +73,15 @@ impl Release {
         }
     }
 
+    /// Whether a running server can be given another value of this directive, and its default back. Of an unknown release
+    /// every line must agree; what no table knows needs a restart.
+    #[must_use]
+    pub fn is_live(&self, name: &str) -> bool {
+        let candidates = self.candidates(name);
+        let settable = |(_, directive): &(&Line, &Directive)| directive.is_live() && !directive.default.is_null();
+        !candidates.is_empty() && candidates.iter().all(settable)
+    }
+
     /// Every name and alias that may be meant, in order.
     #[must_use]
     pub fn names(&self) -> Vec<&'static str> {
@@ -129,6 +138,14 @@ mod tests {
         {
             assert!(matches!(release(&ImageReference::parse(image).unwrap()), Release::Unknown), "{image}");
         }
+    }
+
+    #[test]
+    fn what_a_running_server_can_be_given_depends_on_the_release() {
+        let live = |image: &str, name: &str| release(&ImageReference::parse(image).unwrap()).is_live(name);
+        assert!(live("redis:7.2", "maxmemory") && live("redis:7.2", "slave-read-only"));
+        assert!(!live("redis:7.2", "databases") && !live("redis:7.2", "banana"));
+        assert!(live("redis:latest", "maxmemory") && !live("redis:latest", "io-threads"));
     }
 
     #[test]

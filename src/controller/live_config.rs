@@ -1,0 +1,254 @@
+//! Brings the configuration to the running servers and proves it there: CONFIG SET where it differs, CONFIG GET after it.
+//! A server is asked before the ConfigMap is written, so what Redis refuses never becomes what it would start with.
+
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+use super::{context::Context, error::Error, events, observe, secret};
+use crate::{
+    api::v1::RedisInstanceStatus,
+    domain::{
+        change::{Change, Class},
+        instance::ValidatedInstance,
+        live::Live,
+        names::{CONFIG_HASH_ANNOTATION, PORT},
+        observed::{Aspect, container, is_ready},
+        reason::Reason,
+        redis_conf::{hash, render, restart_hash},
+        status::Finding,
+        wanted::Wanted,
+    },
+    redis::{Server, ServerError},
+};
+
+/// How long what was proved on a server is taken to hold: somebody's own CONFIG SET, or a full volume, is seen after this.
+pub(super) const PERIOD: Duration = Duration::from_mins(1);
+
+/// What came of it.
+pub(super) enum Outcome {
+    /// Every server that was asked holds it, or none had to be asked; what to tell of it, if anything.
+    Held(Option<Aspect>),
+    /// A server could not be given it: the ConfigMap has to stay as it is.
+    Pending(Aspect),
+    /// Redis refuses it: nothing of this spec may be carried out.
+    Refused(Finding),
+}
+
+/// A running server.
+struct Running {
+    pod: String,
+    address: IpAddr,
+    /// Tells this start of this container from every other.
+    start: String,
+    ready: bool,
+}
+
+/// What was found and done on the servers.
+#[derive(Default)]
+struct Report {
+    restored: BTreeSet<String>,
+    not_held: Vec<String>,
+    persistence: Option<String>,
+}
+
+/// Why a server does not have the configuration.
+enum Failure {
+    /// It refuses a directive that the user changed.
+    Refused { directive: String, why: String },
+    /// It could not be asked.
+    Unasked(ServerError),
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        Self::Unasked(error)
+    }
+}
+
+/// Asks the servers whose turn it is, and gives them what they lack.
+pub(super) async fn ensure(
+    instance: &ValidatedInstance,
+    live: Option<&Live>,
+    changes: &[Change],
+    status: &RedisInstanceStatus,
+    settled: bool,
+    context: &Context,
+) -> Result<Outcome, Error> {
+    let applied = status.conditions.iter().any(|held| held.type_ == "ConfigApplied" && held.status == "True");
+    let pending = changes.iter().any(|change| change.class == Class::Live);
+    let servers = servers(instance, pending, context);
+    let conf = hash(&render(instance));
+    let fingerprint = fingerprint(&conf, &servers);
+    let memory = context.remember(&instance.uid, |memory| {
+        // What the operator before this one proved holds for a period, so that a restart asks nobody at once.
+        if settled && !pending && memory.config_proved.is_none() {
+            memory.config_proved = Some((Instant::now(), fingerprint.clone()));
+        }
+        memory.clone()
+    });
+    if let Some((_, refusal)) = memory.config_refused.filter(|(of, _)| pending && *of == fingerprint) {
+        return Ok(Outcome::Refused(refusal));
+    }
+    let proved = memory.config_proved.is_some_and(|(at, of)| of == fingerprint && at.elapsed() < PERIOD);
+    if servers.is_empty() || (proved && !pending) {
+        return Ok(Outcome::Held(None));
+    }
+    let password = secret::password(instance, context).await?;
+    let password = password.as_ref().map(crate::domain::auth::Password::as_bytes);
+    let wanted = Wanted::of(instance, live.and_then(|live| live.config.as_ref()));
+    let mut report = Report::default();
+    for server in &servers {
+        match bring(&wanted, server, password, &mut report).await {
+            Ok(()) => {}
+            // It is starting: it reads the file, and is asked when it is ready.
+            Err(Failure::Unasked(_)) if !server.ready => {}
+            Err(failure) => return Ok(failed(instance, &server.pod, failure, pending, fingerprint, context)),
+        }
+    }
+    let former = context.remember(&instance.uid, |memory| {
+        memory.config_refused = None;
+        memory.persistence = report.persistence.take();
+        memory.config_proved.replace((Instant::now(), fingerprint))
+    });
+    let aspect = told(instance, &wanted, &report, pending, context).await;
+    // That what was told of this very text still holds is no news.
+    let same = applied && former.is_none_or(|(_, of)| of.starts_with(&conf));
+    Ok(Outcome::Held(Some(aspect).filter(|aspect| !(same && aspect.reason == Reason::Held))))
+}
+
+/// The running servers that were started with the desired configuration; others are about to be restarted. Those that are
+/// not ready are asked only for a change.
+fn servers(instance: &ValidatedInstance, pending: bool, context: &Context) -> Vec<Running> {
+    let hash = restart_hash(instance);
+    let pods = observe::pods(&instance.namespace, &instance.name, instance.replicas, context);
+    let current = pods.iter().filter(|(_, pod)| pod.annotations().get(CONFIG_HASH_ANNOTATION) == Some(&hash));
+    current.filter_map(|(_, pod)| running(pod)).filter(|server| server.ready || pending).collect()
+}
+
+fn running(pod: &Pod) -> Option<Running> {
+    let started = container(pod)?.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0;
+    let address = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
+    let start = format!("{}@{started}", pod.uid().unwrap_or_default());
+    let stays = pod.metadata.deletion_timestamp.is_none();
+    stays.then(|| Running { pod: pod.name_any(), address, start, ready: is_ready(pod) })
+}
+
+/// What was proved, and where: another configuration, or another start of a server, needs another proof.
+fn fingerprint(conf: &str, servers: &[Running]) -> String {
+    let starts: Vec<&str> = servers.iter().map(|server| server.start.as_str()).collect();
+    format!("{conf} {}", starts.join(" "))
+}
+
+/// Gives one server what it lacks and reads it back. A change that it refuses is taken back as far as it was made.
+async fn bring(
+    wanted: &Wanted,
+    running: &Running,
+    password: Option<&[u8]>,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let port = u16::try_from(PORT).unwrap_or_default();
+    let mut server = Server::connect((running.address, port), password).await?;
+    let held = server.config(&wanted.names()).await?;
+    let mut given = Vec::new();
+    for directive in wanted.lacking(&held) {
+        match server.set(&directive.name, &wanted.argument(directive)).await {
+            Ok(()) => given.push(directive),
+            Err(ServerError::Refused { why }) if directive.changed => {
+                for directive in given {
+                    let former = held.get(&directive.name).map(Vec::as_slice).unwrap_or_default();
+                    server.set(&directive.name, former).await?;
+                }
+                return Err(Failure::Refused { directive: directive.name.clone(), why });
+            }
+            Err(ServerError::Refused { why }) => {
+                report.not_held.push(format!("{} does not take {} back: {why}", running.pod, directive.name));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if !given.is_empty() {
+        let held = server.config(&wanted.names()).await?;
+        let lacking: BTreeSet<&str> = wanted.lacking(&held).map(|directive| directive.name.as_str()).collect();
+        for directive in given {
+            if lacking.contains(directive.name.as_str()) {
+                report.not_held.push(format!("{} took {} and holds another value", running.pod, directive.name));
+            } else if !directive.changed {
+                report.restored.insert(directive.name.clone());
+            }
+        }
+    }
+    let persistence = server.persistence().await?;
+    let lost = [
+        (persistence.append_only_written, "write its append-only file"),
+        (persistence.snapshot_written, "write a snapshot"),
+    ];
+    if let Some((_, what)) = lost.into_iter().find(|(written, _)| !written) {
+        let cure = "its volume may be full: grow spec.storage.size";
+        report.persistence.get_or_insert_with(|| format!("{}: redis cannot {what}; {cure}", running.pod));
+    }
+    Ok(())
+}
+
+/// What to tell when every server was asked and answered.
+async fn told(
+    instance: &ValidatedInstance,
+    wanted: &Wanted,
+    report: &Report,
+    pending: bool,
+    context: &Context,
+) -> Aspect {
+    let aspect = |holds, reason, message: String| Aspect { holds: Some(holds), reason, message };
+    if !report.restored.is_empty() {
+        let names: Vec<&str> = report.restored.iter().map(String::as_str).collect();
+        events::config_drifted(instance, &names.join(", "), context).await;
+    }
+    if !report.not_held.is_empty() {
+        return aspect(false, Reason::NotHeld, report.not_held.join("; "));
+    }
+    if pending {
+        let names = wanted.changed().join(", ");
+        events::config_applied(instance, &names, context).await;
+        return aspect(true, Reason::AppliedLive, format!("applied live, no restart: {names}"));
+    }
+    aspect(true, Reason::Held, "the running servers hold spec.config".to_owned())
+}
+
+/// What becomes of a configuration that a server did not take.
+fn failed(
+    instance: &ValidatedInstance,
+    pod: &str,
+    failure: Failure,
+    pending: bool,
+    fingerprint: String,
+    context: &Context,
+) -> Outcome {
+    let (reason, why) = match failure {
+        Failure::Refused { directive, why } => {
+            let message = format!(
+                "redis refuses spec.config[{directive}]: {why}; nothing was changed and the former configuration holds; correct spec.config"
+            );
+            let refusal = Finding::Stalled(Reason::ConfigRejected, message);
+            // A user's mistake: the same servers are not asked again.
+            let kept = refusal.clone();
+            context.remember(&instance.uid, |memory| memory.config_refused = Some((fingerprint, kept)));
+            return Outcome::Refused(refusal);
+        }
+        Failure::Unasked(error @ ServerError::Password { .. }) => (Reason::PasswordDiffers, error),
+        Failure::Unasked(error @ ServerError::Busy { .. }) => (Reason::Busy, error),
+        Failure::Unasked(error) => (Reason::Unreachable, error),
+    };
+    tracing::debug!(pod, error = %why, "a server could not be asked for its configuration");
+    if pending {
+        let message = format!("spec.config is not applied yet: {pod}: {why}");
+        return Outcome::Pending(Aspect { holds: Some(false), reason, message });
+    }
+    context.remember(&instance.uid, |memory| memory.config_proved = Some((Instant::now(), fingerprint)));
+    let message = format!("whether the running configuration holds is not known: {pod}: {why}");
+    Outcome::Held(Some(Aspect { holds: None, reason, message }))
+}

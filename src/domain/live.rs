@@ -1,0 +1,117 @@
+//! What runs, as far as it decides about a change: read from a checked spec, or from the objects in the cluster.
+//! Both readings of one instance are equal, so that admission and the loop come to the same answer.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{ConfigMap, Container, PersistentVolumeClaimSpec, PodSpec},
+    },
+    apimachinery::pkg::api::resource::Quantity as Amount,
+};
+
+use super::{
+    directives::release::{Release, release},
+    effective::Effective,
+    instance::ValidatedInstance,
+    names::{AUTH_VOLUME, CONFIG_HASH_ANNOTATION, CONFIG_KEY, CONTAINER},
+    quantity::Quantity,
+    redis_conf::restart_hash,
+    resources::Resources,
+};
+
+/// What runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Live {
+    /// Image reference as it was typed.
+    pub image: String,
+    /// Pods that are wanted.
+    pub replicas: i32,
+    /// CPU and memory of the container.
+    pub resources: Resources,
+    /// Size that each claim is made with; `None` when it cannot be read.
+    pub size: Option<Quantity>,
+    /// StorageClass of the claims: `None` = the default class, `Some("")` = no class.
+    pub class: Option<String>,
+    /// Whether clients need a password.
+    pub auth: bool,
+    /// The directives; `None` when the ConfigMap is not there to tell.
+    pub config: Option<Effective>,
+    /// sha256 of what the pods were started with, in lower-case hex; empty when nothing tells.
+    pub restart_hash: String,
+}
+
+impl Live {
+    /// What would run of this instance.
+    #[must_use]
+    pub fn of(instance: &ValidatedInstance) -> Self {
+        let rounded = |of: &BTreeMap<String, Quantity>| {
+            of.iter().map(|(name, amount)| (name.clone(), amount.rounded_up_to_milli())).collect()
+        };
+        Self {
+            image: instance.image.as_str().to_owned(),
+            replicas: instance.replicas,
+            resources: Resources {
+                limits: rounded(&instance.resources.limits),
+                requests: rounded(&instance.resources.requests),
+            },
+            size: Some(instance.storage.size),
+            class: instance.storage.class.clone(),
+            auth: instance.auth.is_enabled(),
+            config: Some(Effective::of(instance, release(&instance.image))),
+            restart_hash: restart_hash(instance),
+        }
+    }
+
+    /// What the objects in the cluster make run, with the directives read as this release would.
+    #[must_use]
+    pub fn observed(set: &StatefulSet, config_map: Option<&ConfigMap>, release: Release) -> Self {
+        let spec = set.spec.as_ref();
+        let template = spec.map(|spec| &spec.template);
+        let pod = template.and_then(|template| template.spec.as_ref());
+        let container = pod.and_then(|pod| pod.containers.iter().find(|container| container.name == CONTAINER));
+        let annotations = template.and_then(|template| template.metadata.as_ref()?.annotations.as_ref());
+        let conf = config_map.and_then(|map| map.data.as_ref()?.get(CONFIG_KEY));
+        let claim = claim_template(set);
+        Self {
+            image: container.and_then(|container| container.image.clone()).unwrap_or_default(),
+            replicas: spec.and_then(|spec| spec.replicas).unwrap_or(1),
+            resources: container.map(resources).unwrap_or_default(),
+            size: claim.and_then(requested),
+            class: claim.and_then(|claim| claim.storage_class_name.clone()),
+            auth: pod.is_some_and(mounts_password),
+            config: conf.map(|conf| Effective::read(conf, release)),
+            restart_hash: annotations
+                .and_then(|annotations| annotations.get(CONFIG_HASH_ANNOTATION).cloned())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// The claim template of a StatefulSet of ours.
+#[must_use]
+pub fn claim_template(set: &StatefulSet) -> Option<&PersistentVolumeClaimSpec> {
+    set.spec.as_ref()?.volume_claim_templates.as_ref()?.first()?.spec.as_ref()
+}
+
+/// The size that a claim asks for.
+#[must_use]
+pub fn requested(claim: &PersistentVolumeClaimSpec) -> Option<Quantity> {
+    Quantity::parse(&claim.resources.as_ref()?.requests.as_ref()?.get("storage")?.0).ok()
+}
+
+fn resources(container: &Container) -> Resources {
+    let parsed = |of: Option<&BTreeMap<String, Amount>>| {
+        of.into_iter()
+            .flatten()
+            .filter_map(|(name, amount)| Some((name.clone(), Quantity::parse(&amount.0).ok()?)))
+            .collect()
+    };
+    let Some(resources) = &container.resources else { return Resources::default() };
+    Resources { limits: parsed(resources.limits.as_ref()), requests: parsed(resources.requests.as_ref()) }
+}
+
+fn mounts_password(pod: &PodSpec) -> bool {
+    pod.volumes.iter().flatten().any(|volume| volume.name == AUTH_VOLUME)
+}

@@ -1,0 +1,165 @@
+//! Why an instance is as it is: every reason of a condition, a change of phase or an event, once. `docs/status.md` and
+//! `docs/events.md` explain each; a test holds them to this list.
+
+use std::fmt;
+
+/// How urgent an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// It goes as it should.
+    Normal,
+    /// A person should look.
+    Warning,
+}
+
+const NORMAL: Option<Urgency> = Some(Urgency::Normal);
+const WARNING: Option<Urgency> = Some(Urgency::Warning);
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident $event:expr,)*) => {
+        /// One CamelCase word that programs may compare.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Reason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Reason {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The word.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            /// How urgent an event with it is; `None` for what is not told without being asked.
+            #[must_use]
+            pub const fn urgency(self) -> Option<Urgency> {
+                match self { $(Self::$name => $event,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The children are being made, or their controller has not seen them yet.
+    Creating NORMAL,
+    /// A pod is not there or not ready.
+    PodsNotReady None,
+    /// Every pod serves.
+    Ready NORMAL,
+    /// The instance is being deleted and its children are going.
+    Deleting None,
+
+    /// A changed pod template is on its way to the pods.
+    RollingOut None,
+    /// The StatefulSet is deleted with its pods, to be made anew.
+    Recreating None,
+    /// Pods are being added or taken away.
+    Scaling None,
+    /// The volumes are asked to grow.
+    Expanding None,
+
+    /// A change that the running servers were given; no pod restarted.
+    AppliedLive NORMAL,
+    /// A change restarts the pods one at a time.
+    RollingUpdate NORMAL,
+    /// A change restarts all pods at once, as the update policy asks for.
+    Recreate NORMAL,
+    /// A change adds pods or takes them away.
+    Scale NORMAL,
+    /// A change grows the volumes.
+    Expand NORMAL,
+    /// A change that has no safe way; nothing is done about it.
+    Refused WARNING,
+
+    /// What is stored breaks a rule.
+    InvalidSpec WARNING,
+    /// The name of a child is taken.
+    Conflict WARNING,
+    /// The API server refuses a write.
+    Rejected WARNING,
+    /// A child of a deleted instance of this name is still there.
+    PredecessorLeaving None,
+    /// The user's Secret is not there.
+    SecretNotFound WARNING,
+    /// The user's Secret holds no usable password.
+    PasswordUnusable WARNING,
+    /// The Secret holds another password than before.
+    PasswordChanged WARNING,
+
+    /// No node takes a pod.
+    Unschedulable WARNING,
+    /// A pod's volume is not there.
+    VolumePending None,
+    /// A pod's image cannot be pulled.
+    ImagePullFailed WARNING,
+    /// Redis refuses its configuration.
+    ConfigRejected WARNING,
+    /// Redis ends again and again.
+    RedisCrashes WARNING,
+    /// Redis was killed for using more than its memory limit.
+    OutOfMemory WARNING,
+    /// A container cannot be started.
+    ContainerFailed WARNING,
+    /// A pod should have ended and its node does not confirm it.
+    PodStuck WARNING,
+    /// Redis cannot write its data.
+    PersistenceFailing WARNING,
+    /// A pod that could not start was deleted, to start with the corrected configuration.
+    PodReplaced NORMAL,
+
+    /// The running servers hold the configuration.
+    Held None,
+    /// A running server held something else and got the configuration back.
+    ConfigDrift WARNING,
+    /// A running server cannot hold a directive as the spec has it.
+    NotHeld WARNING,
+    /// A running server cannot be reached by the operator.
+    Unreachable WARNING,
+    /// A running server answers that it cannot answer now.
+    Busy WARNING,
+    /// A running server has another password than its Secret.
+    PasswordDiffers WARNING,
+
+    /// A volume is being grown.
+    Resizing NORMAL,
+    /// A volume has grown and its file system has not yet.
+    FileSystemResizePending NORMAL,
+    /// The storage driver fails to grow a volume.
+    ResizeFailed WARNING,
+    /// The volumes have their size.
+    Resized NORMAL,
+    /// The StorageClass does not allow growth.
+    ResizeUnsupported WARNING,
+    /// A quota does not allow growth.
+    QuotaExceeded WARNING,
+}
+
+impl Reason {
+    /// The reason that this word is, if it is one.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == word)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_its_reason() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::of(reason.as_str()), Some(*reason));
+        }
+        assert_eq!((Reason::of("Nonsense"), Reason::Resized.to_string()), (None, "Resized".to_owned()));
+    }
+}

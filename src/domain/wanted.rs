@@ -1,0 +1,114 @@
+//! Which directives a running server has to hold, and which of them the user just changed. What it holds is compared
+//! here; how it is asked is the wire's business.
+
+use std::collections::BTreeMap;
+
+use super::{
+    directives::{
+        held::{as_set, default_words, holds},
+        release::{Release, release},
+    },
+    effective::Effective,
+    instance::ValidatedInstance,
+};
+
+/// One directive that a running server can be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedDirective {
+    /// Its own name, no alias.
+    pub name: String,
+    words: Vec<String>,
+    /// Whether this is another value than the one the ConfigMap still has.
+    pub changed: bool,
+}
+
+/// The directives that a running server can be given, in order of name.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    release: Release,
+    directives: Vec<WantedDirective>,
+}
+
+impl Wanted {
+    /// What this instance wants, over what the ConfigMap has: a directive that was taken away gets its default back.
+    #[must_use]
+    pub fn of(instance: &ValidatedInstance, before: Option<&Effective>) -> Self {
+        let release = release(&instance.image);
+        let effective = Effective::of(instance, release);
+        let differing = before.map(|before| before.differing(&effective)).unwrap_or_default();
+        let mut words: BTreeMap<&str, Vec<String>> =
+            effective.iter().map(|(name, words)| (name, words.to_vec())).collect();
+        for name in &differing {
+            if let (None, Some(default)) = (effective.words(name), default_words(release, name)) {
+                words.insert(name, default);
+            }
+        }
+        let live = words.into_iter().filter(|(name, _)| release.is_live(name));
+        let directives = live.map(|(name, words)| WantedDirective {
+            name: name.to_owned(),
+            words,
+            changed: differing.iter().any(|changed| changed == name),
+        });
+        Self { release, directives: directives.collect() }
+    }
+
+    /// The names to ask for.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        self.directives.iter().map(|directive| directive.name.as_str()).collect()
+    }
+
+    /// The names of what the user changed.
+    #[must_use]
+    pub fn changed(&self) -> Vec<&str> {
+        self.directives.iter().filter(|directive| directive.changed).map(|directive| directive.name.as_str()).collect()
+    }
+
+    /// What a server that answered this does not hold.
+    pub fn lacking<'a>(&'a self, held: &'a BTreeMap<String, Vec<u8>>) -> impl Iterator<Item = &'a WantedDirective> {
+        let lacks = |directive: &&WantedDirective| {
+            held.get(&directive.name).is_none_or(|held| !holds(self.release, &directive.name, &directive.words, held))
+        };
+        self.directives.iter().filter(lacks)
+    }
+
+    /// The one argument that CONFIG SET takes for it.
+    #[must_use]
+    pub fn argument(&self, directive: &WantedDirective) -> Vec<u8> {
+        as_set(self.release, &directive.name, &directive.words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::instance::tests::validated;
+
+    #[test]
+    fn what_was_taken_away_gets_its_default_back_and_what_needs_a_restart_is_left_alone() {
+        let before = validated(json!({"config": {"maxmemory": "64mb", "databases": "4", "hz": "20"}}));
+        let after = validated(json!({"config": {"hz": "20", "maxmemory-policy": "allkeys-lru", "databases": "8"}}));
+        let before = Effective::of(&before, release(&before.image));
+        let wanted = Wanted::of(&after, Some(&before));
+        assert_eq!(wanted.names(), ["appendfsync", "appendonly", "hz", "maxmemory", "maxmemory-policy"]);
+        assert_eq!(wanted.changed(), ["maxmemory", "maxmemory-policy"]);
+
+        let answer = |pairs: &[(&str, &str)]| -> BTreeMap<String, Vec<u8>> {
+            pairs.iter().map(|(name, held)| ((*name).to_owned(), held.as_bytes().to_vec())).collect()
+        };
+        let held =
+            answer(&[("appendfsync", "everysec"), ("appendonly", "no"), ("hz", "20"), ("maxmemory", "67108864")]);
+        let lacking: Vec<(&str, Vec<u8>)> =
+            wanted.lacking(&held).map(|directive| (directive.name.as_str(), wanted.argument(directive))).collect();
+        let expected: [(&str, &[u8]); 3] =
+            [("appendonly", b"yes"), ("maxmemory", b"0"), ("maxmemory-policy", b"allkeys-lru")];
+        assert_eq!(lacking, expected.map(|(name, argument)| (name, argument.to_vec())));
+    }
+
+    #[test]
+    fn without_a_file_to_compare_with_nothing_is_a_change() {
+        assert!(Wanted::of(&validated(json!({"config": {"hz": "20"}})), None).changed().is_empty());
+    }
+}

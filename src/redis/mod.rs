@@ -1,0 +1,166 @@
+//! The wire to a running Redis: a password given, directives asked for and set, how it keeps its data. Knows the
+//! protocol and what its errors mean to an operator; nothing of Kubernetes, nor of what anything should be.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue, RedisConnectionInfo,
+    aio::MultiplexedConnection, cmd, pipe,
+};
+use thiserror::Error;
+
+/// How long a server may take to accept a connection. Longer than a busy network needs, short enough for many servers.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
+/// How long a server may take for an answer: one that saves a large data set with a fork answers late.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// The longest text of a server's that is passed on, in characters.
+const WORDS_LIMIT: usize = 300;
+
+/// Why a server could not be asked, or would not.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// No connection, or no answer in time: a network policy, a dead node, a blocked server.
+    #[error("cannot reach {address}: {why}; let the operator's pod connect to it")]
+    Unreachable {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        why: String,
+    },
+    /// The server has another password than the one given.
+    #[error("{address} does not take the password: it was changed since the server started")]
+    Password {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// The server answers that it cannot answer now: it loads its data, or runs a script.
+    #[error("{address} is busy: {why}")]
+    Busy {
+        /// Where.
+        address: SocketAddr,
+        /// What it said.
+        why: String,
+    },
+    /// The server understood and refuses.
+    #[error("{why}")]
+    Refused {
+        /// What it said, as one line.
+        why: String,
+    },
+}
+
+/// How a server keeps its data, as `INFO persistence` tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Persistence {
+    /// Whether the append-only file took the last write, or there is none.
+    pub append_only_written: bool,
+    /// Whether the last snapshot was written, or there was none.
+    pub snapshot_written: bool,
+}
+
+/// A connection to one server. It has no password in it once it is made.
+pub struct Server {
+    address: SocketAddr,
+    connection: MultiplexedConnection,
+}
+
+impl Server {
+    /// Connects, and gives the password if there is one.
+    ///
+    /// # Errors
+    /// [`ServerError::Unreachable`] and [`ServerError::Password`].
+    pub async fn connect(address: (IpAddr, u16), password: Option<&[u8]>) -> Result<Self, ServerError> {
+        let address = SocketAddr::from(address);
+        let unreachable =
+            |error: redis::RedisError| ServerError::Unreachable { address, why: one_line(&error.to_string()) };
+        let info = ConnectionInfo {
+            addr: ConnectionAddr::Tcp(address.ip().to_string(), address.port()),
+            redis: RedisConnectionInfo::default(),
+        };
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(CONNECT_DEADLINE).set_response_timeout(ANSWER_DEADLINE);
+        let client = Client::open(info).map_err(unreachable)?;
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(unreachable)?;
+        let mut server = Self { address, connection };
+        if let Some(password) = password {
+            server.ask::<()>(cmd("AUTH").arg(password)).await?;
+        }
+        Ok(server)
+    }
+
+    /// What the server holds of these directives; one that it does not know is left out. Bytes, as it answers them.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn config(&mut self, names: &[&str]) -> Result<BTreeMap<String, Vec<u8>>, ServerError> {
+        // One name a command: Redis 6.2 takes no more.
+        let mut commands = pipe();
+        for name in names {
+            commands.cmd("CONFIG").arg("GET").arg(*name);
+        }
+        let answers: Vec<Vec<(String, Vec<u8>)>> =
+            commands.query_async(&mut self.connection).await.map_err(|error| self.meaning(&error))?;
+        // CONFIG GET answers an alias under the name it was asked by.
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// Sets one directive.
+    ///
+    /// # Errors
+    /// [`ServerError::Refused`] with the server's words about the value, or when it cannot be asked.
+    pub async fn set(&mut self, name: &str, value: &[u8]) -> Result<(), ServerError> {
+        self.ask(cmd("CONFIG").arg("SET").arg(name).arg(value)).await
+    }
+
+    /// How it keeps its data.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn persistence(&mut self) -> Result<Persistence, ServerError> {
+        let text: String = self.ask(cmd("INFO").arg("persistence")).await?;
+        let is_ok = |field: &str| {
+            text.lines()
+                .filter_map(|line| line.split_once(':'))
+                .find(|(name, _)| *name == field)
+                .is_none_or(|(_, state)| state == "ok")
+        };
+        Ok(Persistence {
+            append_only_written: is_ok("aof_last_write_status"),
+            snapshot_written: is_ok("rdb_last_bgsave_status"),
+        })
+    }
+
+    async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, ServerError> {
+        command.query_async(&mut self.connection).await.map_err(|error| self.meaning(&error))
+    }
+
+    /// What an error of the library's means to an operator.
+    fn meaning(&self, error: &redis::RedisError) -> ServerError {
+        let address = self.address;
+        let why = || {
+            let said = error.detail().map_or_else(|| error.to_string(), str::to_owned);
+            one_line(&said)
+        };
+        match error.code() {
+            _ if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() => {
+                ServerError::Unreachable { address, why: one_line(&error.to_string()) }
+            }
+            Some("NOAUTH" | "WRONGPASS" | "NOPERM" | "AUTH") => ServerError::Password { address },
+            Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN") => ServerError::Busy { address, why: why() },
+            // A server without a password says so in an error of no class of its own.
+            _ if error.detail().is_some_and(|said| said.contains("without any password configured")) => {
+                ServerError::Password { address }
+            }
+            _ => ServerError::Refused { why: why() },
+        }
+    }
+}
+
+/// A server's text as one printable line.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WORDS_LIMIT).collect()
+}
