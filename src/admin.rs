@@ -1,15 +1,22 @@
-//! The plain HTTP listener for the kubelet: `/livez` and `/readyz`.
+//! The plain HTTP listener for the kubelet and for Prometheus: `/livez`, `/readyz`, `/metrics`.
 //! It puts what `health` says into status codes; it must not judge, nor show any object's data.
 
 use std::{io, net::SocketAddr, time::Duration, time::Instant};
 
-use axum::{Router, extract::State, http::StatusCode, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use axum_server::{Handle, Server, accept::DefaultAcceptor};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     health::Health,
+    metrics::{self, Listener, Metrics},
     webhook::connections::{Bounded, log_refusals, serve_until},
 };
 
@@ -69,18 +76,19 @@ impl Bound {
         self.address
     }
 
-    /// Answers probes until `shutdown`.
+    /// Answers probes and shows the metrics until `shutdown`.
     ///
     /// # Errors
     /// [`AdminError::Serve`] when the listener fails.
-    pub async fn serve(self, health: Health, shutdown: CancellationToken) -> Result<(), AdminError> {
-        self.serve_within(DEADLINE, health, shutdown).await
+    pub async fn serve(self, health: Health, metrics: Metrics, shutdown: CancellationToken) -> Result<(), AdminError> {
+        self.serve_within(DEADLINE, health, metrics, shutdown).await
     }
 
     async fn serve_within(
         self,
         deadline: Duration,
         health: Health,
+        metrics: Metrics,
         shutdown: CancellationToken,
     ) -> Result<(), AdminError> {
         let Self { listener, address } = self;
@@ -88,20 +96,22 @@ impl Bound {
         let mut server = Server::<SocketAddr>::from_listener(listener)
             .acceptor(Bounded::new(DefaultAcceptor::new(), CONNECTIONS, deadline))
             .http1_only()
-            .accept_error_handler(log_refusals("admin"))
+            .accept_error_handler(log_refusals(Listener::Admin, metrics.listeners.clone()))
             .handle(handle.clone());
         // Idle connections may go as early as slow ones: probes reuse none, and a GET that crosses with our close is
         // simply repeated.
         server.http_builder().http1().header_read_timeout(deadline);
 
-        let serving = server.serve(router(health).into_make_service());
+        let serving = server.serve(router(health, metrics).into_make_service());
         serve_until(serving, handle, deadline, shutdown).await.map_err(|source| AdminError::Serve { address, source })
     }
 }
 
-/// `GET /livez` and `GET /readyz`: 200 `ok`, or 503 with one reason a line; 404 for all else.
-pub fn router(health: Health) -> Router {
-    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health)
+/// `GET /livez` and `GET /readyz`: 200 `ok`, or 503 with one reason a line. `GET /metrics`: OpenMetrics. 404 for all
+/// else.
+pub fn router(health: Health, metrics: Metrics) -> Router {
+    let probes = Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health);
+    probes.merge(Router::new().route("/metrics", get(exposition)).with_state(metrics))
 }
 
 async fn livez(State(health): State<Health>) -> (StatusCode, String) {
@@ -110,6 +120,13 @@ async fn livez(State(health): State<Health>) -> (StatusCode, String) {
 
 async fn readyz(State(health): State<Health>) -> (StatusCode, String) {
     answer(health.readyz().map_err(|missing| missing.join("\n")))
+}
+
+async fn exposition(State(metrics): State<Metrics>) -> Response {
+    match metrics.exposition() {
+        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 fn answer(outcome: Result<(), String>) -> (StatusCode, String) {
@@ -153,7 +170,7 @@ mod tests {
 
         let (health, shutdown) = (Health::new(Instant::now()), CancellationToken::new());
         let deadline = Duration::from_millis(100);
-        let serving = bound.serve_within(deadline, health.clone(), shutdown.clone());
+        let serving = bound.serve_within(deadline, health.clone(), Metrics::new(), shutdown.clone());
         let serving = tokio::spawn(serving);
 
         let alive = get(address, "/livez").await;
@@ -164,6 +181,9 @@ mod tests {
         assert!(missing.ends_with("\r\n\r\nthe serving certificate is not loaded"), "{missing}");
         health.certificate_loaded();
         assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200 "));
+        let metrics = get(address, "/metrics").await;
+        assert!(metrics.starts_with("HTTP/1.1 200 ") && metrics.ends_with("\n# EOF\n"), "{metrics}");
+        assert!(metrics.contains("content-type: application/openmetrics-text; version=1.0.0;"), "{metrics}");
         assert!(get(address, "/").await.starts_with("HTTP/1.1 404 "));
         assert_eq!(said_before_the_end(address, "GET /livez HT").await, "");
 

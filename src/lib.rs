@@ -7,14 +7,17 @@
 //! | [`build`] | every child object; pure functions of a checked instance |
 //! | [`webhook`] | HTTP, TLS and AdmissionReview around `domain` |
 //! | [`controller`] | observe, apply, status: the loop |
+//! | [`metrics`] | what is counted and measured |
 //! | [`runtime`] | wiring of all of it into one process |
 
 pub mod admin;
 pub mod api;
 pub mod build;
+pub mod client;
 pub mod controller;
 pub mod domain;
 pub mod health;
+pub mod metrics;
 pub mod redis;
 pub mod runtime;
 pub mod settings;

@@ -3,16 +3,17 @@
 
 use std::{io, process::ExitCode, thread, time::Duration};
 
-use kube::{Client, Config};
+use kube::Config;
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{self, AdminError},
-    controller,
+    client, controller,
     domain::defaults::Defaults,
     health::Health,
+    metrics::Metrics,
     settings::RunSettings,
     shutdown::{self, Ended, SignalError},
     webhook::{
@@ -85,13 +86,14 @@ async fn parts(
     shutdown: CancellationToken,
 ) -> Result<(), RuntimeError> {
     let defaults = Defaults { image: settings.default_image.clone() };
-    let admin = admin::bind(settings.admin_address).await?.serve(health.clone(), shutdown.clone());
-    let serving = webhooks.spawn(serve(settings, defaults.clone(), health.clone(), shutdown.clone()));
+    let metrics = Metrics::new();
+    let admin = admin::bind(settings.admin_address).await?.serve(health.clone(), metrics.clone(), shutdown.clone());
+    let serving = webhooks.spawn(serve(settings, defaults.clone(), health.clone(), metrics.clone(), shutdown.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "redis-operator starts");
     let outcome = tokio::try_join!(
         part("admin listener", &shutdown, async { Ok(admin.await?) }),
         part("webhook server", &shutdown, async { serving.await.map_err(|_| RuntimeError::Ended("webhook server"))? }),
-        part("reconcile loop", &shutdown, reconcile(defaults, health, shutdown.clone())),
+        part("reconcile loop", &shutdown, reconcile(defaults, health, metrics, shutdown.clone())),
     );
     tracing::info!("redis-operator stops");
     outcome.map(|_| ())
@@ -111,29 +113,35 @@ async fn serve(
     settings: RunSettings,
     defaults: Defaults,
     health: Health,
+    metrics: Metrics,
     shutdown: CancellationToken,
 ) -> Result<(), RuntimeError> {
     let files = CertificateFiles {
         certificate: settings.certificate_dir.join("tls.crt"),
         key: settings.certificate_dir.join("tls.key"),
     };
-    let Some(certificate) = ServingCertificate::wait_for(files, Duration::from_secs(1), shutdown.clone()).await else {
-        return Ok(());
-    };
+    let period = Duration::from_secs(1);
+    let found = ServingCertificate::wait_for(files, period, metrics.webhooks.clone(), shutdown.clone()).await;
+    let Some(certificate) = found else { return Ok(()) };
     let server = ServerSettings { address: settings.webhook_address, limits: Limits::default() };
     let bound = webhook::server::bind(server, &certificate).await?;
     health.certificate_loaded();
     tracing::info!(address = %bound.local_address(), "serving the admission webhooks");
     let (outcome, ()) = tokio::join!(
-        bound.serve(webhook::router(defaults), shutdown.clone()),
+        bound.serve(webhook::router(defaults, &metrics.webhooks), &metrics, shutdown.clone()),
         certificate.watch(CERTIFICATE_POLL, shutdown),
     );
     Ok(outcome?)
 }
 
-async fn reconcile(defaults: Defaults, health: Health, shutdown: CancellationToken) -> Result<(), RuntimeError> {
+async fn reconcile(
+    defaults: Defaults,
+    health: Health,
+    metrics: Metrics,
+    shutdown: CancellationToken,
+) -> Result<(), RuntimeError> {
     let config = Config::infer().await.map_err(Box::new)?;
-    let client = Client::try_from(config).map_err(Box::new)?;
-    controller::run(client, defaults, health, shutdown).await;
+    let client = client::connect(config, metrics.requests).map_err(Box::new)?;
+    controller::run(client, defaults, health, metrics.controller, shutdown).await;
     Ok(())
 }

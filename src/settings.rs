@@ -32,7 +32,7 @@ pub struct RunSettings {
     /// Address of the webhooks (HTTPS).
     #[arg(long, env = "WEBHOOK_ADDRESS", default_value = "0.0.0.0:9443")]
     pub webhook_address: SocketAddr,
-    /// Address of /livez and /readyz (HTTP).
+    /// Address of /livez, /readyz and /metrics (HTTP).
     #[arg(long, env = "ADMIN_ADDRESS", default_value = "0.0.0.0:8081")]
     pub admin_address: SocketAddr,
     /// Folder with tls.crt and tls.key, as a Secret of type kubernetes.io/tls is mounted.

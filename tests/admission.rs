@@ -17,6 +17,7 @@ use redis_operator::{
         validate::validate,
         warnings::{of_change, warnings},
     },
+    metrics::Metrics,
     webhook,
 };
 use serde_json::{Value, json};
@@ -63,7 +64,7 @@ fn the_table_holds_as_pure_functions() {
 
 #[tokio::test]
 async fn the_table_holds_through_the_router() {
-    let router = webhook::router(defaults());
+    let router = webhook::router(defaults(), &Metrics::new().webhooks);
     let mut answers = Vec::new();
     for case in cases().iter().filter(|case| case.reaches_the_webhook()) {
         let review = review("7d4c", &case.object(), case.old_object().as_ref());
@@ -93,7 +94,7 @@ async fn the_table_holds_through_the_router() {
 
 #[tokio::test]
 async fn the_defaulting_webhook_lets_every_case_pass_and_has_nothing_to_add_the_second_time() {
-    let router = webhook::router(defaults());
+    let router = webhook::router(defaults(), &Metrics::new().webhooks);
     for case in cases() {
         let mut object = case.object();
         for round in 1..=2 {
@@ -115,7 +116,7 @@ async fn the_defaulting_webhook_lets_every_case_pass_and_has_nothing_to_add_the_
 
 #[tokio::test]
 async fn what_is_being_deleted_and_what_is_no_spec_is_never_judged() {
-    let router = webhook::router(defaults());
+    let router = webhook::router(defaults(), &Metrics::new().webhooks);
     let mut deleting = review("u", &broken(), None);
     deleting["request"]["object"]["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     let mut status = review("u", &broken(), Some(&broken()));
@@ -133,7 +134,7 @@ async fn what_is_being_deleted_and_what_is_no_spec_is_never_judged() {
 
 #[tokio::test]
 async fn a_spec_of_junk_is_refused_by_its_length_and_never_taken_apart() {
-    let router = webhook::router(defaults());
+    let router = webhook::router(defaults(), &Metrics::new().webhooks);
     let junk = format!("[{}{{}}]", "{},".repeat(300_000));
     let review =
         review("u", &broken(), None).to_string().replace("{\"image\":\"Redis:7\"}", &format!("{{\"x\":{junk}}}"));
@@ -146,7 +147,7 @@ async fn a_spec_of_junk_is_refused_by_its_length_and_never_taken_apart() {
 
 #[tokio::test]
 async fn a_size_that_an_update_leaves_out_stays() {
-    let router = webhook::router(defaults());
+    let router = webhook::router(defaults(), &Metrics::new().webhooks);
     let object = |spec: Value| json!({"metadata": {"name": "cache"}, "spec": spec});
     let old = object(json!({"image": "redis:7", "storage": {"size": "64Mi"}}));
     for spec in [
@@ -164,7 +165,7 @@ async fn a_size_that_an_update_leaves_out_stays() {
 
 #[tokio::test]
 async fn kubectl_scale_is_no_way_past_the_rules() {
-    let router = webhook::router(defaults());
+    let router = webhook::router(defaults(), &Metrics::new().webhooks);
     let scale = |replicas: i32| json!({"kind": "Scale", "metadata": {"name": "cache"}, "spec": {"replicas": replicas}});
     for (from, to, allowed) in [(1, 3, false), (1, 0, false), (1, 1, true), (3, 3, true), (3, 1, true)] {
         let mut review = review("u", &scale(to), Some(&scale(from)));
@@ -178,7 +179,7 @@ async fn kubectl_scale_is_no_way_past_the_rules() {
 
 #[tokio::test]
 async fn what_is_no_review_is_refused_and_never_allowed() {
-    let router = webhook::router(defaults());
+    let router = webhook::router(defaults(), &Metrics::new().webhooks);
     let good = review("u", &broken(), None);
     let with = |path: &str, value: Value| {
         let mut review = good.clone();
@@ -221,7 +222,12 @@ async fn what_is_no_review_is_refused_and_never_allowed() {
 async fn at_most_twenty_faults_are_listed_and_the_rest_counted() {
     let config: serde_json::Map<String, Value> = (0..50).map(|n| (format!("tls-{n:02}"), json!("x"))).collect();
     let object = json!({"metadata": {"name": "cache"}, "spec": {"config": config}});
-    let (_, answer) = post(&webhook::router(defaults()), "/validate", review("u", &object, None).to_string()).await;
+    let (_, answer) = post(
+        &webhook::router(defaults(), &Metrics::new().webhooks),
+        "/validate",
+        review("u", &object, None).to_string(),
+    )
+    .await;
     let answer: Value = serde_json::from_str(&answer).unwrap();
     let causes = answer["response"]["status"]["details"]["causes"].as_array().unwrap().clone();
     assert_eq!((causes.len(), causes[20]["message"].as_str().unwrap()), (21, "and 30 more faults"));
@@ -250,4 +256,35 @@ async fn post(router: &axum::Router, path: &str, body: String) -> (StatusCode, S
 fn decoded(base64: &str) -> json_patch::Patch {
     let bytes: k8s_openapi::ByteString = serde_json::from_value(json!(base64)).unwrap();
     serde_json::from_slice(&bytes.0).unwrap()
+}
+
+#[tokio::test]
+async fn reviews_are_counted_by_webhook_and_verdict() {
+    let metrics = Metrics::new();
+    let router = webhook::router(defaults(), &metrics.webhooks);
+    let object = |size: &str| {
+        json!({"apiVersion": "redis.github.com/v1", "kind": "RedisInstance",
+        "metadata": {"name": "cache", "namespace": "shop"}, "spec": {"storage": {"size": size}}})
+    };
+    for (path, body) in [
+        ("/mutate", review("u", &object("1Gi"), None).to_string()),
+        ("/validate", review("u", &object("1Gi"), None).to_string()),
+        ("/validate", review("u", &object("none"), None).to_string()),
+        ("/validate", "{}".to_owned()),
+    ] {
+        post(&router, path, body).await;
+    }
+    let shown = metrics.exposition().unwrap();
+    for (webhook, verdict, count) in [
+        ("mutate", "allowed", 1),
+        ("mutate", "denied", 0),
+        ("validate", "allowed", 1),
+        ("validate", "denied", 1),
+        ("validate", "malformed", 1),
+    ] {
+        let line =
+            format!("redis_operator_admission_reviews_total{{webhook=\"{webhook}\",verdict=\"{verdict}\"}} {count}\n");
+        assert!(shown.contains(&line), "no {line} in {shown}");
+    }
+    assert!(shown.contains("redis_operator_admission_review_duration_seconds_count{webhook=\"validate\"} 3\n"));
 }

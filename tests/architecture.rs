@@ -50,9 +50,11 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "HashSet",
         ],
     ),
-    ("webhook/", &["crate::controller", "crate::runtime", "kube::"]),
-    ("controller/", &["crate::webhook", "crate::runtime", "crate::settings", "axum", "rustls"]),
     ("redis/", &["crate::", "kube::", "k8s_openapi"]),
+    ("webhook/", &["crate::controller", "crate::client", "crate::runtime", "kube::"]),
+    ("controller/", &["crate::webhook", "crate::client", "crate::runtime", "crate::settings", "axum", "rustls"]),
+    ("client.rs", &["crate::webhook", "crate::controller", "crate::domain", "crate::build", "crate::runtime"]),
+    ("metrics/", &["crate::", "kube", "k8s_openapi", "axum", "tokio", "HashMap"]),
     ("health.rs", &["crate::"]),
     ("shutdown.rs", &["crate::"]),
 ];

@@ -13,7 +13,10 @@ use axum::{
     routing::{get, post},
 };
 use futures::StreamExt;
-use redis_operator::webhook::limits::{Limits, limited};
+use redis_operator::{
+    metrics::{Metrics, RequestRefusal},
+    webhook::limits::{self, Limits},
+};
 use tokio::sync::Notify;
 use tower::ServiceExt;
 
@@ -33,6 +36,10 @@ async fn post_to(router: &Router, body: impl Into<Body>) -> Response {
     let answer = tokio::time::timeout(Duration::from_secs(30), answer).await;
     let Ok(response) = answer.expect("an answer within 30 s");
     response
+}
+
+fn limited(router: Router, limits: &Limits) -> Router {
+    limits::limited(router, limits, &Metrics::new().webhooks)
 }
 
 fn echo(limits: &Limits) -> Router {
@@ -141,4 +148,35 @@ async fn a_panic_is_an_error_that_tells_nothing() {
         StatusCode::INTERNAL_SERVER_ERROR,
         "the first one's turn is given back"
     );
+}
+
+#[tokio::test]
+async fn every_refusal_is_counted_with_its_reason() {
+    async fn panics() {
+        panic!("on purpose");
+    }
+    let metrics = Metrics::new();
+    let paths = Router::new()
+        .route("/", post(|body: Bytes| async move { body.len().to_string() }))
+        .route("/stuck", post(std::future::pending::<()>))
+        .route("/panic", post(panics));
+    let router = limits::limited(paths, &tight(), &metrics.webhooks);
+    let send = async |path: &str, body: Body| {
+        router.clone().oneshot(Request::post(path).body(body).expect("a request")).await.expect("an answer").status()
+    };
+    let stalled = || Body::from_stream(futures::stream::pending::<Result<Bytes, axum::Error>>());
+    let broken = Body::from_stream(futures::stream::iter([Err::<Bytes, _>(axum::Error::new("cut"))]));
+    assert_eq!(send("/", vec![b'x'; 17].into()).await, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(send("/", stalled()).await, StatusCode::REQUEST_TIMEOUT);
+    assert_eq!(send("/", broken).await, StatusCode::BAD_REQUEST);
+    assert_eq!(send("/panic", "x".into()).await, StatusCode::INTERNAL_SERVER_ERROR);
+    let (stuck, busy) = futures::future::join(send("/stuck", "x".into()), send("/", "x".into())).await;
+    assert_eq!((stuck, busy), (StatusCode::GATEWAY_TIMEOUT, StatusCode::TOO_MANY_REQUESTS));
+    assert_eq!(send("/", "x".into()).await, StatusCode::OK);
+
+    let shown = metrics.exposition().expect("the metrics");
+    for reason in RequestRefusal::ALL {
+        let line = format!("redis_operator_admission_requests_refused_total{{reason=\"{}\"}} 1\n", reason.word());
+        assert!(shown.contains(&line), "no {line} in {shown}");
+    }
 }

@@ -231,6 +231,12 @@ pub enum Phase {
     Updating,
 }
 
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Self; 7] =
+        [Self::Unknown, Self::Creating, Self::Pending, Self::Running, Self::Failed, Self::Terminated, Self::Updating];
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

@@ -15,13 +15,14 @@ use kube::{
     },
 };
 
-use super::{Stored, watches::Stores};
+use super::{Stored, queue::Queue, watches::Stores};
 use crate::{
     api::v1::RedisInstanceStatus,
     domain::{
         auth::Password, change::Change, defaults::Defaults, instance::Auth, names::OPERATOR, observed::Aspect,
         quantity::Quantity, status::Finding,
     },
+    metrics::ControllerMetrics,
 };
 
 /// How many memories of deleted instances are kept before they are looked for.
@@ -35,6 +36,9 @@ pub(super) struct Context {
     instances: Store<Stored>,
     /// One for the process: it aggregates repeated events only within itself.
     pub(super) recorder: Recorder,
+    /// What is counted, live changes among it.
+    pub(super) metrics: ControllerMetrics,
+    pub(super) queue: Queue,
     memories: Mutex<BTreeMap<String, Memory>>,
 }
 
@@ -62,7 +66,14 @@ pub(super) struct Memory {
 }
 
 impl Context {
-    pub(super) fn new(client: Client, defaults: Defaults, instances: Store<Stored>, stores: Stores) -> Self {
+    pub(super) fn new(
+        client: Client,
+        defaults: Defaults,
+        instances: Store<Stored>,
+        stores: Stores,
+        metrics: ControllerMetrics,
+        queue: Queue,
+    ) -> Self {
         let reporter = Reporter { controller: OPERATOR.to_owned(), instance: None };
         Self {
             recorder: Recorder::new(client.clone(), reporter),
@@ -70,6 +81,8 @@ impl Context {
             defaults,
             stores,
             instances,
+            metrics,
+            queue,
             memories: Mutex::default(),
         }
     }

@@ -7,6 +7,7 @@ use kube::{ResourceExt, runtime::controller::Action};
 use thiserror::Error;
 
 use super::{Stored, context::Context};
+use crate::metrics::{Failure, Outcome};
 
 /// The first wait after a failure; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -38,6 +39,19 @@ impl Error {
     pub(super) fn request(verb: &'static str, kind: &str, name: &str) -> impl FnOnce(kube::Error) -> Self + use<> {
         let (kind, name) = (kind.to_owned(), name.to_owned());
         move |source| Self::Request { verb, kind, name, source: Box::new(source) }
+    }
+
+    /// What sort of failure it is, for those who count.
+    pub(super) fn class(&self) -> Failure {
+        match self {
+            Self::Request { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) => Failure::of(Outcome::of(status.code)),
+                _ => Failure::Unreachable,
+            },
+            Self::Deadline(_) => Failure::Deadline,
+            Self::Panicked => Failure::Panic,
+            Self::Entropy(_) | Self::Json { .. } => Failure::Internal,
+        }
     }
 
     /// Whether the namespace is on its way out, in which nothing can be created any more.

@@ -24,6 +24,7 @@ use crate::{
         status::Finding,
         wanted::Wanted,
     },
+    metrics::LiveConfig,
     redis::{Server, ServerError},
 };
 
@@ -205,13 +206,16 @@ async fn told(
 ) -> Aspect {
     let aspect = |holds, reason, message: String| Aspect { holds: Some(holds), reason, message };
     if !report.restored.is_empty() {
+        context.metrics.live_config(LiveConfig::DriftRepaired);
         let names: Vec<&str> = report.restored.iter().map(String::as_str).collect();
         events::config_drifted(instance, &names.join(", "), context).await;
     }
     if !report.not_held.is_empty() {
+        context.metrics.live_config(LiveConfig::Unproved);
         return aspect(false, Reason::NotHeld, report.not_held.join("; "));
     }
     if pending {
+        context.metrics.live_config(LiveConfig::Applied);
         let names = wanted.changed().join(", ");
         events::config_applied(instance, &names, context).await;
         return aspect(true, Reason::AppliedLive, format!("applied live, no restart: {names}"));
@@ -230,6 +234,7 @@ fn failed(
 ) -> Outcome {
     let (reason, why) = match failure {
         Failure::Refused { directive, why } => {
+            context.metrics.live_config(LiveConfig::Refused);
             let message = format!(
                 "redis refuses spec.config[{directive}]: {why}; nothing was changed and the former configuration holds; correct spec.config"
             );
@@ -245,6 +250,7 @@ fn failed(
     };
     tracing::debug!(pod, error = %why, "a server could not be asked for its configuration");
     if pending {
+        context.metrics.live_config(LiveConfig::Unreachable);
         let message = format!("spec.config is not applied yet: {pod}: {why}");
         return Outcome::Pending(Aspect { holds: Some(false), reason, message });
     }

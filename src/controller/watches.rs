@@ -1,18 +1,27 @@
 //! The watches, and the stores they fill: one list and one watch a kind, of our own children only.
 //! What a reconcile does not read is thrown away before it is stored.
 
-use std::{fmt::Debug, time::Duration};
+use std::{
+    fmt::Debug,
+    time::{Duration, Instant},
+};
 
-use futures::{StreamExt, stream::BoxStream};
-use k8s_openapi::api::{
-    apps::v1::StatefulSet,
-    core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service},
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use k8s_openapi::{
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service},
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
     Api, Client, Resource,
     runtime::{
         WatchStreamExt,
-        reflector::{self, Store},
+        reflector::{self, ObjectRef, Store},
         utils::Backoff,
         watcher,
     },
@@ -20,8 +29,11 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use super::Stored;
-use crate::domain::names::{CHILDREN_SELECTOR, INSTANCE_LABEL};
+use super::{Stored, queue::Queue};
+use crate::{
+    domain::names::{CHILDREN_SELECTOR, INSTANCE_LABEL},
+    metrics::{ControllerMetrics, Kind},
+};
 
 /// Seconds after which the API server ends a watch and it is opened anew; a connection that died unnoticed is
 /// given up 5 s later (kube's margin).
@@ -29,8 +41,9 @@ const TIMEOUT: u32 = 60;
 /// How long a watch that failed waits before it is opened again: at first, and at most.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// How many kinds are watched.
-const KINDS: usize = 6;
+/// The kinds that are watched.
+pub const WATCHED: [Kind; 6] =
+    [Kind::RedisInstance, Kind::ConfigMap, Kind::Service, Kind::StatefulSet, Kind::Pod, Kind::PersistentVolumeClaim];
 
 type Changes<K> = BoxStream<'static, Result<K, watcher::Error>>;
 
@@ -69,47 +82,81 @@ impl Stores {
     /// Waits until every kind has been listed once. Not kube's `wait_until_ready`: that wakes only the last of several
     /// waiters, and the controller is one of them, so a second one can put the whole loop to sleep for good.
     pub(super) async fn wait_until_synced(&self) -> bool {
-        self.synced.clone().wait_for(|kinds| *kinds == KINDS).await.is_ok()
+        self.synced.clone().wait_for(|kinds| *kinds == WATCHED.len()).await.is_ok()
     }
 }
 
-/// The changes, each of which triggers an instance; a store is filled only while its stream is polled.
+/// The changes, each of which calls for a reconcile; a store is filled only while its stream is polled.
 pub(super) struct Streams {
     pub(super) instances: Changes<Stored>,
-    pub(super) config_maps: Changes<ConfigMap>,
-    pub(super) services: Changes<Service>,
-    pub(super) stateful_sets: Changes<StatefulSet>,
-    pub(super) pods: Changes<Pod>,
-    pub(super) claims: Changes<PersistentVolumeClaim>,
+    /// The instances whose children changed.
+    pub(super) children: BoxStream<'static, ObjectRef<Stored>>,
+}
+
+/// What every watch is opened with.
+pub(super) struct Opening<'a> {
+    pub(super) client: &'a Client,
+    pub(super) metrics: &'a ControllerMetrics,
+    pub(super) queue: &'a Queue,
 }
 
 /// Opens the watches; the instances' own store is the controller's to read.
-pub(super) fn open(client: &Client) -> (Store<Stored>, Stores, Streams) {
+pub(super) fn open(opening: &Opening<'_>) -> (Store<Stored>, Stores, Streams) {
     let (listed, synced) = watch::channel(0);
     let all = watcher::Config::default().timeout(TIMEOUT);
     let ours = all.clone().labels(CHILDREN_SELECTOR);
     let of_instances = all.clone().labels(INSTANCE_LABEL);
-    let (reader, instances) = open_one(client, all, &listed, |_: &mut Stored| {});
-    let (config_maps, config_map_changes) = open_one(client, ours.clone(), &listed, |_: &mut ConfigMap| {});
-    let (services, service_changes) = open_one(client, ours.clone(), &listed, |_: &mut Service| {});
-    let (stateful_sets, stateful_set_changes) = open_one(client, ours.clone(), &listed, |_: &mut StatefulSet| {});
-    let (pods, pod_changes) = open_one(client, ours, &listed, |pod: &mut Pod| pod.spec = None);
-    let (claims, claim_changes) = open_one(client, of_instances, &listed, |_: &mut PersistentVolumeClaim| {});
-    let streams = Streams {
-        instances,
-        config_maps: config_map_changes,
-        services: service_changes,
-        stateful_sets: stateful_set_changes,
-        pods: pod_changes,
-        claims: claim_changes,
-    };
+    let open = (opening, &listed);
+    let (reader, instances) = open_one(open, Kind::RedisInstance, all, itself, |_: &mut Stored| {});
+    let (config_maps, of_config_maps) = open_one(open, Kind::ConfigMap, ours.clone(), owner, |_: &mut ConfigMap| {});
+    let (services, of_services) = open_one(open, Kind::Service, ours.clone(), owner, |_: &mut Service| {});
+    let (stateful_sets, of_stateful_sets) =
+        open_one(open, Kind::StatefulSet, ours.clone(), owner, |_: &mut StatefulSet| {});
+    let (pods, of_pods) = open_one(open, Kind::Pod, ours, named_in_label, |pod: &mut Pod| pod.spec = None);
+    let (claims, of_claims) =
+        open_one(open, Kind::PersistentVolumeClaim, of_instances, named_in_label, |_: &mut PersistentVolumeClaim| {});
+    let children = [
+        calls(of_config_maps, owner),
+        calls(of_services, owner),
+        calls(of_stateful_sets, owner),
+        calls(of_pods, named_in_label),
+        calls(of_claims, named_in_label),
+    ];
+    let streams = Streams { instances, children: stream::select_all(children).boxed() };
     (reader, Stores { config_maps, services, stateful_sets, pods, claims, synced }, streams)
 }
 
+/// The instance that an object's change calls for.
+type Whose = fn(&ObjectMeta) -> Option<ObjectRef<Stored>>;
+
+fn itself(metadata: &ObjectMeta) -> Option<ObjectRef<Stored>> {
+    Some(ObjectRef::new(metadata.name.as_ref()?).within(metadata.namespace.as_ref()?))
+}
+
+/// The instance that owns a child.
+fn owner(metadata: &ObjectMeta) -> Option<ObjectRef<Stored>> {
+    let mut owners = metadata.owner_references.iter().flatten();
+    owners.find_map(|owner| ObjectRef::from_owner_ref(metadata.namespace.as_deref(), owner, ()))
+}
+
+/// The instance that the label of a pod or a claim names; neither has it for an owner.
+fn named_in_label(metadata: &ObjectMeta) -> Option<ObjectRef<Stored>> {
+    let name = metadata.labels.as_ref()?.get(INSTANCE_LABEL)?;
+    Some(ObjectRef::new(name).within(metadata.namespace.as_ref()?))
+}
+
+fn calls<K>(changes: Changes<K>, whose: Whose) -> BoxStream<'static, ObjectRef<Stored>>
+where
+    K: Resource<DynamicType = ()> + Send + 'static,
+{
+    changes.filter_map(move |change| std::future::ready(change.ok().and_then(|object| whose(object.meta())))).boxed()
+}
+
 fn open_one<K>(
-    client: &Client,
+    (opening, listed): (&Opening<'_>, &watch::Sender<usize>),
+    kind: Kind,
     config: watcher::Config,
-    listed: &watch::Sender<usize>,
+    whose: Whose,
     trim: impl Fn(&mut K) + Send + 'static,
 ) -> (Store<K>, Changes<K>)
 where
@@ -117,8 +164,10 @@ where
 {
     let (reader, writer) = reflector::store();
     let listed = listed.clone();
+    let (metrics, queue) = (opening.metrics.clone(), opening.queue.clone());
+    metrics.watching(kind);
     let mut first = true;
-    let changes = watcher(Api::all(client.clone()), config)
+    let changes = watcher(Api::all(opening.client.clone()), config)
         .backoff(Patience(FIRST_WAIT))
         .modify(move |object: &mut K| {
             object.meta_mut().managed_fields = None;
@@ -134,9 +183,17 @@ where
         .touched_objects()
         // The controller backs off for all kinds at once, and for minutes, when it sees one of them fail: after a restart
         // of the API server, which ends every watch, that put the whole loop to sleep. Each watch mends itself.
-        .filter(|change| {
-            if let Err(error) = change {
-                tracing::warn!(kind = %K::kind(&()), %error, "the watch was interrupted; it is opened again");
+        .filter(move |change| {
+            match change {
+                Ok(object) => {
+                    if let Some(instance) = whose(object.meta()) {
+                        queue.called(instance.namespace.as_deref(), &instance.name, Instant::now());
+                    }
+                }
+                Err(error) => {
+                    metrics.watch_interrupted(kind);
+                    tracing::warn!(kind = kind.word(), %error, "the watch was interrupted; it is opened again");
+                }
             }
             std::future::ready(change.is_ok())
         });

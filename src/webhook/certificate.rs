@@ -4,6 +4,7 @@
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use axum_server::tls_rustls::RustlsConfig;
+use jiff::Timestamp;
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
@@ -13,6 +14,9 @@ use rustls::{
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use x509_parser::parse_x509_certificate;
+
+use crate::metrics::WebhookMetrics;
 
 /// How often the files are read. 10 s: well within the time between a renewal and the expiry of the old certificate.
 pub const POLL_PERIOD: Duration = Duration::from_secs(10);
@@ -68,6 +72,7 @@ pub struct ServingCertificate {
     files: CertificateFiles,
     tls: RustlsConfig,
     content: String,
+    metrics: WebhookMetrics,
 }
 
 impl ServingCertificate {
@@ -75,21 +80,25 @@ impl ServingCertificate {
     ///
     /// # Errors
     /// [`CertificateError`] names the file at fault and what to do about it.
-    pub async fn load(files: CertificateFiles) -> Result<Self, CertificateError> {
+    pub async fn load(files: CertificateFiles, metrics: WebhookMetrics) -> Result<Self, CertificateError> {
         let pair = Pair::read(&files).await?;
         let (config, leaf) = pair.check(&files)?;
-        let certificate = files.certificate.display();
-        tracing::info!(%certificate, %leaf, "serving certificate loaded");
-        Ok(Self { files, tls: RustlsConfig::from_config(config), content: pair.digest() })
+        leaf.announce(&files, &metrics, "serving certificate loaded");
+        Ok(Self { files, tls: RustlsConfig::from_config(config), content: pair.digest(), metrics })
     }
 
     /// Tries [`load`](Self::load) every `period` until it succeeds, and logs each distinct reason once. `None` when
     /// `shutdown` came first.
-    pub async fn wait_for(files: CertificateFiles, period: Duration, shutdown: CancellationToken) -> Option<Self> {
+    pub async fn wait_for(
+        files: CertificateFiles,
+        period: Duration,
+        metrics: WebhookMetrics,
+        shutdown: CancellationToken,
+    ) -> Option<Self> {
         let mut ticks = every(period);
         let mut logged = String::new();
         loop {
-            match Self::load(files.clone()).await {
+            match Self::load(files.clone(), metrics.clone()).await {
                 Ok(certificate) => return Some(certificate),
                 Err(error) => {
                     let reason = error.to_string();
@@ -125,10 +134,10 @@ impl ServingCertificate {
             match pair.and_then(|pair| pair.check(&self.files)) {
                 Ok((config, leaf)) => {
                     self.tls.reload_from_config(config);
-                    let certificate = self.files.certificate.display();
-                    tracing::info!(%certificate, %leaf, "serving certificate reloaded");
+                    leaf.announce(&self.files, &self.metrics, "serving certificate reloaded");
                 }
                 Err(error) => {
+                    self.metrics.certificate_refused();
                     tracing::warn!(%error, "new serving certificate refused; the old one stays");
                 }
             }
@@ -175,14 +184,14 @@ impl Pair {
         each.concat()
     }
 
-    /// The TLS settings of this pair, and the leaf's SHA-256 fingerprint.
-    fn check(&self, files: &CertificateFiles) -> Result<(Arc<ServerConfig>, String), CertificateError> {
+    /// The TLS settings of this pair, and what is known of the leaf.
+    fn check(&self, files: &CertificateFiles) -> Result<(Arc<ServerConfig>, Leaf), CertificateError> {
         let chain =
             CertificateDer::pem_slice_iter(&self.certificate).collect::<Result<Vec<_>, _>>().unwrap_or_default();
         let Some(leaf) = chain.first() else {
             return Err(CertificateError::NoCertificate { path: files.certificate.clone() });
         };
-        let fingerprint = hex(&Sha256::digest(leaf));
+        let leaf = Leaf::read(leaf);
         let key = PrivateKeyDer::from_pem_slice(&self.key)
             .map_err(|_| CertificateError::NoKey { path: files.key.clone() })?;
         let config = server_config(chain, key).map_err(|source| CertificateError::NotAPair {
@@ -190,7 +199,31 @@ impl Pair {
             key: files.key.clone(),
             source,
         })?;
-        Ok((Arc::new(config), fingerprint))
+        Ok((Arc::new(config), leaf))
+    }
+}
+
+/// What is told of the certificate that is served.
+struct Leaf {
+    /// SHA-256, in hex.
+    fingerprint: String,
+    /// The end of its validity in Unix time, if it can be read: whether the certificate is any good is for its reader.
+    expiry: Option<i64>,
+}
+
+impl Leaf {
+    fn read(leaf: &CertificateDer<'_>) -> Self {
+        let parsed = parse_x509_certificate(leaf).ok();
+        let expiry = parsed.map(|(_, certificate)| certificate.validity().not_after.timestamp());
+        Self { fingerprint: hex(&Sha256::digest(leaf)), expiry }
+    }
+
+    fn announce(&self, files: &CertificateFiles, metrics: &WebhookMetrics, message: &str) {
+        if let Some(expiry) = self.expiry {
+            metrics.certificate_loaded(expiry);
+        }
+        let expires = self.expiry.and_then(|expiry| Timestamp::from_second(expiry).ok()).map(tracing::field::display);
+        tracing::info!(certificate = %files.certificate.display(), leaf = self.fingerprint, expires, "{message}");
     }
 }
 

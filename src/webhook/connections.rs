@@ -21,6 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::throttle::Throttle;
+use crate::metrics::{ConnectionRefusal, Listener, ListenerMetrics};
 
 /// Refuses what exceeds a number of open connections, before the first byte is read from it.
 ///
@@ -150,15 +151,21 @@ pub(crate) async fn serve_until(
 /// One line of each sort in this time: any stranger can provoke them.
 const LOG_PERIOD: Duration = Duration::from_secs(10);
 
-/// Logs what could not be accepted on the listener called `listener`.
+/// Counts and logs what could not be accepted on this listener.
 ///
 /// A failed handshake is worth a warning: the usual cause is a `caBundle` that does not fit the serving certificate. A
 /// peer that only opened the port and left, as probes do, is not.
-pub(crate) fn log_refusals(listener: &'static str) -> impl Fn(Option<&SocketAddr>, &io::Error) + Send + Sync {
+pub(crate) fn log_refusals(
+    listener: Listener,
+    metrics: ListenerMetrics,
+) -> impl Fn(Option<&SocketAddr>, &io::Error) + Send + Sync {
+    let count = move |reason| metrics.refused(listener, reason);
+    let listener = listener.word();
     let [accept, full, handshake] = [(); 3].map(|()| Throttle::new(LOG_PERIOD));
     move |peer, error| {
         let now = Instant::now();
         let Some(peer) = peer else {
+            count(ConnectionRefusal::Accept);
             if let Some(unlogged) = accept.pass(now) {
                 tracing::error!(listener, %error, unlogged, "cannot accept; are too many files open?");
             }
@@ -166,6 +173,7 @@ pub(crate) fn log_refusals(listener: &'static str) -> impl Fn(Option<&SocketAddr
         };
         match error.kind() {
             io::ErrorKind::QuotaExceeded => {
+                count(ConnectionRefusal::Full);
                 if let Some(unlogged) = full.pass(now) {
                     tracing::warn!(listener, %peer, unlogged, "connection closed: too many are open");
                 }
@@ -174,6 +182,7 @@ pub(crate) fn log_refusals(listener: &'static str) -> impl Fn(Option<&SocketAddr
                 tracing::debug!(listener, %peer, %error, "peer left during the handshake");
             }
             _ => {
+                count(ConnectionRefusal::Handshake);
                 if let Some(unlogged) = handshake.pass(now) {
                     tracing::warn!(listener, %peer, %error, unlogged, "handshake failed; check caBundle");
                 }

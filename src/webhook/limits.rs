@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 
 use super::throttle::Throttle;
+use crate::metrics::{RequestRefusal, WebhookMetrics};
 
 /// Bounds on every caller, so that no peer in the cluster network can keep the API server from being answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +78,17 @@ enum Refusal {
     Busy,
 }
 
+impl From<Refusal> for RequestRefusal {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TooLarge(_) => Self::TooLarge,
+            Refusal::TooSlow(_) => Self::TooSlow,
+            Refusal::Broken => Self::Broken,
+            Refusal::Busy => Self::Busy,
+        }
+    }
+}
+
 impl From<TryAcquireError> for Refusal {
     fn from(_: TryAcquireError) -> Self {
         Self::Busy
@@ -106,24 +118,27 @@ struct Intake {
     /// Counts bytes, not bodies, and only those that have arrived: a slow sender must not take an honest one's turn.
     memory: Arc<Semaphore>,
     busy: Arc<Throttle>,
+    metrics: WebhookMetrics,
 }
 
 /// `router` behind `limits`: a body read deadline (408) and size (413), load shedding (429), a handler deadline (504),
 /// and 500 for a panic. None of these answers resembles an admission response.
-pub fn limited(router: Router, limits: &Limits) -> Router {
+pub fn limited(router: Router, limits: &Limits, metrics: &WebhookMetrics) -> Router {
     let memory = limits.body_bytes.saturating_mul(limits.requests);
     let intake = Intake {
         limits: *limits,
         turns: Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS))),
         memory: Arc::new(Semaphore::new(memory.min(Semaphore::MAX_PERMITS))),
         busy: Arc::new(Throttle::new(Duration::from_secs(10))),
+        metrics: metrics.clone(),
     };
+    let metrics = metrics.clone();
     router
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, limits.handler))
         // The extractors' own limit of 2 MB would refuse reviews of large objects.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(intake, take_in))
-        .layer(CatchPanicLayer::custom(panicked))
+        .layer(CatchPanicLayer::custom(move |panic| panicked(panic, &metrics)))
 }
 
 /// Hands the request on once its body is complete and there is a turn for it.
@@ -131,8 +146,15 @@ async fn take_in(State(intake): State<Intake>, request: Request, next: Next) -> 
     let (parts, body) = request.into_parts();
     match intake.admit(body).await {
         // Both permits are held until the answer is ready.
-        Ok((body, _permits)) => next.run(Request::from_parts(parts, body)).await,
+        Ok((body, _permits)) => {
+            let answer = next.run(Request::from_parts(parts, body)).await;
+            if answer.status() == StatusCode::GATEWAY_TIMEOUT {
+                intake.metrics.refused(RequestRefusal::Timeout);
+            }
+            answer
+        }
         Err(refusal) => {
+            intake.metrics.refused(refusal.into());
             if refusal == Refusal::Busy
                 && let Some(unlogged) = intake.busy.pass(Instant::now())
             {
@@ -172,7 +194,8 @@ impl Intake {
 
 /// The panic's own words go to the log only: they may quote what was being admitted.
 #[expect(clippy::needless_pass_by_value, reason = "the signature that the layer calls")]
-fn panicked(panic: Box<dyn Any + Send>) -> Response {
+fn panicked(panic: Box<dyn Any + Send>, metrics: &WebhookMetrics) -> Response {
+    metrics.refused(RequestRefusal::Panic);
     let message = panic
         .downcast_ref::<String>()
         .map(String::as_str)

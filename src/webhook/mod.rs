@@ -10,7 +10,7 @@ pub mod server;
 mod throttle;
 mod validate;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Router,
@@ -22,7 +22,10 @@ use axum::{
 };
 
 use self::review::{Request, ReviewError, Verdict};
-use crate::domain::defaults::Defaults;
+use crate::{
+    domain::defaults::Defaults,
+    metrics::{self, Webhook, WebhookMetrics},
+};
 
 /// Path of the defaulting webhook, as the webhook configuration names it.
 pub const MUTATE_PATH: &str = "/mutate";
@@ -32,32 +35,44 @@ pub const VALIDATE_PATH: &str = "/validate";
 type Judge = fn(&Request<'_>, &Defaults) -> Result<Verdict, ReviewError>;
 
 /// Both webhooks as a router; what a listener serves and what tests call without one.
-pub fn router(defaults: Defaults) -> Router {
+pub fn router(defaults: Defaults, metrics: &WebhookMetrics) -> Router {
     let defaults = Arc::new(defaults);
-    let hook = |judge: Judge| {
-        post(move |State(defaults), headers, body| async move { answer(judge, &defaults, &headers, &body) })
+    let hook = |webhook: Webhook, judge: Judge| {
+        let metrics = metrics.clone();
+        post(move |State(defaults), headers, body| async move {
+            let begun = Instant::now();
+            let (verdict, response) = answer(judge, &defaults, &headers, &body);
+            metrics.reviewed(webhook, verdict, begun.elapsed());
+            response
+        })
     };
     Router::new()
-        .route(MUTATE_PATH, hook(mutate::judge))
-        .route(VALIDATE_PATH, hook(validate::judge))
+        .route(MUTATE_PATH, hook(Webhook::Mutate, mutate::judge))
+        .route(VALIDATE_PATH, hook(Webhook::Validate, validate::judge))
         .with_state(defaults)
 }
 
 /// Parses the review, judges it, answers it. What is no review gets a reason and never an answer that could be
 /// taken for "allowed".
-fn answer(judge: Judge, defaults: &Arc<Defaults>, headers: &HeaderMap, body: &Bytes) -> Response {
+fn answer(judge: Judge, defaults: &Arc<Defaults>, headers: &HeaderMap, body: &Bytes) -> (metrics::Verdict, Response) {
+    let malformed = |status: StatusCode, words: String| (metrics::Verdict::Malformed, (status, words).into_response());
     if !is_json(headers) {
-        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "send an AdmissionReview as application/json\n").into_response();
+        let words = "send an AdmissionReview as application/json\n";
+        return malformed(StatusCode::UNSUPPORTED_MEDIA_TYPE, words.to_owned());
     }
-    let verdict = review::parse(body).and_then(|request| {
+    let answered = review::parse(body).and_then(|request| {
         let verdict = judge(&request, defaults)?;
-        review::render(&request.uid, verdict)
+        let counted = match verdict {
+            Verdict::Allow { .. } => metrics::Verdict::Allowed,
+            Verdict::Deny { .. } => metrics::Verdict::Denied,
+        };
+        Ok((counted, review::render(&request.uid, verdict)?))
     });
-    match verdict {
-        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+    match answered {
+        Ok((verdict, json)) => (verdict, ([(header::CONTENT_TYPE, "application/json")], json).into_response()),
         Err(error) => {
             tracing::warn!(%error, "refused a malformed review");
-            (error.status(), format!("{error}\n")).into_response()
+            malformed(error.status(), format!("{error}\n"))
         }
     }
 }

@@ -17,6 +17,7 @@ use super::{
     certificate::ServingCertificate,
     connections::{Bounded, log_refusals, serve_until},
 };
+use crate::metrics::{Listener, Metrics};
 
 /// Most bytes of one request header, and the read buffer of one connection. An API server's header is below 1 KiB;
 /// hyper's own bound would allow about 400 KiB on each of the connections.
@@ -88,7 +89,12 @@ impl Bound {
     ///
     /// # Errors
     /// [`ServerError::Serve`] when the listener fails. A connection's failure is its own and ends nothing else.
-    pub async fn serve(self, router: Router, shutdown: CancellationToken) -> Result<(), ServerError> {
+    pub async fn serve(
+        self,
+        router: Router,
+        metrics: &Metrics,
+        shutdown: CancellationToken,
+    ) -> Result<(), ServerError> {
         let Self { listener, address, tls, limits } = self;
         // Each connection is a task of its own, handshake included, so none of them can hold up the accept loop.
         let tls = RustlsAcceptor::new(tls).handshake_timeout(limits.handshake).acceptor(NoDelayAcceptor::new());
@@ -97,13 +103,13 @@ impl Bound {
             .acceptor(Bounded::new(tls, limits.connections, limits.write))
             .http1_only()
             .first_request_timeout(limits.header)
-            .accept_error_handler(log_refusals("webhook"))
+            .accept_error_handler(log_refusals(Listener::Webhook, metrics.listeners.clone()))
             .handle(handle.clone());
         // hyper starts this clock when it begins to wait for a request, so between requests it is the idle timeout, and
         // it has to be the longer of the two; the first request has the shorter one above.
         server.http_builder().http1().header_read_timeout(limits.idle.max(limits.header)).max_buf_size(HEADER_BYTES);
 
-        let serving = server.serve(limited(router, &limits).into_make_service());
+        let serving = server.serve(limited(router, &limits, &metrics.webhooks).into_make_service());
         serve_until(serving, handle, limits.drain, shutdown)
             .await
             .map_err(|source| ServerError::Serve { address, source })

@@ -6,7 +6,10 @@ use std::{
 };
 
 use hyper::StatusCode;
-use redis_operator::webhook::{certificate::ServingCertificate, server::Limits};
+use redis_operator::{
+    metrics::{Metrics, WebhookMetrics},
+    webhook::{certificate::ServingCertificate, server::Limits},
+};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
@@ -53,7 +56,7 @@ async fn rotation_under_load_fails_no_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pair_that_does_not_serve_leaves_the_old_one_in_place() {
     let mut server = Running::start(echo(), Limits::default()).await;
-    let issue = || server.authority.issue();
+    let issue = || server.authority.issue_until(2101);
     // Each of its own issue: halves of two volumes read across a swap could else make a pair that does serve.
     let [wrong_key, cut, cut_key, empty, swapped, next] = [(); 6].map(|()| issue());
     for (certificate, key) in [
@@ -64,7 +67,7 @@ async fn a_pair_that_does_not_serve_leaves_the_old_one_in_place() {
         (&swapped.key, &swapped.certificate),
     ] {
         server.volume.publish(certificate, key);
-        let refused = ServingCertificate::load(server.volume.files()).await;
+        let refused = ServingCertificate::load(server.volume.files(), unseen()).await;
         assert!(refused.is_err());
         // Time for several polls.
         for _ in 0..20 {
@@ -73,6 +76,15 @@ async fn a_pair_that_does_not_serve_leaves_the_old_one_in_place() {
     }
     server.volume.publish(&next.certificate, &next.key);
     within("the leaf of the corrected pair", async { while server.shown().await != next.leaf {} }).await;
+    assert!(server.counted("redis_operator_certificate_renewals_total{result=\"refused\"}") >= 1.0);
+    assert!((server.counted("redis_operator_certificate_renewals_total{result=\"loaded\"}") - 2.0).abs() < 0.5);
+    let expiry = server.counted("redis_operator_certificate_expiry_timestamp_seconds");
+    assert_eq!(expiry.to_string(), "4133980800", "the beginning of 2101");
+}
+
+/// Metrics that nobody looks at.
+fn unseen() -> WebhookMetrics {
+    Metrics::new().webhooks
 }
 
 fn half(pem: &str) -> &str {
@@ -84,9 +96,9 @@ async fn waits_for_a_certificate_that_is_not_issued_yet() {
     let mut volume = Volume::new();
     let period = Duration::from_millis(5);
     let shutdown = CancellationToken::new();
-    let waiting = ServingCertificate::wait_for(volume.files(), period, shutdown.clone());
+    let waiting = ServingCertificate::wait_for(volume.files(), period, unseen(), shutdown.clone());
     let waiting = tokio::spawn(waiting);
-    let missing = ServingCertificate::load(volume.files()).await;
+    let missing = ServingCertificate::load(volume.files(), unseen()).await;
     let missing = missing.err().expect("nothing to load").to_string();
     assert!(missing.contains("tls.crt") && missing.contains("mount the Secret"), "{missing}");
     assert!(!waiting.is_finished());
@@ -97,7 +109,7 @@ async fn waits_for_a_certificate_that_is_not_issued_yet() {
     assert!(loaded.unwrap().is_some());
 
     shutdown.cancel();
-    let never = ServingCertificate::wait_for(Volume::new().files(), period, shutdown);
+    let never = ServingCertificate::wait_for(Volume::new().files(), period, unseen(), shutdown);
     assert!(within("the end of a cancelled wait", never).await.is_none());
 }
 
@@ -109,7 +121,7 @@ async fn a_key_on_one_line_is_not_quoted() {
     let joined = issued.key.replace('\n', "");
     for (certificate, key) in [(&issued.certificate, &joined), (&joined, &joined)] {
         volume.publish(certificate, key);
-        let refused = ServingCertificate::load(volume.files()).await;
+        let refused = ServingCertificate::load(volume.files(), unseen()).await;
         let refused = refused.err().expect("a refusal");
         let words = format!("{refused} {refused:?}");
         let bytes = format!("{:?}", issued.secret().as_bytes());
@@ -124,7 +136,7 @@ async fn each_refused_pair_is_logged_once() {
     let [first, wrong, next] = [(); 3].map(|()| authority.issue());
     let mut volume = Volume::new();
     volume.publish(&first.certificate, &first.key);
-    let certificate = ServingCertificate::load(volume.files()).await.unwrap();
+    let certificate = ServingCertificate::load(volume.files(), unseen()).await.unwrap();
     let shutdown = CancellationToken::new();
     let period = Duration::from_millis(1);
     let watching = certificate.watch(period, shutdown.clone());

@@ -18,6 +18,13 @@ async fn connections_over_the_limit_are_closed_at_once() {
     let mut second = http(server.connect().await.unwrap()).await.unwrap();
     let third = TcpStream::connect(server.address).await.unwrap();
     assert_eq!(until_closed("the end of the third connection", third).await, "");
+    let full = "redis_operator_connections_refused_total{listener=\"webhook\",reason=\"full\"}";
+    within("the refusal counted", async {
+        while server.counted(full) < 1.0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     for held in [&mut first, &mut second] {
         let answer = send(held, "/echo", "still").await;
         let (status, _) = answer.expect("those within the limit are served");

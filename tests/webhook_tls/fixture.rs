@@ -13,10 +13,13 @@ use axum::Router;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, StatusCode, body::Bytes, client::conn::http1::SendRequest};
 use hyper_util::rt::TokioIo;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use redis_operator::webhook::{
-    certificate::{CertificateFiles, ServingCertificate},
-    server::{Limits, ServerError, ServerSettings, bind},
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use redis_operator::{
+    metrics::Metrics,
+    webhook::{
+        certificate::{CertificateFiles, ServingCertificate},
+        server::{Limits, ServerError, ServerSettings, bind},
+    },
 };
 use rustls::{
     ClientConfig, RootCertStore,
@@ -67,8 +70,14 @@ impl Authority {
     }
 
     pub(crate) fn issue(&self) -> Issued {
+        self.issue_until(2100)
+    }
+
+    /// A certificate that expires when this year begins.
+    pub(crate) fn issue_until(&self, year: i32) -> Issued {
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
+        let mut params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
+        params.not_after = date_time_ymd(year, 1, 1);
         let leaf = params.signed_by(&key, &self.issuer).expect("a leaf");
         Issued { certificate: leaf.pem(), key: key.serialize_pem(), leaf: leaf.der().clone() }
     }
@@ -140,6 +149,7 @@ impl Volume {
 /// A server on a free port of the loopback interface.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    pub(crate) metrics: Metrics,
     pub(crate) authority: Authority,
     pub(crate) volume: Volume,
     /// The leaf that was first served.
@@ -150,19 +160,28 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(router: Router, limits: Limits) -> Self {
-        let authority = Authority::new();
+        let (authority, metrics) = (Authority::new(), Metrics::new());
         let mut volume = Volume::new();
         let issued = authority.issue();
         volume.publish(&issued.certificate, &issued.key);
-        let certificate = ServingCertificate::load(volume.files()).await.expect("a certificate");
+        let certificate =
+            ServingCertificate::load(volume.files(), metrics.webhooks.clone()).await.expect("a certificate");
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let bound = bind(ServerSettings { address, limits }, &certificate).await.expect("a port");
         let address = bound.local_address();
         let shutdown = CancellationToken::new();
         let watched = shutdown.clone();
         tokio::spawn(async move { certificate.watch(Duration::from_millis(5), watched).await });
-        let serving = tokio::spawn(bound.serve(router, shutdown.clone()));
-        Self { address, authority, volume, leaf: issued.leaf, shutdown, serving }
+        let (counting, stopping) = (metrics.clone(), shutdown.clone());
+        let serving = tokio::spawn(async move { bound.serve(router, &counting, stopping).await });
+        Self { address, metrics, authority, volume, leaf: issued.leaf, shutdown, serving }
+    }
+
+    /// The value of a metric's series, given as it is shown.
+    pub(crate) fn counted(&self, series: &str) -> f64 {
+        let shown = self.metrics.exposition().expect("the metrics");
+        let value = shown.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("no {series} in {shown}"))
     }
 
     /// A TLS connection that has said nothing yet.

@@ -1,0 +1,167 @@
+//! What the reconcile loop counts: instances, reconciles, failures, watches, live changes.
+//! It must not know an instance: it is told numbers.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{MetricType, counter::Counter, family::Family, gauge::ConstGauge, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+use super::{Failure, Histograms, Kind, Labels, LiveConfig, Reconciled, seconds, show};
+
+/// How many instances are in each phase.
+type Phases = dyn Fn() -> BTreeMap<String, u64> + Send + Sync;
+/// How many instances wait for their turn.
+type Waiting = dyn Fn() -> usize + Send + Sync;
+
+/// What the reconcile loop counts. Clones share one state.
+#[derive(Clone, Debug)]
+pub struct ControllerMetrics {
+    durations: Histograms<Labels<1>>,
+    waits: Histogram,
+    in_flight: Gauge,
+    failures: Family<Labels<1>, Counter>,
+    interruptions: Family<Labels<1>, Counter>,
+    live_configs: Family<Labels<1>, Counter>,
+    sources: Arc<Sources>,
+}
+
+impl ControllerMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            durations: seconds(
+                registry,
+                "redis_operator_reconcile_duration",
+                "Time that one reconcile took, by how it ended",
+                || Histogram::new(BUCKETS),
+            ),
+            waits: Histogram::new(BUCKETS),
+            in_flight: Gauge::default(),
+            failures: Family::default(),
+            interruptions: Family::default(),
+            live_configs: Family::default(),
+            sources: Arc::default(),
+        };
+        let waits = "Time from a change that a watch showed to the beginning of the reconcile it called for";
+        registry.register_with_unit("redis_operator_reconcile_wait", waits, Unit::Seconds, metrics.waits.clone());
+        let failures = "Reconciles that failed, by class; each is tried again";
+        registry.register("redis_operator_reconcile_failures", failures, metrics.failures.clone());
+        let in_flight = "Reconciles under way; never more than 16";
+        registry.register("redis_operator_reconciles_in_flight", in_flight, metrics.in_flight.clone());
+        let interruptions = "Watches that broke off or could not be opened; each is opened again";
+        registry.register("redis_operator_watch_interruptions", interruptions, metrics.interruptions.clone());
+        let live = "Changes that Redis was given without a restart, a pod and a try each";
+        registry.register("redis_operator_live_config_applications", live, metrics.live_configs.clone());
+        registry.register_collector(Box::new(Arc::clone(&metrics.sources)));
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    fn begin_at_zero(&self) {
+        for result in Reconciled::ALL {
+            show(&self.durations, &[("result", result.word())]);
+        }
+        for class in Failure::ALL {
+            show(&self.failures, &[("class", class.word())]);
+        }
+        for result in LiveConfig::ALL {
+            show(&self.live_configs, &[("result", result.word())]);
+        }
+    }
+
+    /// Says where the number of instances in each phase can be asked for, and that of those that wait. What is said
+    /// first counts.
+    pub fn observe(
+        &self,
+        phases: impl Fn() -> BTreeMap<String, u64> + Send + Sync + 'static,
+        waiting: impl Fn() -> usize + Send + Sync + 'static,
+    ) {
+        self.sources.0.get_or_init(|| (Box::new(phases), Box::new(waiting)));
+    }
+
+    /// A reconcile begins, after its instance has waited this long, if a watch called it.
+    #[must_use]
+    pub fn began(&self, waited: Option<Duration>) -> Running {
+        if let Some(waited) = waited {
+            self.waits.observe(waited.as_secs_f64());
+        }
+        self.in_flight.inc();
+        Running { metrics: self.clone(), begun: Instant::now() }
+    }
+
+    /// A watch broke off, or could not be opened.
+    pub fn watch_interrupted(&self, kind: Kind) {
+        self.interruptions.get_or_create(&[("kind", kind.word())]).inc();
+    }
+
+    /// A watch of this kind will be kept open.
+    pub fn watching(&self, kind: Kind) {
+        show(&self.interruptions, &[("kind", kind.word())]);
+    }
+
+    /// The running servers of an instance were given a change without a restart, or could not be.
+    pub fn live_config(&self, result: LiveConfig) {
+        self.live_configs.get_or_create(&[("result", result.word())]).inc();
+    }
+}
+
+/// A reconcile under way; it is no longer when this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    metrics: ControllerMetrics,
+    begun: Instant,
+}
+
+impl Running {
+    /// It came to its end, or failed for this reason.
+    pub fn ended(self, failure: Option<Failure>) {
+        let result = if failure.is_some() { Reconciled::Error } else { Reconciled::Ok };
+        let taken = self.begun.elapsed().as_secs_f64();
+        self.metrics.durations.get_or_create(&[("result", result.word())]).observe(taken);
+        if let Some(class) = failure {
+            self.metrics.failures.get_or_create(&[("class", class.word())]).inc();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.metrics.in_flight.dec();
+    }
+}
+
+/// What is asked for when it is to be shown; nothing before the loop has started.
+#[derive(Default)]
+struct Sources(OnceLock<(Box<Phases>, Box<Waiting>)>);
+
+impl Collector for Sources {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some((phases, waiting)) = self.0.get() else { return Ok(()) };
+        let help = "Instances by phase, as the watch last showed them.";
+        let mut family = encoder.encode_descriptor("redis_operator_instances", help, None, MetricType::Gauge)?;
+        for (phase, count) in phases() {
+            let count = ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
+            count.encode(family.encode_family(&[("phase", phase)])?)?;
+        }
+        let help =
+            "Instances that a watch has called and whose reconcile has not begun; repeats by the clock are not in it.";
+        let depth = encoder.encode_descriptor("redis_operator_reconcile_queue_depth", help, None, MetricType::Gauge)?;
+        ConstGauge::new(i64::try_from(waiting()).unwrap_or(i64::MAX)).encode(depth)
+    }
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sources").field(&self.0.get().is_some()).finish()
+    }
+}
+
+const BUCKETS: [f64; 14] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
