@@ -301,8 +301,8 @@ async fn a_volume_that_cannot_grow_holds_nothing_else_up() {
     place
         .until("cache", "end of StorageResized", |instance: Option<&RedisInstance>| {
             let status = instance.and_then(|instance| instance.status.clone()).unwrap_or_default();
-            status.status == Phase::Running
-                && status.conditions.iter().all(|condition| condition.type_ != "StorageResized")
+            let resized = status.conditions.iter().find(|condition| condition.type_ == "StorageResized");
+            status.status == Phase::Running && resized.is_some_and(|resized| resized.status == "True")
         })
         .await;
     classes.delete(&class, &DeleteParams::default()).await.unwrap();

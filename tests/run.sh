@@ -85,6 +85,11 @@ cluster() {
   "$cluster" down
   tests/deploy.sh up
   in_cluster 'e2e_*'
+  local script
+  for script in tests/test-*.sh; do
+    at "$script"
+    "$cluster" exec "$script"
+  done
   "$cluster" down
   trap - EXIT
 }

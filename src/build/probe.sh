@@ -18,8 +18,8 @@ case $1 in
       case $answer in
         PONG) exit 0 ;;
         # The mounted password is newer than the one Redis started with: it serves everybody who has the old one.
-        # And a server with all the clients it may have serves those.
-        *WRONGPASS* | *"max number of clients"*) exit 0 ;;
+        # And a server with all the clients it may have serves those, and one that cannot write to its volume serves reads.
+        *WRONGPASS* | *"max number of clients"* | *MISCONF*) exit 0 ;;
       esac
       tries=$((tries + 1))
       sleep 0.1

@@ -19,8 +19,14 @@ use super::{Stored, queue::Queue, watches::Stores};
 use crate::{
     api::v1::RedisInstanceStatus,
     domain::{
-        auth::Password, change::Change, defaults::Defaults, instance::Auth, names::OPERATOR, observed::Aspect,
-        quantity::Quantity, status::Finding,
+        auth::Password,
+        change::Change,
+        defaults::Defaults,
+        instance::Auth,
+        names::OPERATOR,
+        observed::{Aspect, Trouble},
+        quantity::Quantity,
+        status::Finding,
     },
     metrics::ControllerMetrics,
 };
@@ -57,8 +63,8 @@ pub(super) struct Memory {
     pub(super) config_refused: Option<(String, Finding)>,
     /// When growth of the volumes was last refused, to which size, and what was said.
     pub(super) growth_refused: Option<(Instant, Quantity, Aspect)>,
-    /// What keeps a server from writing its data, as it last told.
-    pub(super) persistence: Option<String>,
+    /// What ails a server that answers, as it last told.
+    pub(super) trouble: Option<Trouble>,
     /// The changes that were last told by events.
     pub(super) announced: Vec<Change>,
     /// Failed reconciles in a row.

@@ -18,14 +18,14 @@ use crate::{
         instance::ValidatedInstance,
         live::Live,
         names::{CONFIG_HASH_ANNOTATION, PORT},
-        observed::{Aspect, container, is_ready},
+        observed::{Aspect, Trouble, container, is_ready},
         reason::Reason,
         redis_conf::{hash, render, restart_hash},
         status::Finding,
         wanted::Wanted,
     },
     metrics::LiveConfig,
-    redis::{Server, ServerError},
+    redis::{Persistence, Server, ServerError},
 };
 
 /// How long what was proved on a server is taken to hold: somebody's own CONFIG SET, or a full volume, is seen after this.
@@ -53,9 +53,10 @@ struct Running {
 /// What was found and done on the servers.
 #[derive(Default)]
 struct Report {
+    asked: usize,
     restored: BTreeSet<String>,
     not_held: Vec<String>,
-    persistence: Option<String>,
+    trouble: Option<Trouble>,
 }
 
 /// Why a server does not have the configuration.
@@ -83,7 +84,7 @@ pub(super) async fn ensure(
 ) -> Result<Outcome, Error> {
     let applied = status.conditions.iter().any(|held| held.type_ == "ConfigApplied" && held.status == "True");
     let pending = changes.iter().any(|change| change.class == Class::Live);
-    let servers = servers(instance, pending, context);
+    let servers = servers(instance, context);
     let conf = hash(&render(instance));
     let fingerprint = fingerprint(&conf, &servers);
     let memory = context.remember(&instance.uid, |memory| {
@@ -97,6 +98,9 @@ pub(super) async fn ensure(
         return Ok(Outcome::Refused(refusal));
     }
     let proved = memory.config_proved.is_some_and(|(at, of)| of == fingerprint && at.elapsed() < PERIOD);
+    if servers.is_empty() {
+        context.remember(&instance.uid, |memory| memory.trouble = None);
+    }
     if servers.is_empty() || (proved && !pending) {
         return Ok(Outcome::Held(None));
     }
@@ -106,7 +110,7 @@ pub(super) async fn ensure(
     let mut report = Report::default();
     for server in &servers {
         match bring(&wanted, server, password, &mut report).await {
-            Ok(()) => {}
+            Ok(()) => report.asked += 1,
             // It is starting: it reads the file, and is asked when it is ready.
             Err(Failure::Unasked(_)) if !server.ready => {}
             Err(failure) => return Ok(failed(instance, &server.pod, failure, pending, fingerprint, context)),
@@ -114,22 +118,24 @@ pub(super) async fn ensure(
     }
     let former = context.remember(&instance.uid, |memory| {
         memory.config_refused = None;
-        memory.persistence = report.persistence.take();
+        memory.trouble = report.trouble.take();
         memory.config_proved.replace((Instant::now(), fingerprint))
     });
+    if report.asked == 0 {
+        return Ok(Outcome::Held(None));
+    }
     let aspect = told(instance, &wanted, &report, pending, context).await;
     // That what was told of this very text still holds is no news.
     let same = applied && former.is_none_or(|(_, of)| of.starts_with(&conf));
     Ok(Outcome::Held(Some(aspect).filter(|aspect| !(same && aspect.reason == Reason::Held))))
 }
 
-/// The running servers that were started with the desired configuration; others are about to be restarted. Those that are
-/// not ready are asked only for a change.
-fn servers(instance: &ValidatedInstance, pending: bool, context: &Context) -> Vec<Running> {
+/// The running servers that were started with the desired configuration; others are about to be restarted.
+fn servers(instance: &ValidatedInstance, context: &Context) -> Vec<Running> {
     let hash = restart_hash(instance);
     let pods = observe::pods(&instance.namespace, &instance.name, instance.replicas, context);
     let current = pods.iter().filter(|(_, pod)| pod.annotations().get(CONFIG_HASH_ANNOTATION) == Some(&hash));
-    current.filter_map(|(_, pod)| running(pod)).filter(|server| server.ready || pending).collect()
+    current.filter_map(|(_, pod)| running(pod)).collect()
 }
 
 fn running(pod: &Pod) -> Option<Running> {
@@ -140,10 +146,11 @@ fn running(pod: &Pod) -> Option<Running> {
     stays.then(|| Running { pod: pod.name_any(), address, start, ready: is_ready(pod) })
 }
 
-/// What was proved, and where: another configuration, or another start of a server, needs another proof.
+/// What was proved, and where: another configuration, another start of a server, or one that became ready, needs another
+/// proof.
 fn fingerprint(conf: &str, servers: &[Running]) -> String {
-    let starts: Vec<&str> = servers.iter().map(|server| server.start.as_str()).collect();
-    format!("{conf} {}", starts.join(" "))
+    let starts = servers.iter().map(|server| format!("{}{}", server.start, if server.ready { "" } else { "?" }));
+    format!("{conf} {}", starts.collect::<Vec<_>>().join(" "))
 }
 
 /// Gives one server what it lacks and reads it back. A change that it refuses is taken back as far as it was made.
@@ -184,16 +191,24 @@ async fn bring(
             }
         }
     }
-    let persistence = server.persistence().await?;
-    let lost = [
-        (persistence.append_only_written, "write its append-only file"),
-        (persistence.snapshot_written, "write a snapshot"),
-    ];
-    if let Some((_, what)) = lost.into_iter().find(|(written, _)| !written) {
-        let cure = "its volume may be full: grow spec.storage.size";
-        report.persistence.get_or_insert_with(|| format!("{}: redis cannot {what}; {cure}", running.pod));
-    }
+    report.trouble = report.trouble.take().or(trouble(&running.pod, server.persistence().await?));
     Ok(())
+}
+
+/// What ails a server that answers.
+fn trouble(pod: &str, persistence: Persistence) -> Option<Trouble> {
+    let told = |reason, stalled, what: &str| Some(Trouble { reason, stalled, message: format!("{pod}: redis {what}") });
+    let full = "its volume may be full: grow spec.storage.size";
+    match persistence {
+        Persistence { loading: true, .. } => told(Reason::Loading, false, "reads its data"),
+        Persistence { append_only_written: false, .. } => {
+            told(Reason::PersistenceFailing, true, &format!("cannot write its append-only file; {full}"))
+        }
+        Persistence { snapshot_written: false, .. } => {
+            told(Reason::PersistenceFailing, true, &format!("cannot write a snapshot; {full}"))
+        }
+        _ => None,
+    }
 }
 
 /// What to tell when every server was asked and answered.
@@ -254,7 +269,10 @@ fn failed(
         let message = format!("spec.config is not applied yet: {pod}: {why}");
         return Outcome::Pending(Aspect { holds: Some(false), reason, message });
     }
-    context.remember(&instance.uid, |memory| memory.config_proved = Some((Instant::now(), fingerprint)));
+    context.remember(&instance.uid, |memory| {
+        memory.config_proved = Some((Instant::now(), fingerprint));
+        memory.trouble = None;
+    });
     let message = format!("whether the running configuration holds is not known: {pod}: {why}");
     Outcome::Held(Some(Aspect { holds: None, reason, message }))
 }

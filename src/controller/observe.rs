@@ -23,7 +23,6 @@ use crate::{
         live::Live,
         names::{CAUSE_ANNOTATION, CONFIG_KEY, DATA_VOLUME, INSTANCE_LABEL, TEMPLATE_HASH_ANNOTATION, pod},
         observed::{self, Aspect, Observed, Trouble},
-        reason::Reason,
         rollout, volumes,
     },
 };
@@ -72,10 +71,9 @@ pub(super) fn growth(instance: &ValidatedInstance, context: &Context) -> Option<
     volumes::growth(&claims.iter().map(AsRef::as_ref).collect::<Vec<_>>(), instance.storage.size)
 }
 
-/// What keeps a server from writing its data, as it told when it was last asked.
-pub(super) fn persistence(instance: &ValidatedInstance, context: &Context) -> Option<Trouble> {
-    let message = context.recall(&instance.uid).persistence?;
-    Some(Trouble { reason: Reason::PersistenceFailing, stalled: true, message })
+/// What ails a server that answers, as it told when it was last asked.
+pub(super) fn trouble(instance: &ValidatedInstance, context: &Context) -> Option<Trouble> {
+    context.recall(&instance.uid).trouble
 }
 
 /// The children with the redis.conf that the ConfigMap has: what the servers did not take yet stays out of it.

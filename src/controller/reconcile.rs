@@ -158,7 +158,7 @@ async fn pursue(stored: &RedisInstance, instance: &ValidatedInstance, context: &
     Ok(match applied {
         Ok(stateful_set) => {
             let seen = observe::observe(&instance.namespace, &instance.name, Some(&stateful_set), context);
-            let trouble = seen.trouble.or_else(|| observe::persistence(instance, context));
+            let trouble = seen.trouble.or_else(|| observe::trouble(instance, context));
             Finding::Applied(Observed { trouble, config: told, storage: growth, ..seen })
         }
         Err(finding) => finding,
@@ -178,10 +178,13 @@ async fn announce(
     if is_new && told.status == Phase::Unknown {
         events::creating(instance, context).await;
     }
-    let announced =
-        context.remember(&instance.uid, |memory| std::mem::replace(&mut memory.announced, changes.to_vec()));
-    // What cannot be carried out differs in every pass; it is told once a spec.
     let unseen = told.observed_generation != stored.metadata.generation;
+    let announced = context.remember(&instance.uid, |memory| {
+        // A new word of the user's: what was refused before is tried again.
+        memory.growth_refused.take_if(|_| unseen);
+        std::mem::replace(&mut memory.announced, changes.to_vec())
+    });
+    // What cannot be carried out differs in every pass; it is told once a spec.
     let lasting = |change: &Change| matches!(change.class, Class::Refused | Class::Expand);
     let fresh: Vec<Change> =
         changes.iter().filter(|change| !announced.contains(change) && (unseen || !lasting(change))).cloned().collect();

@@ -103,6 +103,8 @@ reasons! {
     OutOfMemory WARNING,
     /// A container cannot be started.
     ContainerFailed WARNING,
+    /// Redis reads its data and does not serve yet.
+    Loading None,
     /// A pod should have ended and its node does not confirm it.
     PodStuck WARNING,
     /// Redis cannot write its data.

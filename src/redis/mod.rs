@@ -60,6 +60,8 @@ pub struct Persistence {
     pub append_only_written: bool,
     /// Whether the last snapshot was written, or there was none.
     pub snapshot_written: bool,
+    /// Whether it still reads its data, and answers clients with LOADING.
+    pub loading: bool,
 }
 
 /// A connection to one server. It has no password in it once it is made.
@@ -122,15 +124,17 @@ impl Server {
     /// When it cannot be asked.
     pub async fn persistence(&mut self) -> Result<Persistence, ServerError> {
         let text: String = self.ask(cmd("INFO").arg("persistence")).await?;
-        let is_ok = |field: &str| {
+        let state = |field: &str| {
             text.lines()
                 .filter_map(|line| line.split_once(':'))
                 .find(|(name, _)| *name == field)
-                .is_none_or(|(_, state)| state == "ok")
+                .map(|(_, state)| state)
         };
+        let is_ok = |field: &str| state(field).is_none_or(|state| state == "ok");
         Ok(Persistence {
             append_only_written: is_ok("aof_last_write_status"),
             snapshot_written: is_ok("rdb_last_bgsave_status"),
+            loading: state("loading") == Some("1"),
         })
     }
 

@@ -6,3 +6,5 @@ pub(crate) mod admission_table;
 pub(crate) mod audit;
 pub(crate) mod cluster;
 pub(crate) mod operator;
+pub(crate) mod warnings;
+pub(crate) mod writer;

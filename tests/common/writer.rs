@@ -1,0 +1,128 @@
+//! A client that writes numbered keys for as long as it is let, remembers which were acknowledged, and looks in the end
+//! whether all of them are there.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::oneshot,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+
+use super::cluster::Place;
+
+/// A command that takes longer is taken to have failed.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What a writer saw.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// Writes that were answered with OK.
+    pub(crate) acknowledged: usize,
+    /// Numbers of acknowledged writes that cannot be read in the end.
+    pub(crate) lost: Vec<usize>,
+    /// The longest time between two acknowledged writes.
+    pub(crate) longest_pause: Duration,
+}
+
+/// A running writer.
+pub(crate) struct Writer {
+    stop: oneshot::Sender<()>,
+    work: JoinHandle<Outcome>,
+}
+
+impl Writer {
+    /// Starts to write to the Service of an instance.
+    pub(crate) async fn start(place: &Place, instance: &str) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let service: k8s_openapi::api::core::v1::Service = place.api().get(instance).await.unwrap();
+        let address = format!("{}:6379", service.spec.unwrap().cluster_ip.unwrap());
+        let password = place.password(instance).await;
+        Self { stop, work: tokio::spawn(write(address, password, stopped)) }
+    }
+
+    /// Ends it and reads back what it wrote.
+    pub(crate) async fn stop(self) -> Outcome {
+        self.stop.send(()).unwrap();
+        self.work.await.unwrap()
+    }
+}
+
+async fn write(address: String, password: String, mut stopped: oneshot::Receiver<()>) -> Outcome {
+    let mut client = Client { address, password, stream: None };
+    let (mut acknowledged, mut longest_pause, mut last) = (Vec::new(), Duration::ZERO, Instant::now());
+    let mut pace = tokio::time::interval(Duration::from_millis(2));
+    for number in 0.. {
+        if stopped.try_recv().is_ok() {
+            break;
+        }
+        pace.tick().await;
+        if client.ask(&format!("SET key-{number} {number}")).await.as_deref() == Some("+OK") {
+            acknowledged.push(number);
+            longest_pause = longest_pause.max(last.elapsed());
+            last = Instant::now();
+        }
+    }
+    let mut lost = Vec::new();
+    for number in &acknowledged {
+        let expected = format!("${}\r\n{number}", number.to_string().len());
+        // The last change may still be closing connections.
+        let mut held = None;
+        for _ in 0..20 {
+            held = client.ask(&format!("GET key-{number}")).await;
+            if held.is_some() {
+                break;
+            }
+        }
+        if held.as_deref() != Some(expected.as_str()) {
+            lost.push(*number);
+        }
+    }
+    Outcome { acknowledged: acknowledged.len(), lost, longest_pause }
+}
+
+/// A connection that is made anew when it breaks.
+struct Client {
+    address: String,
+    password: String,
+    stream: Option<TcpStream>,
+}
+
+impl Client {
+    /// The answer, or nothing when there was none in time.
+    async fn ask(&mut self, command: &str) -> Option<String> {
+        let answer = timeout(PATIENCE, self.exchange(command)).await.ok().flatten();
+        if answer.is_none() {
+            self.stream = None;
+        }
+        answer
+    }
+
+    async fn exchange(&mut self, command: &str) -> Option<String> {
+        if self.stream.is_none() {
+            let mut stream = TcpStream::connect(&self.address).await.ok()?;
+            // A server without a password answers with an error, which is as good.
+            send(&mut stream, &format!("AUTH {}", self.password)).await?;
+            self.stream = Some(stream);
+        }
+        send(self.stream.as_mut()?, command).await
+    }
+}
+
+async fn send(stream: &mut TcpStream, command: &str) -> Option<String> {
+    stream.write_all(format!("{command}\r\n").as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    let mut part = [0; 256];
+    while !is_whole(&answer) {
+        let read = stream.read(&mut part).await.ok().filter(|read| *read > 0)?;
+        answer.push_str(std::str::from_utf8(part.get(..read)?).ok()?);
+    }
+    Some(answer.trim_end().to_owned())
+}
+
+fn is_whole(answer: &str) -> bool {
+    let lines = answer.matches("\r\n").count();
+    if answer.starts_with('$') && !answer.starts_with("$-1") { lines >= 2 } else { lines >= 1 }
+}

@@ -1,0 +1,122 @@
+//! Lack of resources on a real cluster: nothing that fits a pod, and a volume that is full. Each is told and healed by the
+//! spec alone.
+
+mod common;
+
+use std::{fs, path::PathBuf, process::Command};
+
+use common::cluster::{Place, Redis, eventually};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use kube::{Api, api::PostParams};
+use redis_operator::api::v1::{Phase, RedisInstance};
+use serde_json::json;
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn a_pod_that_no_node_takes_is_told_and_placed_when_it_asks_for_less() {
+    let place = Place::new("unschedulable").await;
+    place.create("cache", json!({"resources": {"requests": {"memory": "900Gi"}}})).await.unwrap();
+    let waits = |instance: Option<&RedisInstance>| {
+        let status = instance.and_then(|instance| instance.status.clone()).unwrap_or_default();
+        status.status == Phase::Pending
+            && status.conditions.iter().any(|held| held.type_ == "Ready" && held.reason == "Unschedulable")
+            && status.last_condition_message.is_some_and(|message| message.contains("Insufficient memory"))
+    };
+    place.until("cache", "reason Unschedulable", waits).await;
+    place.change("cache", json!({"resources": {"requests": {"memory": "32Mi"}}})).await;
+    place.reaches("cache", Phase::Running).await;
+    place.leave().await;
+}
+
+/// A file system of its own of some mebibytes, which the node sees; gone when this is dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn new(name: &str, mebibytes: u32) -> Self {
+        let path = PathBuf::from("/run/redis-operator/volumes").join(name);
+        fs::create_dir_all(&path).unwrap();
+        let size = format!("size={mebibytes}m,mode=0777");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).status().unwrap();
+        assert!(mounted.success(), "no file system could be mounted at {}", path.display());
+        Self(path)
+    }
+
+    fn grow(&self, mebibytes: u32) {
+        let size = format!("remount,size={mebibytes}m");
+        assert!(Command::new("mount").args(["-o", &size]).arg(&self.0).status().unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn a_full_volume_is_told_and_healed_by_a_larger_one() {
+    let place = Place::new("full").await;
+    let disk = SmallDisk::new(&place.namespace, 8);
+    volume(&place, &disk).await;
+    let config = json!({"save": "", "maxmemory": "64mb"});
+    place
+        .create("cache", json!({"storage": {"size": "8Mi"}, "auth": {"enabled": false}, "config": config}))
+        .await
+        .unwrap();
+    place.reaches("cache", Phase::Running).await;
+    let mut redis = place.connect("cache").await;
+    assert_eq!(redis.ask("SET order 4711").await, "+OK");
+    fill(&mut redis).await;
+
+    // Noticed at the next look at the servers; nothing in the cluster shows it.
+    let status = place.reaches("cache", Phase::Failed).await.status.unwrap();
+    let message = status.last_condition_message.unwrap();
+    assert!(message.contains("redis cannot write its append-only file; its volume may be full"), "{message}");
+    assert_eq!(status.conditions[0].reason, "PersistenceFailing");
+
+    place.change("cache", json!({"storage": {"size": "64Mi"}})).await;
+    place
+        .until("redis-data-cache-0", "grown claim", |claim: Option<&PersistentVolumeClaim>| {
+            let capacity = claim.and_then(|claim| claim.status.as_ref()?.capacity.as_ref()?.get("storage"));
+            capacity.is_some_and(|capacity| capacity.0 == "64Mi")
+        })
+        .await;
+    disk.grow(64); // what a driver does
+    eventually("writes again", || async {
+        (place.connect("cache").await.ask("SET again 1").await == "+OK").then_some(())
+    })
+    .await;
+    place.reaches("cache", Phase::Running).await;
+    assert_eq!(place.connect("cache").await.ask("GET order").await, "4711");
+    place.leave().await;
+}
+
+/// Writes until Redis refuses because it cannot write to its volume.
+async fn fill(redis: &mut Redis) {
+    let value = "x".repeat(60_000);
+    for number in 0..2000 {
+        if redis.ask(&format!("SET filler-{number} {value}")).await.starts_with("-MISCONF") {
+            return;
+        }
+    }
+    panic!("redis took 120 MB on a volume of 8 MiB");
+}
+
+/// The volume of the first pod, on that disk, and the claim that it is bound to.
+async fn volume(place: &Place, disk: &SmallDisk) {
+    let (name, namespace) = (&place.namespace, &place.namespace);
+    let node = json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["node1"]}]}]}});
+    let volume = json!({"metadata": {"name": name, "annotations": {"pv.kubernetes.io/provisioned-by": "cluster.local/folder"}},
+        "spec": {"capacity": {"storage": "8Mi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "standard",
+            "persistentVolumeReclaimPolicy": "Retain", "nodeAffinity": node, "local": {"path": disk.0},
+            "claimRef": {"namespace": namespace, "name": "redis-data-cache-0"}}});
+    let volumes: Api<PersistentVolume> = Api::all(place.client.clone());
+    volumes.create(&PostParams::default(), &serde_json::from_value(volume).unwrap()).await.unwrap();
+    let labels = json!({"app": "redis", "redis.github.com/instance": "cache"});
+    place
+        .put::<PersistentVolumeClaim>(json!({"metadata": {"name": "redis-data-cache-0", "labels": labels},
+            "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "standard", "volumeName": name,
+                "resources": {"requests": {"storage": "8Mi"}}}}))
+        .await;
+}
