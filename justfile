@@ -56,7 +56,7 @@ test-control-plane:
 test-cluster:
     @tests/run.sh cluster
 
-# how fast it is, with the machine's load beside it
+# how fast it is, with the machine's load beside it; webhooks, scale or ready for that part alone
 bench *ARGS:
     @tests/bench.sh "$@"
 

@@ -2,19 +2,28 @@
 # How fast it is, on clusters that are started for it and ended after it: first
 # an API server without a node, then a whole cluster with the operator deployed.
 # Figures only: nothing here fails because something is slow.
+#
+#   bench.sh [webhooks] [scale] [ready]    these parts, or all of them
+#
+# Of scale: INSTANCES (1000), IDLE_SECONDS (120), OUTAGE_SECONDS (0: the API server stays).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset KUBECONFIG # a user's cluster is never loaded
 export CLUSTER_NAME=bench
 readonly cluster=tests/cluster/cluster
+[ $# -gt 0 ] || set -- webhooks scale ready
+for part in "$@"; do
+  [[ " webhooks scale ready " == *" $part "* ]] || { sed -n '/^#   /s/^#   //p' "$0"; exit 2; }
+done
+
+measure() { "$cluster" exec env CARGO_NET_OFFLINE=true cargo bench --locked --quiet --bench operator -- "$@"; }
 
 "$cluster" build
 cargo bench --locked --no-run
 trap '"$cluster" down' EXIT
-"$cluster" down
-"$cluster" up --control-plane
-measure() { "$cluster" exec env CARGO_NET_OFFLINE=true cargo bench --locked --quiet --bench operator "$@"; }
-measure "$@"
-"$cluster" down
-tests/deploy.sh up
-measure "$@"
+# each on a cluster of its own: what one leaves behind is not to burden the next
+for part in "$@"; do
+  "$cluster" down
+  if [ "$part" = ready ]; then tests/deploy.sh up; else "$cluster" up --control-plane; fi
+  measure "$part"
+done

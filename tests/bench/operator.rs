@@ -1,13 +1,16 @@
-//! How fast it is: the webhooks over TLS, what they add to a request at the API server, and a hundred instances at once.
-//! Run by `just bench`, first on a control plane without a node, then on a whole cluster with the operator deployed.
-//! Every figure stands beside the machine's load. Asserts nothing.
+//! How fast it is: the webhooks over TLS, what they add to a request at the API server, and many instances at once; from
+//! creation to a serving Redis. Run by `just bench`, first on a control plane without a node, then on a whole cluster
+//! with the operator deployed. Every figure stands beside the machine's load. Asserts nothing.
+//!
+//! Arguments name the parts to run, `webhooks` or `scale`; without one, both are.
 
 mod api_server;
 #[path = "../common/mod.rs"]
 mod common;
 mod figures;
+mod nodes;
 mod ready;
-mod storm;
+mod scale;
 mod webhook;
 
 use common::{
@@ -30,7 +33,7 @@ async fn main() {
     if deployed.get_opt("redis-operator").await.unwrap().is_some() {
         ready::creations(&place).await;
     } else {
-        control_plane(&place).await;
+        Box::pin(control_plane(&place)).await;
     }
     place.leave().await;
 }
@@ -42,13 +45,26 @@ async fn control_plane(place: &Place) {
     definitions.patch(name, &PatchParams::apply("bench").force(), &Patch::Apply(crd())).await.unwrap();
     eventually("established CRD", || async { place.api::<RedisInstance>().list(&ListParams::default()).await.ok() })
         .await;
+    println!("{}", figures::machine());
+    if asked_for("webhooks") {
+        admission(place).await;
+    }
+    if asked_for("scale") {
+        Box::pin(scale::measure(place)).await;
+    }
+}
 
+/// Whether the command line names this part, or none.
+fn asked_for(part: &str) -> bool {
+    let parts: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    parts.is_empty() || parts.iter().any(|named| named == part)
+}
+
+/// The webhooks, alone and behind the API server.
+async fn admission(place: &Place) {
     let authority = webhook::Authority::new();
     let operator = Operator::start(place, &authority.certificate, &authority.key).await;
     operator.says("serving the admission webhooks").await;
-    operator.says("watches are synced").await;
-    println!("{}", figures::machine());
     webhook::round_trips(&operator, &authority).await;
     api_server::added_latency(place, &operator, &authority).await;
-    storm::hundred_instances(place, &operator).await;
 }

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use redis_operator::api::v1::{Phase, RedisInstance};
 use serde_json::json;
 
-use crate::{common::cluster::Place, figures};
+use crate::{common::cluster::Place, figures, nodes::is_ready};
 
 /// How many creations, one after another.
 const RUNS: usize = 5;
@@ -41,11 +41,6 @@ pub(crate) async fn creations(place: &Place) {
     }
     println!("  pod Ready      {}", listed(ready));
     println!("  phase Running  {}", listed(running));
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 fn listed(mut seconds: Vec<f64>) -> String {

@@ -1,6 +1,10 @@
 //! The API server's audit log: who wrote what, and how long each request took. Needs `AUDIT_LOG`.
 
-use std::{env, fs};
+use std::{
+    env,
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -47,8 +51,12 @@ impl Entry {
 
     /// Milliseconds from the arrival of the request to its answer.
     pub(crate) fn milliseconds(&self) -> f64 {
-        let at = |pointer: &str| self.text(pointer).parse::<Timestamp>().unwrap();
-        at("/stageTimestamp").duration_since(at("/requestReceivedTimestamp")).as_secs_f64() * 1000.0
+        self.answered().duration_since(self.received()).as_secs_f64() * 1000.0
+    }
+
+    /// When it arrived.
+    pub(crate) fn received(&self) -> Timestamp {
+        self.text("/requestReceivedTimestamp").parse().unwrap()
     }
 
     /// When it was answered.
@@ -64,9 +72,26 @@ impl Entry {
 
 /// Every request answered since, in order.
 pub(crate) fn since(begun: Timestamp) -> Vec<Entry> {
-    let file = env::var("AUDIT_LOG").expect("AUDIT_LOG must name the API server's audit log; `cluster exec` sets it");
-    let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
-    // The last line may be half written.
-    let entries = text.lines().filter_map(|line| serde_json::from_str(line).ok()).map(Entry);
-    entries.filter(|entry| entry.answered() >= begun).collect()
+    after(0).0.into_iter().filter(|entry| entry.answered() >= begun).collect()
+}
+
+/// How long the log is now: what is asked for later is what comes after it.
+pub(crate) fn length() -> u64 {
+    log().metadata().unwrap().len()
+}
+
+/// Every request that the log tells of after its first `read` bytes, in order, and how much of it has then been read.
+pub(crate) fn after(read: u64) -> (Vec<Entry>, u64) {
+    let (mut log, mut text) = (log(), String::new());
+    log.seek(SeekFrom::Start(read)).unwrap();
+    log.read_to_string(&mut text).unwrap();
+    // The last line may be half written: it is for the next time.
+    let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+    let entries = whole.lines().filter_map(|line| serde_json::from_str(line).ok()).map(Entry).collect();
+    (entries, read + u64::try_from(whole.len()).unwrap())
+}
+
+fn log() -> File {
+    let path = env::var("AUDIT_LOG").expect("AUDIT_LOG must name the API server's audit log; `cluster exec` sets it");
+    File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
