@@ -19,7 +19,7 @@ done
 measure() { "$cluster" exec env CARGO_NET_OFFLINE=true cargo bench --locked --quiet --bench operator -- "$@"; }
 
 "$cluster" build
-cargo bench --locked --no-run
+cargo bench --locked --no-run --bench operator
 trap '"$cluster" down' EXIT
 # each on a cluster of its own: what one leaves behind is not to burden the next
 for part in "$@"; do
