@@ -126,25 +126,21 @@ async fn pursue(stored: &RedisInstance, instance: &ValidatedInstance, context: &
     let changes = live.as_ref().map(|live| classify(live, instance)).unwrap_or_default();
     announce(stored, instance, live.is_none(), &changes, context).await?; // client
     let config = live_config::ensure(instance, live.as_ref(), &changes, &told, settled, context).await?; // redis
-    if let Outcome::Refused(finding) = config {
-        return Ok(finding);
-    }
+    let (config, conf_waits) = match config {
+        Outcome::Refused(finding) => return Ok(finding),
+        Outcome::Pending(aspect) => (Some(aspect), true),
+        Outcome::Held(aspect) => (aspect, false),
+    };
     retention::ensure(instance, context).await?; // client
     let mut children = build(instance);
+    if conf_waits {
+        children = observe::with_present_conf(instance, children, context);
+    }
     let gate = observe::gate(instance, &children, &changes, context);
     children = children.gated(gate);
-    let told = match config {
-        Outcome::Pending(aspect) => {
-            children = observe::with_present_conf(instance, children, context);
-            Some(aspect)
-        }
-        Outcome::Held(aspect) => aspect,
-        Outcome::Refused(_) => None,
-    };
-    let volumes = expand::ensure_claims(instance, &children.stateful_set, context).await?; // client
-    let growth = match volumes {
+    let storage = match expand::ensure_claims(instance, &children.stateful_set, context).await? {
+        Volumes::Replacing(reason, message) => return Ok(Finding::Changing(reason, message)), // client
         Volumes::AsDesired => observe::growth(instance, context),
-        Volumes::Replacing(reason, message) => return Ok(Finding::Changing(reason, message)),
         Volumes::Hindered(aspect) => {
             children.stateful_set = expand::with_present_claims(children.stateful_set, context);
             Some(aspect)
@@ -159,7 +155,7 @@ async fn pursue(stored: &RedisInstance, instance: &ValidatedInstance, context: &
         Ok(stateful_set) => {
             let seen = observe::observe(&instance.namespace, &instance.name, Some(&stateful_set), context);
             let trouble = seen.trouble.or_else(|| observe::trouble(instance, context));
-            Finding::Applied(Observed { trouble, config: told, storage: growth, ..seen })
+            Finding::Applied(Observed { trouble, config, storage, ..seen })
         }
         Err(finding) => finding,
     })

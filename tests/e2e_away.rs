@@ -1,0 +1,82 @@
+//! No operator at all: what runs goes on, and whatever is deleted goes, in any order. A file of its own, because no other
+//! test can work meanwhile.
+
+mod common;
+
+use common::cluster::{Place, eventually};
+use k8s_openapi::api::{
+    apps::v1::{Deployment, StatefulSet},
+    core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Pod},
+};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, ListParams, Patch, PatchParams},
+};
+use redis_operator::api::v1::{Phase, RedisInstance};
+use serde_json::json;
+
+const SYSTEM: &str = "redis-operator-system";
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn without_an_operator_redis_serves_and_deleting_works() {
+    let (kept, leaving) = (Place::new("away").await, Place::new("away").await);
+    for (name, retention) in [("stays", "Retain"), ("goes", "Delete"), ("bare", "Retain")] {
+        kept.create(name, json!({"auth": {"enabled": false}, "storage": {"retention": retention}})).await.unwrap();
+    }
+    leaving.create("cache", json!({})).await.unwrap();
+    for name in ["stays", "goes", "bare"] {
+        kept.reaches(name, Phase::Running).await;
+    }
+    leaving.reaches("cache", Phase::Running).await;
+    kept.until("redis-data-goes-0", "owner", |claim: Option<&PersistentVolumeClaim>| {
+        claim.is_some_and(|claim| claim.metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty()))
+    })
+    .await;
+    let client = kept.client.clone();
+    scale(&client, 0).await;
+
+    assert_eq!(kept.connect("stays").await.ask("SET order 4711").await, "+OK");
+    kept.delete::<Pod>("stays-0").await;
+    eventually("the data in a pod that was replaced meanwhile", || async {
+        (kept.connect("stays").await.ask("GET order").await == "4711").then_some(())
+    })
+    .await;
+    // An instance, one whose children somebody deleted before, and a namespace.
+    kept.delete::<StatefulSet>("bare").await;
+    kept.delete::<ConfigMap>("bare").await;
+    for name in ["goes", "bare"] {
+        kept.api::<RedisInstance>().delete(name, &DeleteParams::foreground()).await.unwrap();
+        kept.gone::<RedisInstance>(name).await;
+        kept.gone::<Pod>(&format!("{name}-0")).await;
+    }
+    kept.gone::<PersistentVolumeClaim>("redis-data-goes-0").await;
+    assert!(kept.api::<PersistentVolumeClaim>().get_opt("redis-data-bare-0").await.unwrap().is_some());
+    let (namespace, namespaces) = (leaving.namespace.clone(), Api::<Namespace>::all(client.clone()));
+    leaving.leave().await;
+    eventually(&format!("end of namespace {namespace}"), || async {
+        namespaces.get_opt(&namespace).await.unwrap().is_none().then_some(())
+    })
+    .await;
+
+    // It comes back to what is left.
+    scale(&client, 1).await;
+    eventually("admission again", || async { kept.create("again", json!({})).await.ok() }).await;
+    kept.reaches("again", Phase::Running).await;
+    kept.reaches("stays", Phase::Running).await;
+    kept.leave().await;
+}
+
+/// Brings the operator to so many pods, and waits until it is so.
+async fn scale(client: &Client, replicas: usize) {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
+    let change = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+    deployments.patch("redis-operator", &PatchParams::default(), &change).await.unwrap();
+    let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
+    eventually(&format!("{replicas} pods of the operator"), || async {
+        let there =
+            pods.list(&ListParams::default().labels("app.kubernetes.io/name=redis-operator")).await.unwrap().items;
+        (there.len() == replicas).then_some(())
+    })
+    .await;
+}
