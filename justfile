@@ -48,6 +48,10 @@ test:
 test-unit:
     @tests/run.sh unit
 
+# random accepted configurations on real servers; CONFIGS=20000 tries that many each
+test-servers:
+    @tests/run.sh servers
+
 # tests against an API server with no node
 test-control-plane:
     @tests/run.sh control-plane

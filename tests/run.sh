@@ -3,7 +3,7 @@
 # known by its file names: tests/control_plane_*.rs and tests/e2e_*.rs hold ignored
 # tests that run inside a cluster of their own; every other test needs nothing.
 #
-#   run.sh all | lint | unit | control-plane | cluster
+#   run.sh all | lint | unit | servers | control-plane | cluster
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset KUBECONFIG # a user's cluster is never tested on
@@ -33,13 +33,18 @@ lint() {
     -A clippy::indexing_slicing -A clippy::needless_pass_by_value -A clippy::print_stdout -A clippy::print_stderr
   if command -v shellcheck >/dev/null; then
     at "shellcheck"
-    shellcheck -x tests/*.sh tests/cluster/*.sh tests/cluster/cluster tests/cluster/kubectl webhook-certs/*.sh .ci/run
+    shellcheck -x tests/*.sh tests/*/*.sh tests/cluster/cluster tests/cluster/kubectl webhook-certs/*.sh .ci/run
   fi
 }
 
 unit() {
   at "unit tests, golden and generated files, architecture, webhooks through their router and over TLS"
   cargo test --locked
+}
+
+servers() {
+  at "accepted configurations on real Redis and Valkey servers"
+  REDIS_SERVERS=$(tests/servers/install.sh) cargo test --locked --test servers -- --ignored --nocapture
 }
 
 # in_cluster PATTERN [OPTION...]: the ignored tests of these files, inside the cluster CLUSTER_NAME
@@ -94,10 +99,10 @@ cluster() {
   trap - EXIT
 }
 
-all() { lint; unit; control-plane; cluster; at "all passed"; }
+all() { lint; unit; servers; control-plane; cluster; at "all passed"; }
 
 shopt -s extglob
 case ${1:-} in
-  all | lint | unit | control-plane | cluster) "$1" ;;
+  all | lint | unit | servers | control-plane | cluster) "$1" ;;
   *) sed -n '/^#   /s/^#   //p' "$0"; exit 2 ;;
 esac

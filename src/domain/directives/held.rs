@@ -11,6 +11,7 @@ const LEAST_BACKLOG: i128 = 16 << 10;
 const OUTPUT_BUFFER_LIMIT: &str = "client-output-buffer-limit";
 /// What `A` stands for in `notify-keyspace-events`, in every release.
 const ALL_EVENTS: &str = "g$lshzxetd";
+const UNSHOWN_EVENTS: [char; 3] = ['n', 'o', 'c'];
 
 /// Whether `held`, CONFIG GET's answer, means what `words` want. Of an unknown release: in any line's reading. A name
 /// that no table has (a module's, which the user vouches for) must read back as it was written.
@@ -154,7 +155,7 @@ fn percentiles(words: &[String], held: &str) -> bool {
     wanted.len() == held.len() && wanted.iter().zip(&held).all(near)
 }
 
-/// The letters, with `A` spelt out. Beside all of those the server never shows `n`, though it holds it.
+/// The letters, with `A` spelt out. Beside all of those the server never shows `n`, `o` and `c`, though it holds them.
 fn events(letters: &str) -> BTreeSet<char> {
     let all: BTreeSet<char> = ALL_EVENTS.chars().collect();
     let mut events: BTreeSet<char> = letters.chars().collect();
@@ -162,7 +163,7 @@ fn events(letters: &str) -> BTreeSet<char> {
         events.extend(&all);
     }
     if events.is_superset(&all) {
-        events.remove(&'n');
+        events.retain(|letter| !UNSHOWN_EVENTS.contains(letter));
     }
     events
 }
@@ -236,6 +237,7 @@ mod tests {
             ("notify-keyspace-events", "g$lshzxetdK", "AK"),
             ("notify-keyspace-events", "AnE", "AE"),
             ("notify-keyspace-events", "nK", "Kn"),
+            ("redis 8.2: notify-keyspace-events", "KocA", "AK"),
             ("latency-tracking-info-percentiles", "007 99.99999999 33.33333333", "7 100 33.333333"),
             ("latency-tracking-info-percentiles", "", ""),
         ] {
