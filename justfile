@@ -48,6 +48,10 @@ test:
 test-unit:
     @tests/run.sh unit
 
+# a million fresh quantities and 200,000 images against Go's own parsers; QUANTITIES, IMAGES, SEED choose others
+test-differential:
+    @tests/run.sh differential
+
 # random accepted configurations on real servers; CONFIGS=20000 tries that many each
 test-servers:
     @tests/run.sh servers

@@ -3,7 +3,7 @@
 # known by its file names: tests/control_plane_*.rs and tests/e2e_*.rs hold ignored
 # tests that run inside a cluster of their own; every other test needs nothing.
 #
-#   run.sh all | lint | unit | servers | control-plane | cluster
+#   run.sh all | lint | unit | differential | servers | control-plane | cluster
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset KUBECONFIG # a user's cluster is never tested on
@@ -40,6 +40,13 @@ lint() {
 unit() {
   at "unit tests, golden and generated files, architecture, webhooks through their router and over TLS"
   cargo test --locked
+}
+
+differential() {
+  local program; program=$(realpath -m "${CARGO_TARGET_DIR:-target}")/vectors
+  at "quantities and images against Go's own parsers"
+  go build -C tests/vectors -trimpath -o "$program" .
+  VECTORS=$program cargo test --locked --test vectors -- --ignored --nocapture
 }
 
 servers() {
@@ -99,10 +106,10 @@ cluster() {
   trap - EXIT
 }
 
-all() { lint; unit; servers; control-plane; cluster; at "all passed"; }
+all() { lint; unit; QUANTITIES=50000 IMAGES=20000 differential; servers; control-plane; cluster; at "all passed"; }
 
 shopt -s extglob
 case ${1:-} in
-  all | lint | unit | servers | control-plane | cluster) "$1" ;;
+  all | lint | unit | differential | servers | control-plane | cluster) "$1" ;;
   *) sed -n '/^#   /s/^#   //p' "$0"; exit 2 ;;
 esac

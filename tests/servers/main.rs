@@ -49,11 +49,9 @@ struct Figures {
 #[test]
 #[ignore = "needs real servers: just test-servers"]
 fn an_accepted_configuration_starts_and_reads_back() {
-    on_each_server("started with random configurations", configs(), |release, slot, choices, figures| {
+    on_each_server("started with random configurations", configs(), |release, choices, figures| {
         let (instance, conf) = accepted(release, choices, figures)?;
-        let password = Password::from_entropy([slot; 24]);
-        let mut server = Server::start(release, &conf, instance.auth.is_enabled().then_some(&password), slot)
-            .map_err(TestCaseError::fail)?;
+        let mut server = start(release, &instance, &conf)?;
         figures.started += 1;
         holds_all(release, &mut server, &wanted(&instance), &conf, figures)
     });
@@ -62,12 +60,9 @@ fn an_accepted_configuration_starts_and_reads_back() {
 #[test]
 #[ignore = "needs real servers: just test-servers"]
 fn a_change_on_a_running_server_is_what_a_start_would_have_brought() {
-    on_each_server("changed while they ran", configs().div_ceil(10), |release, slot, choices, figures| {
-        let slot = slot + 100;
+    on_each_server("changed while they ran", configs().div_ceil(10), |release, choices, figures| {
         let (first, conf) = accepted(release, &[], figures)?;
-        let mut server =
-            Server::start(release, &conf, first.auth.is_enabled().then_some(&Password::from_entropy([slot; 24])), slot)
-                .map_err(TestCaseError::fail)?;
+        let mut server = start(release, &first, &conf)?;
         figures.started += 1;
         let mut before = wanted(&first);
         for choices in choices.chunks(6) {
@@ -85,15 +80,15 @@ fn configs() -> u32 {
     env::var("CONFIGS").map_or(60, |count| count.parse().expect("CONFIGS: a number"))
 }
 
-/// Runs the property on every server at once and prints what was tried. `slot` is the server's own.
+/// Runs the property on every server at once and prints what was tried.
 fn on_each_server(
     what: &str,
     cases: u32,
-    property: impl Fn(&Release, u8, &[Choice], &mut Figures) -> Result<(), TestCaseError> + Sync,
+    property: impl Fn(&Release, &[Choice], &mut Figures) -> Result<(), TestCaseError> + Sync,
 ) {
     let live_only = what.starts_with("changed");
     thread::scope(|scope| {
-        for (slot, release) in (0..).zip(Release::all()) {
+        for release in Release::all() {
             let property = &property;
             scope.spawn(move || {
                 let figures = Mutex::new(Figures::default());
@@ -108,7 +103,7 @@ fn on_each_server(
                     ..Config::default()
                 });
                 let outcome = runner.run(&prop::collection::vec(choice, 1..24), |choices| {
-                    property(&release, slot, &choices, &mut figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+                    property(&release, &choices, &mut figures.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
                 });
                 let Figures { started, refused, read_back, left_alone, set, names } = figures.into_inner().unwrap();
                 println!(
@@ -123,6 +118,11 @@ fn on_each_server(
             });
         }
     });
+}
+
+fn start(release: &Release, instance: &ValidatedInstance, conf: &str) -> Result<Server, TestCaseError> {
+    let password = Password::from_entropy([7; 24]);
+    Server::start(release, conf, instance.auth.is_enabled().then_some(&password)).map_err(TestCaseError::fail)
 }
 
 fn is_tried(release: &Release, name: &str, live_only: bool) -> bool {

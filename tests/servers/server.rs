@@ -8,6 +8,7 @@ use std::{
     net::{Ipv4Addr, SocketAddrV4, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -78,14 +79,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server with the rendered file and connects. The slot tells servers apart that run at the same time.
+    /// Starts a server with the rendered file and connects.
     ///
     /// # Errors
     /// When it does not start, with what it said.
-    pub(crate) fn start(release: &Release, conf: &str, password: Option<&Password>, slot: u8) -> Result<Self, String> {
+    pub(crate) fn start(release: &Release, conf: &str, password: Option<&Password>) -> Result<Self, String> {
         let folder = tempfile::tempdir().unwrap();
         let here = folder.path().display();
-        let address = address(slot);
+        let address = address();
         let mut ours = replaced(conf, &format!("\ndir {DATA_PATH}\n"), &format!("\ndir {here}\n"));
         ours = replaced(&ours, "\nbind * -::*\n", &format!("\nbind {address}\n"));
         if let Some(password) = password {
@@ -186,11 +187,14 @@ fn pause() {
     std::thread::sleep(Duration::from_micros(200));
 }
 
-/// An address of the loopback that no other server of this machine's test runs is at.
-fn address(slot: u8) -> Ipv4Addr {
+/// An address of the loopback that no other server is at: not even what is left of one that was killed, whose child may
+/// still have its socket, nor one of another test run.
+fn address() -> Ipv4Addr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     let process = std::process::id();
+    let number = NEXT.fetch_add(1, Ordering::Relaxed) + process / 250 * 977;
     let octet = |number: u32| u8::try_from(number % 250).unwrap() + 2;
-    Ipv4Addr::new(127, octet(process / 250), octet(process), slot + 1)
+    Ipv4Addr::new(127, octet(process), octet(number / 250), octet(number))
 }
 
 /// The text with a line that must be there replaced.

@@ -6,6 +6,9 @@
 //
 // Ask about single texts: go run . -stream
 // It reads one JSON string a line on stdin and prints both verdicts as one JSON line.
+//
+// Many more than are committed: go run . -bulk -seed 1 -quantities 1000000 -images 200000
+// It prints a verdict a line, each of another text.
 package main
 
 import (
@@ -22,10 +25,16 @@ import (
 func main() {
 	out := flag.String("out", ".", "folder that quantities.json and images.json are written to")
 	streaming := flag.Bool("stream", false, "read JSON strings from stdin and print a verdict a line")
+	many := flag.Bool("bulk", false, "print verdicts on texts from -seed, instead of writing files")
+	seed := flag.Uint64("seed", 1, "where the texts of -bulk start from")
+	quantities := flag.Int("quantities", 1000000, "number of quantities of -bulk")
+	images := flag.Int("images", 200000, "number of images of -bulk")
 	flag.Parse()
 	run := func() error { return generate(*out) }
 	if *streaming {
 		run = func() error { return stream(os.Stdin, os.Stdout) }
+	} else if *many {
+		run = func() error { return bulk(os.Stdout, *seed, *quantities, *images) }
 	}
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "vectors:", err)
