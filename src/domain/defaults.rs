@@ -31,6 +31,18 @@ impl Defaults {
         }
     }
 
+    /// The same for an update of the stored object. A size that is left out stays what it was: the default could be a
+    /// growth nobody asked for, which cannot be taken back.
+    pub fn apply_to_update(&self, object: &mut Value, stored: &Value) {
+        if let Some(size) = stored.pointer("/spec/storage/size").filter(|size| size.is_string()) {
+            let spec = object.as_object_mut().and_then(|object| section(object, "spec"));
+            if let Some(storage) = spec.and_then(|spec| section(spec, "storage")) {
+                fill(storage, "size", || size.clone());
+            }
+        }
+        self.apply(object);
+    }
+
     /// The same for an object that was read typed.
     ///
     /// # Errors
@@ -82,6 +94,21 @@ mod tests {
         let spec = &defaulted(json!({ "spec": spec }))["spec"];
         assert_eq!((&spec["image"], &spec["replicas"]), (&json!("valkey/valkey:8"), &json!(1)));
         assert_eq!(spec["storage"], json!({"size": "1024Mi", "storageClassName": "", "retention": "Retain"}));
+    }
+
+    #[test]
+    fn a_size_that_an_update_leaves_out_stays() {
+        let stored = json!({"spec": {"storage": {"size": "64Mi"}}});
+        for (spec, size) in [
+            (json!({}), "64Mi"),
+            (json!({"storage": null}), "64Mi"),
+            (json!({"storage": {"size": null}}), "64Mi"),
+            (json!({"storage": {"size": "2Gi"}}), "2Gi"),
+        ] {
+            let mut object = json!({ "spec": spec });
+            Defaults { image: "redis:7.4".into() }.apply_to_update(&mut object, &stored);
+            assert_eq!(object["spec"]["storage"]["size"], json!(size), "{spec}");
+        }
     }
 
     #[test]

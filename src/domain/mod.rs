@@ -13,7 +13,11 @@ pub mod hex;
 pub mod image;
 pub mod impact;
 pub mod instance;
+<<<<<<< HEAD
 pub mod live;
+=======
+pub mod judgement;
+>>>>>>> 040d570 (One judgement in domain, for admission and whoever else asks)
 pub mod names;
 pub mod observed;
 pub mod owned_directives;

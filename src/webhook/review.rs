@@ -13,13 +13,11 @@ use thiserror::Error;
 
 use crate::{
     api,
-    domain::{field_error::FieldError, names::VOUCHED_ANNOTATION},
+    domain::{field_error::FieldError, judgement::SPEC_LIMIT, names::VOUCHED_ANNOTATION},
 };
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
-/// The longest spec, in bytes of JSON: 256 directives of 64 and 1024 bytes are about half of it.
-pub(super) const SPEC_LIMIT: usize = 512 << 10;
 /// The most faults that are listed; the rest are counted.
 const CAUSE_LIMIT: usize = 20;
 

@@ -3,16 +3,10 @@
 
 use serde_json::Value;
 
-use super::review::{Object, Request, ReviewError, SPEC_LIMIT, Verdict};
+use super::review::{Object, Request, ReviewError, Verdict};
 use crate::{
     api::v1::RedisInstance,
-    domain::{
-        defaults::Defaults,
-        field_error::FieldError,
-        update::validate_update,
-        validate::{validate, validate_replicas},
-        warnings::{of_change, warnings},
-    },
+    domain::{defaults::Defaults, field_error::FieldError, judgement, validate::validate_replicas},
 };
 
 pub(super) fn judge(request: &Request<'_>, defaults: &Defaults) -> Result<Verdict, ReviewError> {
@@ -21,28 +15,15 @@ pub(super) fn judge(request: &Request<'_>, defaults: &Defaults) -> Result<Verdic
     }
     let Some(object) = request.judged() else { return Ok(Verdict::allow()) };
     if object.is_too_long() {
-        return Ok(refuse(request, vec![FieldError::too_long("spec", SPEC_LIMIT)]));
+        return Ok(refuse(request, vec![judgement::too_long()]));
     }
     let new = typed(object, defaults)?;
     // A stored object that this version cannot even read has no faults to be excused by.
     let old = request.stored().filter(|old| !old.is_too_long()).and_then(|old| typed(old, defaults).ok());
-    let judged = validate(&new);
-    let errors = match (&old, &judged) {
-        (Some(old), _) => validate_update(old, &new),
-        (None, Err(errors)) => errors.clone(),
-        (None, Ok(_)) => Vec::new(),
-    };
-    if !errors.is_empty() {
-        return Ok(refuse(request, errors));
-    }
-    // Builders take what was checked and cannot fail, so what is accepted here can be built.
-    let Ok(instance) = judged else { return Ok(Verdict::allow()) };
-    let mut told = warnings(&instance);
-    // An object that is judged without having been stored is no change of anything.
-    if let Some(old) = old.as_ref().and_then(|old| validate(old).ok()) {
-        told.extend(of_change(&old, &instance));
-    }
-    Ok(Verdict::Allow { patch: None, warnings: told })
+    Ok(match judgement::judge(&new, old.as_ref()) {
+        Ok(warnings) => Verdict::Allow { patch: None, warnings },
+        Err(errors) => refuse(request, errors),
+    })
 }
 
 /// Judges the one number that the scale subresource can set; an unchanged one is nobody's mistake now.

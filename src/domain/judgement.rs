@@ -1,0 +1,73 @@
+//! The judgement of one object, or of the change to it: refused with every fault, or accepted with what is worth a word.
+//! Admission and `redis-operator validate` both ask here, so they cannot differ. Objects come with their defaults.
+
+use super::{
+    field_error::FieldError,
+    update::validate_update,
+    validate::validate,
+    warnings::{of_change, warnings},
+};
+use crate::api::v1::RedisInstance;
+
+/// The longest spec, in bytes of JSON: 256 directives of 64 and 1024 bytes are about half of it.
+pub const SPEC_LIMIT: usize = 512 << 10;
+
+/// The fault of a spec that is longer than any that could be valid; it is then judged by its length alone.
+#[must_use]
+pub fn too_long() -> FieldError {
+    FieldError::too_long("spec", SPEC_LIMIT)
+}
+
+/// Judges a new object or, with the stored one, the change.
+///
+/// # Errors
+/// Every fault of the object, or every fault that the change brings in.
+pub fn judge(new: &RedisInstance, old: Option<&RedisInstance>) -> Result<Vec<String>, Vec<FieldError>> {
+    let judged = validate(new);
+    let errors = match (old, &judged) {
+        (Some(old), _) => validate_update(old, new),
+        (None, Err(errors)) => errors.clone(),
+        (None, Ok(_)) => Vec::new(),
+    };
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    // Builders take what was checked and cannot fail, so what is accepted here can be built.
+    let Ok(instance) = judged else { return Ok(Vec::new()) };
+    let mut told = warnings(&instance);
+    // An object that is judged without having been stored is no change of anything.
+    if let Some(old) = old.and_then(|old| validate(old).ok()) {
+        told.extend(of_change(&old, &instance));
+    }
+    Ok(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn instance(spec: &Value) -> RedisInstance {
+        serde_json::from_value(json!({"apiVersion": "redis.github.com/v1", "kind": "RedisInstance",
+            "metadata": {"name": "cache", "namespace": "shop"}, "spec": spec}))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_new_object_answers_for_every_fault_and_a_change_for_its_own() {
+        let (broken, sound) = (instance(&json!({"image": "Redis:7"})), instance(&json!({"image": "redis:7"})));
+        assert_eq!(judge(&broken, None).unwrap_err().len(), 1);
+        assert_eq!(judge(&broken, Some(&broken)), Ok(Vec::new()));
+        assert_eq!(judge(&broken, Some(&sound)).unwrap_err().len(), 1);
+        assert_eq!(judge(&sound, Some(&broken)), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn what_is_accepted_comes_with_its_warnings_and_what_the_change_will_do() {
+        let (old, new) = (instance(&json!({"image": "redis:7.2"})), instance(&json!({"image": "redis"})));
+        assert_eq!(judge(&new, None).unwrap().len(), 1);
+        assert_eq!(judge(&new, Some(&old)).unwrap().len(), 2);
+        assert_eq!(judge(&new, Some(&new)).unwrap().len(), 1);
+    }
+}
