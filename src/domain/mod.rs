@@ -27,6 +27,7 @@ pub mod redis_conf;
 pub mod resources;
 pub mod rollout;
 pub mod status;
+pub mod syntax;
 pub mod update;
 pub mod validate;
 pub mod volumes;

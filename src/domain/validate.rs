@@ -12,7 +12,7 @@ use super::{
     instance::{Auth, Storage, ValidatedInstance},
     names::{NAME_LIMIT, VOUCHED_ANNOTATION},
     quantity::{Quantity, QuantityError},
-    resources,
+    resources, syntax,
 };
 use crate::api::v1::{AuthSpec, RedisInstance, StorageSpec};
 
@@ -77,19 +77,10 @@ fn validate_name(metadata: &ObjectMeta) -> Result<String, FieldError> {
     if name.len() > NAME_LIMIT {
         return Err(FieldError::too_long("metadata.name", NAME_LIMIT));
     }
-    if !is_dns_1035_label(name) {
-        let detail = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
-                      character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for \
-                      validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
-        return Err(FieldError::invalid("metadata.name", name, detail));
+    if !syntax::is_dns_1035_label(name) {
+        return Err(FieldError::invalid("metadata.name", name, syntax::DNS_1035_LABEL));
     }
     Ok(name.to_owned())
-}
-
-fn is_dns_1035_label(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
 fn validate_image(image: Option<&str>) -> Result<ImageReference, FieldError> {
@@ -159,22 +150,11 @@ fn validate_size(size: Option<&str>) -> Result<Quantity, FieldError> {
 
 fn validate_class(class: Option<&str>) -> Result<Option<String>, FieldError> {
     match class {
-        Some(class) if !class.is_empty() && !is_dns_1123_subdomain(class) => {
-            Err(FieldError::invalid("spec.storage.storageClassName", class, SUBDOMAIN))
+        Some(class) if !class.is_empty() && !syntax::is_subdomain(class) => {
+            Err(FieldError::invalid("spec.storage.storageClassName", class, syntax::SUBDOMAIN))
         }
         class => Ok(class.map(str::to_owned)),
     }
-}
-
-const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and \
-                         must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
-                         '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-
-fn is_dns_1123_subdomain(text: &str) -> bool {
-    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let label =
-        |label: &str| label.starts_with(edge) && label.ends_with(edge) && label.chars().all(|c| edge(c) || c == '-');
-    text.len() <= 253 && text.split('.').all(label)
 }
 
 fn validate_auth(auth: &AuthSpec, name: Option<&str>) -> Result<Auth, FieldError> {
@@ -183,7 +163,9 @@ fn validate_auth(auth: &AuthSpec, name: Option<&str>) -> Result<Auth, FieldError
         (false, None) => Ok(Auth::Disabled),
         (false, Some(_)) => Err(FieldError::forbidden(field, "may not be set when spec.auth.enabled is false")),
         (true, None) => Ok(Auth::Generated),
-        (true, Some(secret)) if !is_dns_1123_subdomain(secret) => Err(FieldError::invalid(field, secret, SUBDOMAIN)),
+        (true, Some(secret)) if !syntax::is_subdomain(secret) => {
+            Err(FieldError::invalid(field, secret, syntax::SUBDOMAIN))
+        }
         // That Secret is the operator's own child, written from this one: it cannot be its own source.
         (true, Some(secret)) if name.is_some_and(|name| secret == super::names::auth_secret(name)) => {
             Err(FieldError::invalid(
