@@ -7,27 +7,33 @@ use super::{Line, value::memory};
 #[must_use]
 pub fn fault(line: &Line, directive: &str, words: &[String]) -> Option<String> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let (fits, expected) = match directive {
-        "save" => (
-            save(&words),
-            "must be pairs of seconds (at least 1) and changes, such as \"900 1 300 10\", or empty for none",
-        ),
-        "client-output-buffer-limit" => (
-            output_buffer_limit(&words),
-            "must be groups of a class (normal, replica, pubsub), a hard and a soft limit such as 64mb, and seconds",
-        ),
+    let fits = match directive {
+        "save" => save(&words),
+        "client-output-buffer-limit" => output_buffer_limit(&words),
         "notify-keyspace-events" => {
             let known = event_letters(line);
-            let fits = matches!(words.as_slice(), [letters] if letters.chars().all(|c| known.contains(c)));
-            return (!fits).then(|| format!("must be letters from {known}, or empty for none"));
+            matches!(words.as_slice(), [letters] if letters.chars().all(|c| known.contains(c)))
         }
-        "latency-tracking-info-percentiles" => {
-            (percentiles(&words), "must be numbers from 0 to 100, or empty for none")
-        }
-        // Accepted with one word, and without effect.
-        _ => (words.len() == 1, "must be a single value"),
+        "latency-tracking-info-percentiles" => percentiles(&words),
+        _ => words.len() == 1,
     };
-    (!fits).then(|| expected.to_owned())
+    (!fits).then(|| format!("must be {}", grammar(line, directive)))
+}
+
+/// What the directive takes, in words for a person.
+#[must_use]
+pub fn grammar(line: &Line, directive: &str) -> String {
+    match directive {
+        "save" => "pairs of seconds (at least 1) and changes, such as \"900 1 300 10\", or empty for none",
+        "client-output-buffer-limit" => {
+            "groups of a class (normal, replica, pubsub), a hard and a soft limit such as 64mb, and seconds, each class once"
+        }
+        "notify-keyspace-events" => return format!("letters from {}, or empty for none", event_letters(line)),
+        "latency-tracking-info-percentiles" => "numbers from 0 to 100, or empty for none",
+        // Accepted with one word, and without effect.
+        _ => "a single value",
+    }
+    .to_owned()
 }
 
 /// Letters of keyspace events: 7.0 added `n`, Redis 8.2 `o` and `c`.
@@ -50,13 +56,22 @@ fn save(words: &[&str]) -> bool {
 }
 
 fn output_buffer_limit(words: &[&str]) -> bool {
-    let is_class =
-        |class: &str| ["normal", "replica", "slave", "pubsub"].iter().any(|known| known.eq_ignore_ascii_case(class));
-    let fits = |group: &[&str]| {
-        matches!(group, [class, hard, soft, seconds]
-            if is_class(class) && memory(hard).is_some() && memory(soft).is_some() && count(seconds, 0))
-    };
-    words.chunks(4).all(fits)
+    let mut seen = Vec::new();
+    words.chunks(4).all(|group| {
+        let &[class, hard, soft, seconds] = group else { return false };
+        let fits = memory(hard).is_some() && memory(soft).is_some() && count(seconds, 0);
+        // Of a class named twice Redis would take the last, which no reader of the spec expects.
+        fits && client_class(class).is_some_and(|class| {
+            let is_new = !seen.contains(&class);
+            seen.push(class);
+            is_new
+        })
+    })
+}
+
+fn client_class(word: &str) -> Option<&'static str> {
+    let known = [("normal", "normal"), ("replica", "replica"), ("slave", "replica"), ("pubsub", "pubsub")];
+    known.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, class)| *class)
 }
 
 fn percentiles(words: &[&str]) -> bool {
@@ -89,7 +104,16 @@ mod tests {
             (
                 "client-output-buffer-limit",
                 vec!["normal 0 0 0", "pubsub 32mb 8mb 60 REPLICA 256mb 64mb 60"],
-                vec!["", "normal 0 0", "master 0 0 0", "normal x 0 0", "normal 0 0 -1", "normal 0 0 +1"],
+                vec![
+                    "",
+                    "normal 0 0",
+                    "master 0 0 0",
+                    "normal x 0 0",
+                    "normal 0 0 -1",
+                    "normal 0 0 +1",
+                    "normal 0 0 0 NORMAL 1 1 1",
+                    "replica 1 1 1 slave 2 2 2",
+                ],
             ),
             ("notify-keyspace-events", vec!["", "KEA", "Ex"], vec!["Q", "K E"]),
             ("latency-tracking-info-percentiles", vec!["", "50 99 99.9"], vec!["101", "a", "-1", "nan", "1e1"]),
