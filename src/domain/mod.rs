@@ -13,11 +13,8 @@ pub mod hex;
 pub mod image;
 pub mod impact;
 pub mod instance;
-<<<<<<< HEAD
-pub mod live;
-=======
 pub mod judgement;
->>>>>>> 040d570 (One judgement in domain, for admission and whoever else asks)
+pub mod live;
 pub mod names;
 pub mod observed;
 pub mod owned_directives;
@@ -31,6 +28,7 @@ pub mod syntax;
 pub mod update;
 pub mod validate;
 pub mod volumes;
+pub mod vulnerabilities;
 pub mod wanted;
 pub mod warnings;
 pub mod words;

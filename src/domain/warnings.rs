@@ -8,6 +8,7 @@ use super::{
     impact,
     instance::{Auth, ValidatedInstance},
     live::Live,
+    vulnerabilities,
 };
 use crate::api::v1::Retention;
 
@@ -29,7 +30,8 @@ pub fn warnings(instance: &ValidatedInstance) -> Vec<String> {
         ),
     ];
     let plain = checks.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned());
-    plain.chain(unjudged(instance)).chain(cross_field::doubts(instance)).collect()
+    let vulnerable = vulnerabilities::warning(&instance.image);
+    vulnerable.into_iter().chain(plain).chain(unjudged(instance)).chain(cross_field::doubts(instance)).collect()
 }
 
 /// What a legal change will do: one line a class of change, and what has no class and yet matters.
@@ -80,7 +82,7 @@ mod tests {
         ));
         assert_eq!(all.len(), 3);
         assert!(all.iter().all(|text| text.len() <= 120), "{all:?}");
-        assert!(warnings(&validated(json!({}))).is_empty());
+        assert!(warnings(&validated(json!({"image": "redis:7.4"}))).is_empty());
     }
 
     #[test]

@@ -27,6 +27,21 @@ pub fn release(image: &ImageReference) -> Release {
     LINES.iter().rfind(fits).map_or(Release::Unknown, Release::Known)
 }
 
+/// Engine and exact version of an image that is a release of the engine itself: the last part of the repository is its name
+/// and no more, since the numbers of bundles are their own, and the tag has all three numbers.
+#[must_use]
+pub fn exact(image: &ImageReference) -> Option<(&'static str, (u32, u32, u32))> {
+    let name = image.repository().rsplit('/').next()?;
+    let engine = ["redis", "valkey"].into_iter().find(|engine| name == *engine)?;
+    let tag = image.tag()?;
+    let version = tag.strip_prefix('v').unwrap_or(tag).split(['-', '_', '+']).next()?;
+    let numbers: Vec<u32> = version.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
+    match numbers.as_slice() {
+        &[major, minor, patch] => Some((engine, (major, minor, patch))),
+        _ => None,
+    }
+}
+
 /// `redis` or `valkey`, if the last part of the repository says so.
 #[must_use]
 pub fn engine(image: &ImageReference) -> Option<&'static str> {
