@@ -8,6 +8,7 @@
 //! | [`webhook`] | HTTP, TLS and AdmissionReview around `domain` |
 //! | [`controller`] | observe, apply, status: the loop |
 //! | [`metrics`] | what is counted and measured |
+//! | [`offline`] | the commands that need no cluster: validate, explain |
 //! | [`runtime`] | wiring of all of it into one process |
 
 pub mod admin;
@@ -18,6 +19,7 @@ pub mod controller;
 pub mod domain;
 pub mod health;
 pub mod metrics;
+pub mod offline;
 pub mod redis;
 pub mod runtime;
 pub mod settings;

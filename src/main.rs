@@ -10,6 +10,7 @@ use clap::Parser;
 use redis_operator::{
     api::crd,
     controller::permissions,
+    offline::{self, arguments::Topic},
     runtime,
     settings::{Command, CommandLine},
     telemetry,
@@ -30,6 +31,9 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Validate(arguments) => return offline::validate(&arguments),
+        Command::Explain(Topic::Config(arguments)) => return offline::explain(&arguments),
+        Command::Directives => offline::directives()?,
         Command::Crd => print(&crd::definition()?)?,
         Command::Rbac => print(&permissions::cluster_role())?,
         Command::Run(settings) => {

@@ -4,7 +4,13 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::domain::image::ImageReference;
+use crate::{
+    domain::image::ImageReference,
+    offline::arguments::{Topic, ValidateArguments},
+};
+
+/// Image of instances that name none, unless the operator is told another.
+pub const DEFAULT_IMAGE: &str = "redis:7.4.10";
 
 /// Serves the admission webhooks of RedisInstance and keeps every instance as its spec says.
 #[derive(Debug, Parser)]
@@ -20,6 +26,13 @@ pub struct CommandLine {
 pub enum Command {
     /// Run the operator: webhooks and reconcile loop.
     Run(RunSettings),
+    /// Judge every `RedisInstance` in files as admission would, without a cluster.
+    Validate(ValidateArguments),
+    /// Explain what can be set.
+    #[command(subcommand)]
+    Explain(Topic),
+    /// Print the reference of directives as Markdown.
+    Directives,
     /// Print the CustomResourceDefinition as YAML.
     Crd,
     /// Print the ClusterRole as YAML.
@@ -39,7 +52,7 @@ pub struct RunSettings {
     #[arg(long, env = "CERTIFICATE_DIR", default_value = "/etc/webhook-certs")]
     pub certificate_dir: PathBuf,
     /// Image of instances that name none.
-    #[arg(long, env = "DEFAULT_IMAGE", default_value = "redis:7.4.6", value_parser = image)]
+    #[arg(long, env = "DEFAULT_IMAGE", default_value = DEFAULT_IMAGE, value_parser = image)]
     pub default_image: String,
     /// Form of the log lines.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
@@ -59,6 +72,9 @@ pub enum LogFormat {
 }
 
 /// Instances get this image unseen, so a bad one is refused here.
-fn image(text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn image(text: &str) -> Result<String, String> {
     ImageReference::parse(text).map(|image| image.as_str().to_owned()).map_err(|error| error.to_string())
 }

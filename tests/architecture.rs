@@ -55,6 +55,20 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("controller/", &["crate::webhook", "crate::client", "crate::runtime", "crate::settings", "axum", "rustls"]),
     ("client.rs", &["crate::webhook", "crate::controller", "crate::domain", "crate::build", "crate::runtime"]),
     ("metrics/", &["crate::", "kube", "k8s_openapi", "axum", "tokio", "HashMap"]),
+    (
+        "offline/",
+        &[
+            "crate::webhook",
+            "crate::controller",
+            "crate::runtime",
+            "kube::",
+            "tokio",
+            "axum",
+            "rustls",
+            "HashMap",
+            "HashSet",
+        ],
+    ),
     ("health.rs", &["crate::"]),
     ("shutdown.rs", &["crate::"]),
 ];

@@ -1,5 +1,5 @@
-// Command vectors asks Go's own parsers what they make of many quantities and image references, and writes their
-// verdicts as test data. It knows nothing of the Rust parsers that are measured against it.
+// Command vectors asks Go's own parsers what they make of many quantities, image references and YAML documents, and
+// writes their verdicts as test data. It knows nothing of the Rust parsers that are measured against it.
 //
 // Regenerate, in this folder: go run . -out .
 // The inputs come from a fixed seed, so the same module versions write the same bytes.
@@ -23,7 +23,7 @@ import (
 )
 
 func main() {
-	out := flag.String("out", ".", "folder that quantities.json and images.json are written to")
+	out := flag.String("out", ".", "folder that the verdicts are written to")
 	streaming := flag.Bool("stream", false, "read JSON strings from stdin and print a verdict a line")
 	many := flag.Bool("bulk", false, "print verdicts on texts from -seed, instead of writing files")
 	seed := flag.Uint64("seed", 1, "where the texts of -bulk start from")
@@ -47,7 +47,11 @@ func generate(folder string) error {
 	if err := write(filepath.Join(folder, "quantities.json"), "k8s.io/apimachinery v0.36.3", quantities); err != nil {
 		return err
 	}
-	return write(filepath.Join(folder, "images.json"), "github.com/distribution/reference v0.6.0", imageVerdicts(imageInputs()))
+	images := imageVerdicts(imageInputs())
+	if err := write(filepath.Join(folder, "images.json"), "github.com/distribution/reference v0.6.0", images); err != nil {
+		return err
+	}
+	return write(filepath.Join(folder, "yaml.json"), "sigs.k8s.io/yaml v1.6.0", yamlVerdicts(yamlInputs()))
 }
 
 // write puts one vector on each line, so that a regeneration shows as a readable diff.

@@ -1,10 +1,11 @@
-//! Measures the parsers of quantities and image references against Go's own: every difference is listed at once, and each
+//! Measures the readers of quantities, image references and YAML against Go's own: every difference is listed at once, and each
 //! one that is meant has its reason here and in docs/parsers.md. The verdicts are committed (`*.json`), and a million more
 //! are streamed by `just test-differential`. How they are made: `main.go`.
 
 mod images;
 mod judge;
 mod quantities;
+mod yaml;
 
 use std::{
     env, fs,
@@ -75,7 +76,8 @@ fn every_intended_difference_is_written_down() {
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/parsers.md")).unwrap();
     let flowing = page.split_whitespace().collect::<Vec<_>>().join(" ");
     let reasons = quantities::DIFFERENCES.iter().map(|difference| difference.reason);
-    for reason in reasons.chain(images::DIFFERENCES.iter().map(|difference| difference.reason)) {
+    let reasons = reasons.chain(images::DIFFERENCES.iter().map(|difference| difference.reason));
+    for reason in reasons.chain(yaml::DIFFERENCES.iter().map(|difference| difference.reason)) {
         assert!(flowing.contains(reason), "docs/parsers.md does not say: {reason}");
     }
 }

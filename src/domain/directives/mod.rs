@@ -113,6 +113,12 @@ impl Line {
         self.directives.get(*self.by_name.get(name)?)
     }
 
+    /// Every directive, in order of name.
+    #[must_use]
+    pub fn directives(&self) -> &[Directive] {
+        &self.directives
+    }
+
     /// Every name and alias, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
