@@ -24,6 +24,10 @@ pub fn doubts(instance: &ValidatedInstance) -> Vec<String> {
         more_threads_than_cpus(config, resources),
         durability_off(config),
         volume_too_small(config, storage.size),
+        less_than_nothing(config),
+        eviction_without_bound(config),
+        share_of_no_bound(config),
+        events_that_nobody_hears(config),
     ]
     .into_iter()
     .flatten()
@@ -101,6 +105,44 @@ fn volume_too_small(config: &Directives, size: Quantity) -> Option<String> {
     })
 }
 
+/// An empty server uses about a megabyte: who writes 512 means 512mb.
+fn less_than_nothing(config: &Directives) -> Option<String> {
+    let bytes = maxmemory(config).filter(|bytes| *bytes < 1 << 20)?;
+    Some(format!(
+        "spec.config[maxmemory]: {bytes} bytes are less than an empty server uses: writes will fail; is a unit missing?"
+    ))
+}
+
+fn eviction_without_bound(config: &Directives) -> Option<String> {
+    let policy = setting(config, "maxmemory-policy").filter(|policy| !policy.eq_ignore_ascii_case("noeviction"))?;
+    maxmemory(config).is_none().then(|| {
+        format!(
+            "spec.config[maxmemory-policy]: {policy} evicts nothing without maxmemory, and memory grows without bound"
+        )
+    })
+}
+
+fn share_of_no_bound(config: &Directives) -> Option<String> {
+    let share = setting(config, "maxmemory-clients").filter(|share| share.ends_with('%') && *share != "0%")?;
+    maxmemory(config)
+        .is_none()
+        .then(|| format!("spec.config[maxmemory-clients]: {share} of maxmemory, which is not set, is no limit"))
+}
+
+/// Events go out on channels (K or E) for classes of commands (the other letters): either alone is silence.
+fn events_that_nobody_hears(config: &Directives) -> Option<String> {
+    let letters = setting(config, "notify-keyspace-events").filter(|letters| !letters.is_empty())?;
+    let (channel, class) = (letters.contains(['K', 'E']), letters.contains(|c| c != 'K' && c != 'E'));
+    match (channel, class) {
+        (false, _) => Some("spec.config[notify-keyspace-events]: without K or E nothing is published".to_owned()),
+        (_, false) => Some(
+            "spec.config[notify-keyspace-events]: without a class of events, such as A for all, nothing is published"
+                .to_owned(),
+        ),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -145,5 +187,21 @@ mod tests {
         assert_eq!(doubts_of(json!({"config": {"appendonly": "no", "save": ""}})).len(), 1);
         assert_eq!(doubts_of(json!({"config": {"maxmemory": "900mb"}, "storage": {"size": "1Gi"}})).len(), 1);
         assert!(doubts_of(json!({"config": {"appendonly": "no"}})).is_empty());
+    }
+
+    #[test]
+    fn settings_without_effect_are_told() {
+        let told = |name: &str, value: &str| doubts_of(json!({"config": {name: value}})).len();
+        assert_eq!((told("maxmemory", "512"), told("maxmemory", "1mb"), told("maxmemory", "0")), (1, 0, 0));
+        assert_eq!((told("maxmemory-policy", "allkeys-lru"), told("maxmemory-policy", "NoEviction")), (1, 0));
+        assert_eq!((told("maxmemory-clients", "5%"), told("maxmemory-clients", "5mb")), (1, 0));
+        let events = ["A", "K", "KE", "KEA", "Ex", ""].map(|letters| told("notify-keyspace-events", letters));
+        assert_eq!(events, [1, 1, 1, 0, 0, 0]);
+        assert!(
+            doubts_of(
+                json!({"config": {"maxmemory": "64mb", "maxmemory-policy": "allkeys-lru", "maxmemory-clients": "5%"}})
+            )
+            .is_empty()
+        );
     }
 }

@@ -58,6 +58,11 @@ fn unjudged(instance: &ValidatedInstance) -> Vec<String> {
             "spec.image: its name tells no known version, so spec.config is checked against all of them".to_owned(),
         );
     }
+    let ignored = |name: &&str| release.directive(name).is_some_and(|directive| directive.has("ignored"));
+    if let Release::Known(line) = release {
+        let names = instance.config.iter().map(|(name, _)| name).filter(ignored);
+        warnings.extend(names.map(|name| format!("spec.config[{name}]: has no effect in {}", line.title())));
+    }
     let vouched =
         |name: &&str| instance.vouched.iter().any(|vouched| vouched == name) && release.candidates(name).is_empty();
     warnings.extend(

@@ -112,6 +112,7 @@ impl Form {
             serde_json::Value::String(text) => Some(text.clone()),
             serde_json::Value::Number(number) => Some(match (directive.kind, number.as_u64()) {
                 (Kind::Memory | Kind::PercentOrMemory, Some(bytes)) => memory(bytes.into()),
+                (Kind::PercentOrMemory, None) => format!("{}%", number.to_string().trim_start_matches('-')),
                 (Kind::Octal, Some(number)) => format!("{number:o}"),
                 _ => number.to_string(),
             }),

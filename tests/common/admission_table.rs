@@ -1,12 +1,12 @@
 //! The admission table (`tests/data/admission.yaml`) as cases, and the objects they describe.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Image of an instance that names none, in every tier.
-pub(crate) const DEFAULT_IMAGE: &str = "redis:7.0.15";
+/// Image of an instance that names none: of the same line as the local cluster's, and with no word of its own.
+pub(crate) const DEFAULT_IMAGE: &str = "redis:7.0";
 
 /// One case; the fields are explained in the table itself.
 #[derive(Debug, Deserialize)]
@@ -25,6 +25,12 @@ pub(crate) struct Case {
     pub(crate) warn: Vec<String>,
     #[serde(default)]
     pub(crate) server: Vec<String>,
+    #[serde(default)]
+    pub(crate) metadata: Value,
+    #[serde(default)]
+    pub(crate) repeat: BTreeMap<String, (String, usize)>,
+    #[serde(default)]
+    pub(crate) past_admission: bool,
 }
 
 fn cache() -> String {
@@ -44,17 +50,26 @@ impl Case {
 
     /// The new object.
     pub(crate) fn object(&self) -> Value {
-        object(&self.name, &self.spec)
+        let mut object = self.with_spec(&self.spec);
+        for (pointer, (text, times)) in &self.repeat {
+            match object.pointer_mut(&format!("/spec{pointer}")).unwrap() {
+                Value::Object(fields) => fields.extend((0..*times).map(|n| (format!("{text}{n}"), json!("x")))),
+                value => *value = json!(text.repeat(*times)),
+            }
+        }
+        object
     }
 
     /// The stored object, for an update.
     pub(crate) fn old_object(&self) -> Option<Value> {
-        self.old.as_ref().map(|spec| object(&self.name, spec))
+        self.old.as_ref().map(|spec| self.with_spec(spec))
     }
-}
 
-fn object(name: &str, spec: &Value) -> Value {
-    json!({"apiVersion": "redis.github.com/v1", "kind": "RedisInstance", "metadata": {"name": name, "namespace": "shop"}, "spec": spec})
+    fn with_spec(&self, spec: &Value) -> Value {
+        let mut metadata = json!({"name": self.name, "namespace": "shop"});
+        metadata.as_object_mut().unwrap().extend(self.metadata.as_object().cloned().unwrap_or_default());
+        json!({"apiVersion": "redis.github.com/v1", "kind": "RedisInstance", "metadata": metadata, "spec": spec})
+    }
 }
 
 /// Every case of the table.
