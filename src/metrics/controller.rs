@@ -58,7 +58,8 @@ impl ControllerMetrics {
         registry.register("redis_operator_reconciles_in_flight", in_flight, metrics.in_flight.clone());
         let interruptions = "Watches that broke off or could not be opened; each is opened again";
         registry.register("redis_operator_watch_interruptions", interruptions, metrics.interruptions.clone());
-        let live = "Changes that Redis was given without a restart, a pod and a try each";
+        let live =
+            "Changes of `spec.config` that the running servers of an instance were given without a restart, one a try";
         registry.register("redis_operator_live_config_applications", live, metrics.live_configs.clone());
         registry.register_collector(Box::new(Arc::clone(&metrics.sources)));
         metrics.begin_at_zero();
