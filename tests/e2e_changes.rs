@@ -284,6 +284,35 @@ async fn a_statefulset_that_is_deleted_never_takes_the_data_along() {
     place.leave().await;
 }
 
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn many_changes_in_a_row_end_with_the_last_and_none_is_called_done_before_it_is() {
+    let place = Place::new("burst").await;
+    place.create("cache", json!({"config": {"maxmemory": "100mb"}})).await.unwrap();
+    place.reaches("cache", Phase::Running).await;
+    // Two people at once: one changes what is live, one what restarts.
+    for round in 0..20 {
+        let (live, rolled) = (
+            json!({"config": {"maxmemory": format!("{}mb", 100 + round)}}),
+            json!({"config": {"databases": (2 + round % 5).to_string()}}),
+        );
+        tokio::join!(place.change("cache", live), place.change("cache", rolled));
+        let now: RedisInstance = place.api().get("cache").await.unwrap();
+        let status = now.status.unwrap_or_default();
+        let ready = status.conditions.iter().find(|held| held.type_ == "Ready" && held.status == "True");
+        if ready.is_some_and(|ready| ready.observed_generation == now.metadata.generation) {
+            let set: StatefulSet = place.api().get("cache").await.unwrap();
+            let state = set.status.unwrap();
+            assert_eq!(state.current_revision, state.update_revision, "Ready for a spec that its pods do not run");
+        }
+    }
+    place.reaches("cache", Phase::Running).await;
+    let mut redis = open(&place).await;
+    assert_eq!(redis.ask("CONFIG GET maxmemory").await, format!("maxmemory {}", 119 * 1024 * 1024));
+    assert_eq!(redis.ask("CONFIG GET databases").await, "databases 6");
+    place.leave().await;
+}
+
 /// A connection of a client that knows the password, if there is one.
 async fn open(place: &Place) -> Redis {
     let mut redis = place.connect("cache").await;

@@ -310,8 +310,8 @@ mod tests {
         Finding::Applied(Observed { config, storage, ..serving })
     }
 
-    fn aspect(holds: Option<bool>, reason: Reason, message: &str) -> Option<Aspect> {
-        Some(Aspect { holds, reason, message: message.to_owned() })
+    fn aspect(holds: Option<bool>, reason: Reason, message: &str) -> Aspect {
+        Aspect { holds, reason, message: message.to_owned() }
     }
 
     fn shown(status: &RedisInstanceStatus) -> Vec<(&str, &str, &str)> {
@@ -320,7 +320,8 @@ mod tests {
 
     #[test]
     fn volumes_that_cannot_grow_are_told_beside_a_server_that_serves() {
-        let status = after(&[beside(None, aspect(Some(false), Reason::ResizeUnsupported, "the volume cannot grow"))]);
+        let status =
+            after(&[beside(None, Some(aspect(Some(false), Reason::ResizeUnsupported, "the volume cannot grow")))]);
         assert_eq!(status.status, Running);
         assert_eq!(shown(&status), [("Ready", "True", "Ready"), ("StorageResized", "False", "ResizeUnsupported")]);
         assert_eq!(status.last_condition_message.unwrap(), "1 of 1 pods serve; the volume cannot grow");
@@ -328,13 +329,13 @@ mod tests {
 
     #[test]
     fn volumes_that_grow_take_nothing_from_the_clients_and_are_told_when_done() {
-        let resized = || beside(None, aspect(Some(true), Reason::Resized, "the volumes have 2Gi"));
+        let resized = || beside(None, Some(aspect(Some(true), Reason::Resized, "the volumes have 2Gi")));
         assert_eq!(
             shown(&after(&[resized()])),
             [("Ready", "True", "Ready")],
             "nothing to tell of a volume that never grew"
         );
-        let growing = beside(None, aspect(Some(false), Reason::Resizing, "grows"));
+        let growing = beside(None, Some(aspect(Some(false), Reason::Resizing, "grows")));
         let status = after(&[resized(), growing.clone()]);
         assert_eq!(status.status, Updating);
         assert_eq!(shown(&status)[0], ("Ready", "True", "Resizing"));
@@ -344,14 +345,15 @@ mod tests {
 
     #[test]
     fn a_configuration_that_is_not_everywhere_yet_is_a_change_under_way_and_what_was_proved_is_kept() {
-        let applied = beside(aspect(Some(true), Reason::AppliedLive, "applied live: maxmemory"), None);
+        let applied = beside(Some(aspect(Some(true), Reason::AppliedLive, "applied live: maxmemory")), None);
         let status = after(&[applied.clone(), seen(1, 1, true)]);
         assert_eq!(shown(&status), [("Ready", "True", "Ready"), ("ConfigApplied", "True", "AppliedLive")]);
         assert_eq!(status.conditions[1].message, "applied live: maxmemory");
 
-        let status = after(&[applied, beside(aspect(Some(false), Reason::Unreachable, "cannot reach cache-0"), None)]);
+        let status =
+            after(&[applied, beside(Some(aspect(Some(false), Reason::Unreachable, "cannot reach cache-0")), None)]);
         assert_eq!((status.status, status.ready.as_deref()), (Updating, Some("False")));
-        let status = after(&[beside(aspect(None, Reason::PasswordDiffers, "cannot be asked"), None)]);
+        let status = after(&[beside(Some(aspect(None, Reason::PasswordDiffers, "cannot be asked")), None)]);
         assert_eq!((status.status, shown(&status)[1].1), (Running, "Unknown"));
         assert_eq!(status.last_condition_message.unwrap(), "1 of 1 pods serve; cannot be asked");
     }

@@ -52,7 +52,7 @@ impl Writer {
 
 async fn write(address: String, password: String, mut stopped: oneshot::Receiver<()>) -> Outcome {
     let mut client = Client { address, password, stream: None };
-    let (mut acknowledged, mut longest_pause, mut last) = (Vec::new(), Duration::ZERO, Instant::now());
+    let (mut acknowledged, mut longest_pause, mut latest) = (Vec::new(), Duration::ZERO, Instant::now());
     let mut pace = tokio::time::interval(Duration::from_millis(2));
     for number in 0.. {
         if stopped.try_recv().is_ok() {
@@ -61,8 +61,8 @@ async fn write(address: String, password: String, mut stopped: oneshot::Receiver
         pace.tick().await;
         if client.ask(&format!("SET key-{number} {number}")).await.as_deref() == Some("+OK") {
             acknowledged.push(number);
-            longest_pause = longest_pause.max(last.elapsed());
-            last = Instant::now();
+            longest_pause = longest_pause.max(latest.elapsed());
+            latest = Instant::now();
         }
     }
     let mut lost = Vec::new();
