@@ -57,7 +57,7 @@ pub(super) struct Memory {
     pub(super) secret_checked: Option<(Instant, Auth)>,
     /// The password that the Secret had when it was last looked at.
     pub(super) password: Option<Password>,
-    /// When the running servers were last seen to hold the configuration, and which servers and configuration that were.
+    /// Until when the running servers need not be asked, and which servers and configuration that holds for.
     pub(super) config_proved: Option<(Instant, String)>,
     /// The same for a configuration that they refused, and what was said about it.
     pub(super) config_refused: Option<(String, Finding)>,

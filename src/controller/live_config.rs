@@ -30,6 +30,9 @@ use crate::{
 
 /// How long what was proved on a server is taken to hold: somebody's own CONFIG SET, or a full volume, is seen after this.
 pub(super) const PERIOD: Duration = Duration::from_mins(1);
+/// How long a server that could not be reached is left alone when nothing has to be given to it: many of them, as behind a
+/// `NetworkPolicy`, must not take the workers' time.
+const UNREACHED: Duration = Duration::from_mins(5);
 
 /// What came of it.
 pub(super) enum Outcome {
@@ -83,21 +86,23 @@ pub(super) async fn ensure(
     context: &Context,
 ) -> Result<Outcome, Error> {
     let applied = status.conditions.iter().any(|held| held.type_ == "ConfigApplied" && held.status == "True");
-    let pending = changes.iter().any(|change| change.class == Class::Live);
+    let wanted = Wanted::of(instance, live.and_then(|live| live.config.as_ref()));
+    // A file that somebody edited is no change of what a server can be given.
+    let pending = changes.iter().any(|change| change.class == Class::Live) && !wanted.changed().is_empty();
     let servers = servers(instance, context);
     let conf = hash(&render(instance));
     let fingerprint = fingerprint(&conf, &servers);
     let memory = context.remember(&instance.uid, |memory| {
         // What the operator before this one proved holds for a period, so that a restart asks nobody at once.
         if settled && !pending && memory.config_proved.is_none() {
-            memory.config_proved = Some((Instant::now(), fingerprint.clone()));
+            memory.config_proved = Some((Instant::now() + PERIOD, fingerprint.clone()));
         }
         memory.clone()
     });
     if let Some((_, refusal)) = memory.config_refused.filter(|(of, _)| pending && *of == fingerprint) {
         return Ok(Outcome::Refused(refusal));
     }
-    let proved = memory.config_proved.is_some_and(|(at, of)| of == fingerprint && at.elapsed() < PERIOD);
+    let proved = memory.config_proved.is_some_and(|(until, of)| of == fingerprint && Instant::now() < until);
     if servers.is_empty() {
         context.remember(&instance.uid, |memory| memory.trouble = None);
     }
@@ -106,7 +111,6 @@ pub(super) async fn ensure(
     }
     let password = secret::password(instance, context).await?;
     let password = password.as_ref().map(crate::domain::auth::Password::as_bytes);
-    let wanted = Wanted::of(instance, live.and_then(|live| live.config.as_ref()));
     let mut report = Report::default();
     for server in &servers {
         match bring(&wanted, server, password, &mut report).await {
@@ -119,7 +123,7 @@ pub(super) async fn ensure(
     let former = context.remember(&instance.uid, |memory| {
         memory.config_refused = None;
         memory.trouble = report.trouble.take();
-        memory.config_proved.replace((Instant::now(), fingerprint))
+        memory.config_proved.replace((Instant::now() + PERIOD, fingerprint))
     });
     if report.asked == 0 {
         return Ok(Outcome::Held(None));
@@ -270,7 +274,7 @@ fn failed(
         return Outcome::Pending(Aspect { holds: Some(false), reason, message });
     }
     context.remember(&instance.uid, |memory| {
-        memory.config_proved = Some((Instant::now(), fingerprint));
+        memory.config_proved = Some((Instant::now() + UNREACHED, fingerprint));
         memory.trouble = None;
     });
     let message = format!("whether the running configuration holds is not known: {pod}: {why}");
