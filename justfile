@@ -68,10 +68,11 @@ test-cluster:
 bench *ARGS:
     @tests/bench.sh "$@"
 
-# rewrite the manifests that are made from the code
+# rewrite the manifests and the page of directives, which are made from the code
 generate: build
     {{ program }} crd > manifests/crd.yaml
     {{ program }} rbac > manifests/rbac.yaml
+    {{ program }} directives > docs/directives.md
 
 # rewrite the golden files of the built objects
 golden:

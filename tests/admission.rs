@@ -1,5 +1,5 @@
-//! The admission table as pure functions and through the webhook's router. The third way, a real API server, is in
-//! `e2e_admission.rs`.
+//! The admission table as pure functions and through the webhook's router. The other ways are in `offline.rs` and, with a
+//! real API server, in `e2e_admission.rs`.
 
 mod common;
 
@@ -11,12 +11,7 @@ use common::admission_table::{Case, DEFAULT_IMAGE, cases};
 use http_body_util::BodyExt;
 use redis_operator::{
     api::v1::RedisInstance,
-    domain::{
-        defaults::Defaults,
-        update::validate_update,
-        validate::validate,
-        warnings::{of_change, warnings},
-    },
+    domain::{defaults::Defaults, judgement::judge},
     metrics::Metrics,
     webhook,
 };
@@ -48,16 +43,11 @@ fn expected(case: &Case) -> Value {
 #[test]
 fn the_table_holds_as_pure_functions() {
     compare(cases().iter().filter(|case| case.reaches_the_webhook()).map(|case| {
-        let new = typed(case.object());
-        let errors = match case.old_object() {
-            Some(old) => validate_update(&typed(old), &new),
-            None => validate(&new).err().unwrap_or_default(),
+        let old = case.old_object().map(typed);
+        let (deny, warn) = match judge(&typed(case.object()), old.as_ref()) {
+            Ok(warnings) => (Vec::new(), warnings),
+            Err(errors) => (errors.iter().map(ToString::to_string).collect(), Vec::new()),
         };
-        let deny: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        let accepted = validate(&new).ok().filter(|_| deny.is_empty());
-        let mut warn = accepted.as_ref().map(warnings).unwrap_or_default();
-        let old = case.old_object().and_then(|old| validate(&typed(old)).ok());
-        warn.extend(old.zip(accepted).into_iter().flat_map(|(old, new)| of_change(&old, &new)));
         (case.title(), expected(case), json!({"deny": deny, "warn": warn}))
     }));
 }

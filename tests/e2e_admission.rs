@@ -1,4 +1,5 @@
-//! The admission table against a real API server: what `kubectl apply --dry-run=server` answers, schema and CEL included.
+//! The admission table against a real API server: what `kubectl apply --dry-run=server` answers, schema, CEL and strict
+//! decoding included; and that a dry run stores nothing.
 
 mod common;
 
@@ -7,9 +8,9 @@ use common::{
     cluster::{Place, eventually},
 };
 use kube::{
-    Api, Client,
-    api::{DynamicObject, PostParams},
-    core::ApiResource,
+    Api, Client, Resource,
+    api::{DynamicObject, ListParams, PostParams},
+    core::{ApiResource, Request},
 };
 use redis_operator::api::v1::RedisInstance;
 use serde_json::{Value, json};
@@ -19,13 +20,20 @@ use serde_json::{Value, json};
 async fn the_table_holds_against_a_real_api_server() {
     let place = Place::new("admission").await;
     let mut differences = Vec::new();
-    for case in cases() {
+    // What admission does not let through cannot be there to be changed.
+    for case in cases().into_iter().filter(|case| !case.past_admission) {
         let answer = answer(&place, &case).await;
         if let Some(difference) = difference(&case, &answer) {
             differences.push(format!("{}\n  {difference}", case.title()));
         }
     }
+    let left = place.api::<RedisInstance>().list(&ListParams::default()).await.unwrap().items;
     place.leave().await;
+    assert!(
+        left.is_empty(),
+        "dry runs have stored {:?}",
+        left.iter().map(|left| &left.metadata.name).collect::<Vec<_>>()
+    );
     assert!(differences.is_empty(), "{} cases differ:\n{}", differences.len(), differences.join("\n"));
 }
 
@@ -44,22 +52,22 @@ async fn kubectl_scale_is_judged_too() {
 /// The causes of the refusal, each as FIELD: MESSAGE; none when the object would be stored.
 async fn answer(place: &Place, case: &Case) -> Vec<String> {
     let objects = untyped(&place.client, &place.namespace);
-    let dry = PostParams { dry_run: true, ..PostParams::default() };
-    let object = |raw: Value| -> DynamicObject {
-        let mut object: DynamicObject = serde_json::from_value(raw).unwrap();
-        object.metadata.namespace = Some(place.namespace.clone());
-        object
+    let object = |mut raw: Value| {
+        raw["metadata"]["namespace"] = json!(place.namespace);
+        raw
     };
     let result = match case.old_object() {
-        None => objects.create(&dry, &object(case.object())).await.map(drop),
+        None => strict(place, &object(case.object()), None).await,
         Some(old) => {
-            objects.create(&PostParams::default(), &object(old)).await.unwrap();
+            let old: DynamicObject = serde_json::from_value(object(old)).unwrap();
+            objects.create(&PostParams::default(), &old).await.unwrap();
             let result = eventually("answer to an update that no status write overtook", || async {
                 let mut new = object(case.object());
-                new.metadata.resource_version = objects.get(&case.name).await.unwrap().metadata.resource_version;
-                match objects.replace(&case.name, &dry, &new).await {
+                let version = objects.get(&case.name).await.unwrap().metadata.resource_version;
+                new["metadata"]["resourceVersion"] = json!(version);
+                match strict(place, &new, Some(&case.name)).await {
                     Err(kube::Error::Api(status)) if status.is_conflict() => None,
-                    answer => Some(answer.map(drop)),
+                    answer => Some(answer),
                 }
             })
             .await;
@@ -78,6 +86,20 @@ async fn answer(place: &Place, case: &Case) -> Vec<String> {
         }
         Err(error) => panic!("{}: {error}", case.title()),
     }
+}
+
+/// A dry run that is strict about fields, as kubectl's: `PostParams` cannot say so, and typed metadata could not carry the
+/// wrong types of the table.
+async fn strict(place: &Place, object: &Value, name: Option<&str>) -> Result<(), kube::Error> {
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    let requests = Request::new(RedisInstance::url_path(&(), Some(&place.namespace)));
+    let body = serde_json::to_vec(object).unwrap();
+    let mut request = match name {
+        None => requests.create(&dry, body).unwrap(),
+        Some(name) => requests.replace(name, &dry, body).unwrap(),
+    };
+    *request.uri_mut() = format!("{}&fieldValidation=Strict", request.uri()).parse().unwrap();
+    place.client.request::<Value>(request).await.map(drop)
 }
 
 fn difference(case: &Case, answer: &[String]) -> Option<String> {

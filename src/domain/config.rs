@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     directives::{release::Release, suggest::nearest, value},
-    field_error::FieldError,
+    field_error::{FieldError, quoted},
     names::VOUCHED_ANNOTATION,
     owned_directives, words,
 };
@@ -65,7 +65,7 @@ pub fn validate(config: &BTreeMap<String, ConfigValue>, rules: &Rules) -> (Direc
 
 fn directive(name: &str, value: &str, rules: &Rules) -> Result<Vec<String>, FieldError> {
     if !is_name(name) {
-        return Err(FieldError::invalid("spec.config", name, "keys must match '^[a-z][a-z0-9-]{0,63}$'"));
+        return Err(FieldError::invalid("spec.config", name, misspelt(name, rules.release)));
     }
     let field = format!("spec.config[{name}]");
     if let Some(cure) = owned_directives::cure(name) {
@@ -87,6 +87,14 @@ fn directive(name: &str, value: &str, rules: &Rules) -> Result<Vec<String>, Fiel
     let faults: Vec<FieldError> =
         candidates.iter().map_while(|candidate| value::fault(&field, *candidate, &words, value)).collect();
     if faults.len() < candidates.len() { Ok(words) } else { faults.into_iter().next().map_or(Ok(words), Err) }
+}
+
+/// What is said of a key that cannot be a name, with the one that it is in another spelling.
+fn misspelt(name: &str, release: Release) -> String {
+    let rule = "keys must match '^[a-z][a-z0-9-]{0,63}$'";
+    let spelt = name.trim().to_ascii_lowercase().replace('_', "-");
+    let meant = release.directive(&spelt).is_some_and(|_| owned_directives::cure(&spelt).is_none());
+    if meant { format!("{rule}; did you mean {}?", quoted(&spelt)) } else { rule.to_owned() }
 }
 
 /// A name the release lacks: one of another release, a slip of the fingers, or nothing we know.
@@ -182,6 +190,8 @@ mod tests {
             assert!(faults(name, "x")[0].starts_with("spec.config: Invalid value: "), "{name}");
         }
         assert!(faults("server_cpulist", "0-1").is_empty());
+        assert!(faults("Maxmemory_Policy", "x")[0].ends_with("did you mean \"maxmemory-policy\"?"));
+        assert!(!faults("DIR", "x")[0].contains("mean"), "what is the operator's is not proposed");
     }
 
     #[test]

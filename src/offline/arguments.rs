@@ -6,9 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::settings::{DEFAULT_IMAGE, image};
 
-/// Judges every `RedisInstance` in files as the operator's admission would, without a cluster.
-///
-/// Exit code 0: nothing is refused. 1: something is refused. 2: something could not be read, so not everything was judged.
+/// Arguments of `validate`.
 #[derive(Clone, Debug, Args)]
 pub struct ValidateArguments {
     /// Files to judge, or folders of .yaml, .yml and .json files; - is standard input.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{
-    directives::{Directive, Kind, LINES, Line, special},
+    directives::{Directive, Kind, LINES, Line, release::Release, special},
     owned_directives,
 };
 
@@ -65,14 +65,14 @@ impl Form {
     /// What becomes of a change: the one place that these commands ask.
     #[must_use]
     pub fn change(&self) -> Change {
-        let Self { directive, .. } = self;
+        let Self { line, directive } = self;
         if let Some(cure) = owned_directives::cure(&directive.name) {
             return Change::Owned(cure);
         }
         if directive.has("runtime_only") || directive.has("sentinel_mode_only") {
             return Change::Owned("may not stand in redis.conf of a server");
         }
-        if directive.is_live() { Change::Live } else { Change::Restart }
+        if Release::Known(line).is_live(&directive.name) { Change::Live } else { Change::Restart }
     }
 
     /// What it takes, in words for a person.

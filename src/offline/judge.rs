@@ -71,8 +71,8 @@ impl Judge {
         faults.retain(|fault| !is_stored(fault, &object, stored.as_ref()));
         let mut findings = decoding_faults(new, &stripped);
         findings.extend(faults.iter().map(|fault| {
-            let field = fault.path.field();
-            Finding { field, reason: fault.reason.to_owned(), message: fault.message.clone(), line: 0 }
+            let message = format!("{}{}", fault.message, cure(fault, &object));
+            Finding { field: fault.path.field(), reason: fault.reason.to_owned(), message, line: 0 }
         }));
         let (errors, warnings) = self.rules(object, stored, &faults);
         for error in errors {
@@ -159,6 +159,12 @@ fn decoding_faults(new: &Node, stripped: &Stripped) -> Vec<Finding> {
     twice.chain(unknown).collect()
 }
 
+/// The usual slip, which the API server's message does not name: `appendonly: yes` is a boolean.
+fn cure(fault: &Fault, object: &Value) -> &'static str {
+    let scalar = || fault.path.find(object).is_some_and(|value| value.is_boolean() || value.is_number());
+    if matches!(fault.path.keys().as_slice(), ["spec", "config", _]) && scalar() { "; quote it" } else { "" }
+}
+
 /// Whether the stored object has the same fault at the same place: the API server forgives it. Not a wrong type, which the
 /// webhook could not read.
 fn is_stored(fault: &Fault, object: &Value, stored: Option<&Value>) -> bool {
@@ -222,7 +228,7 @@ mod tests {
             [
                 "10 spec.config.hz: strict decoding error: duplicate field \"spec.config.hz\"",
                 "5 spec.replcas: strict decoding error: unknown field \"spec.replcas\"; did you mean \"replicas\"?",
-                "7 spec.config.maxclients: Invalid value: \"integer\": spec.config.maxclients in body must be of type string: \"integer\"",
+                "7 spec.config.maxclients: Invalid value: \"integer\": spec.config.maxclients in body must be of type string: \"integer\"; quote it",
                 "8 spec.config[maxmemmory]: Invalid value: \"maxmemmory\": unknown directive for redis 7.0; did you mean \"maxmemory\"?",
                 "11 spec.auth.secretName: Invalid value: \"cache-auth\": is the name of the Secret that the operator makes; leave the field out to use it",
             ]

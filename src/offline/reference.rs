@@ -36,8 +36,7 @@ fn head(subjects: &[Subject]) -> String {
          | owned | refused: the operator sets it, or it would take Redis out of the operator's hands; what to use instead is said | {} |\n\n\
          Where versions differ, the newest is shown first and the others behind it. A default is what a server without a \
          configuration file holds; the operator sets `appendonly yes` and `appendfsync everysec` unless `spec.config` says \
-         otherwise. \"1.0\" stands for nothing but the first and last version with a table: \"7.0 to 8.2\" are 7.0, 7.2, 7.4, 8.0 \
-         and 8.2.\n",
+         otherwise. A span such as 7.0 to 8.2 is of the versions with a table: 7.0, 7.2, 7.4, 8.0 and 8.2.\n",
         subjects.len(),
         known.join(", "),
         count("live"),

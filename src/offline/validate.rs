@@ -148,17 +148,15 @@ mod tests {
     #[test]
     fn a_change_is_judged_from_the_object_of_the_same_name() {
         let new = format!("{}---\n{}", instance("a", "{storage: {size: 1Gi}}"), instance("fresh", "{}"));
-        let stored = format!(
-            "apiVersion: v1\nkind: List\nitems:\n- {{apiVersion: redis.github.com/v1, kind: RedisInstance, metadata: {{name: a, namespace: shop}}, spec: {{storage: {{size: 2Gi}}}}}}\n"
-        );
-        let report = judged(&[source("new.yaml", &new)], &[source("old.yaml", &stored)]);
+        let stored = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: redis.github.com/v1, kind: RedisInstance, metadata: {name: a, namespace: shop}, spec: {storage: {size: 2Gi}}}\n";
+        let report = judged(&[source("new.yaml", &new)], &[source("old.yaml", stored)]);
         assert!(report.text().contains("may not be reduced from 2Gi to 1Gi"), "{}", report.text());
         assert!(
             report.text().contains("redisinstance.redis.github.com/fresh valid (new.yaml:6)\n"),
             "{}",
             report.text()
         );
-        let other = judged(&[source("new.yaml", &instance("b", "{}"))], &[source("old.yaml", &stored)]);
+        let other = judged(&[source("new.yaml", &instance("b", "{}"))], &[source("old.yaml", stored)]);
         assert_eq!(other.errors(), "error: old.yaml: holds no RedisInstance with the name of one that is judged\n");
     }
 
