@@ -281,7 +281,7 @@ mod tests {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..9 {
             let aliases = vec![format!("*a{}", level - 1); 9].join(", ");
-            text += &format!("a{level}: &a{level} [{aliases}]\n");
+            text.extend([format!("a{level}: &a{level} [{aliases}]\n")]);
         }
         assert!(read(&text)[0].as_ref().unwrap_err().1.contains("aliases"));
         assert!(read(&"[".repeat(10_000))[0].is_err());

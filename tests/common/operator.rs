@@ -6,19 +6,29 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use k8s_openapi::api::{
-    authentication::v1::{TokenRequest, TokenRequestSpec},
-    core::v1::ServiceAccount,
-    rbac::v1::{ClusterRole, ClusterRoleBinding},
+use k8s_openapi::{
+    api::{
+        authentication::v1::{TokenRequest, TokenRequestSpec},
+        core::v1::ServiceAccount,
+        rbac::v1::{ClusterRole, ClusterRoleBinding},
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
     Api,
-    api::{Patch, PatchParams, PostParams},
+    api::{ListParams, Patch, PatchParams, PostParams},
 };
+use redis_operator::api::v1::RedisInstance;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::cluster::{Place, eventually};
 
+/// Name of the CRD.
+pub(crate) const DEFINITION: &str = "redisinstances.redis.github.com";
 /// Name of the operator's account.
 const ACCOUNT: &str = "redis-operator";
 
@@ -29,23 +39,55 @@ pub(crate) struct Operator {
     _folder: tempfile::TempDir,
     /// Port of the webhooks, on the loopback.
     pub(crate) webhook_port: u16,
+    /// Port of probes and metrics, on the loopback.
+    pub(crate) admin_port: u16,
     /// Its name to the API server.
     pub(crate) user: String,
+    /// What it shows the API server to prove it.
+    pub(crate) token: String,
+}
+
+/// How an operator is started.
+pub(crate) struct Launch<'a> {
+    /// PEM; nothing: it serves no webhook.
+    pub(crate) certificate: &'a str,
+    pub(crate) key: &'a str,
+    /// Where it finds the API server, if not where the test does.
+    pub(crate) server: Option<String>,
+    pub(crate) log_filter: &'a str,
+}
+
+impl Default for Launch<'_> {
+    fn default() -> Self {
+        Self { certificate: "", key: "", server: None, log_filter: "info" }
+    }
 }
 
 impl Operator {
-    /// Starts the operator with this certificate (PEM) and key, without waiting for anything. It has an account of its own
-    /// with the permissions of `manifests/rbac.yaml` and no others, so the audit log can tell its requests apart.
+    /// Starts the operator with this certificate (PEM) and key, without waiting for anything.
     pub(crate) async fn start(place: &Place, certificate: &str, key: &str) -> Self {
+        Self::launch(place, Launch { certificate, key, ..Launch::default() }).await
+    }
+
+    /// Starts the operator without a certificate: it reconciles and serves no webhook.
+    pub(crate) async fn reconciling_only(place: &Place) -> Self {
+        Self::launch(place, Launch::default()).await
+    }
+
+    /// Starts the operator, without waiting for anything. It has an account of its own with the permissions of
+    /// `manifests/rbac.yaml` and no others, so the audit log can tell its requests apart.
+    pub(crate) async fn launch(place: &Place, launch: Launch<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("tls.crt"), certificate).unwrap();
-        fs::write(folder.path().join("tls.key"), key).unwrap();
+        fs::write(folder.path().join("tls.crt"), launch.certificate).unwrap();
+        fs::write(folder.path().join("tls.key"), launch.key).unwrap();
         let kubeconfig = folder.path().join("kubeconfig");
-        fs::write(&kubeconfig, account(place).await).unwrap();
+        let token = token(place).await;
+        fs::write(&kubeconfig, account(&token, launch.server.as_deref())).unwrap();
         let log = folder.path().join("log");
         let (webhook_port, admin_port) = (free_port(), free_port());
         let process = Command::new(env!("CARGO_BIN_EXE_redis-operator"))
             .args(["run", "--log-format=text", "--default-image=redis:7.0.15"])
+            .arg(format!("--log-filter={}", launch.log_filter))
             .arg(format!("--webhook-address=127.0.0.1:{webhook_port}"))
             .arg(format!("--admin-address=127.0.0.1:{admin_port}"))
             .arg(format!("--certificate-dir={}", folder.path().display()))
@@ -55,12 +97,7 @@ impl Operator {
             .spawn()
             .unwrap();
         let user = format!("system:serviceaccount:{}:{ACCOUNT}", place.namespace);
-        Self { process, log, _folder: folder, webhook_port, user }
-    }
-
-    /// Starts the operator without a certificate: it reconciles and serves no webhook.
-    pub(crate) async fn reconciling_only(place: &Place) -> Self {
-        Self::start(place, "", "").await
+        Self { process, log, _folder: folder, webhook_port, admin_port, user, token }
     }
 
     /// Process id, to read its figures from `/proc`.
@@ -74,6 +111,24 @@ impl Operator {
             fs::read_to_string(&self.log).unwrap_or_default().contains(text).then_some(())
         })
         .await;
+    }
+
+    /// Status and body of the answer of its admin listener.
+    pub(crate) async fn admin(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.admin_port)).await.ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    }
+
+    /// The value of a metric's series, written as it is shown; 0 for one that is not.
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
+        let (_, text) = eventually("metrics", || self.admin("/metrics")).await;
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().unwrap())
     }
 
     /// What it logged so far.
@@ -98,8 +153,8 @@ impl Drop for Operator {
     }
 }
 
-/// A kubeconfig like the test's own, for an account in this namespace that may do what `manifests/rbac.yaml` says.
-async fn account(place: &Place) -> String {
+/// A token of an account in this namespace that may do what `manifests/rbac.yaml` says.
+async fn token(place: &Place) -> String {
     let ours = PatchParams::apply("test").force();
     let role: Value = manifest("rbac.yaml");
     let roles: Api<ClusterRole> = Api::all(place.client.clone());
@@ -122,18 +177,31 @@ async fn account(place: &Place) -> String {
         spec: TokenRequestSpec { audiences: Vec::new(), ..TokenRequestSpec::default() },
         ..TokenRequest::default()
     };
-    let token =
-        accounts.create_token_request(ACCOUNT, &PostParams::default(), &request).await.unwrap().status.unwrap().token;
+    accounts.create_token_request(ACCOUNT, &PostParams::default(), &request).await.unwrap().status.unwrap().token
+}
 
+/// A kubeconfig like the test's own, for the account of this token.
+fn account(token: &str, server: Option<&str>) -> String {
     let file = env::var("KUBECONFIG").expect("KUBECONFIG must name a cluster");
     let mut kubeconfig: Value = serde_saphyr::from_str(&fs::read_to_string(file).unwrap()).unwrap();
     kubeconfig["users"][0]["user"] = json!({ "token": token });
+    if let Some(server) = server {
+        kubeconfig["clusters"][0]["cluster"] = json!({ "server": server });
+    }
     kubeconfig.to_string()
 }
 
 /// A port that was free a moment ago.
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Makes our kind known to the API server.
+pub(crate) async fn define(place: &Place) {
+    let definitions: Api<CustomResourceDefinition> = Api::all(place.client.clone());
+    definitions.patch(DEFINITION, &PatchParams::apply("test").force(), &Patch::Apply(crd())).await.unwrap();
+    eventually("established CRD", || async { place.api::<RedisInstance>().list(&ListParams::default()).await.ok() })
+        .await;
 }
 
 /// The CRD as the project ships it.

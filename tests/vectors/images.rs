@@ -67,6 +67,8 @@ fn name(error: ImageError) -> &'static str {
 fn images_agree_with_distribution() {
     let mut judge = Judge::new(&DIFFERENCES);
     let vectors: Vec<ImageVector> = crate::vectors(include_str!("images.json"));
-    vectors.iter().for_each(|vector| take(&mut judge, vector));
+    for vector in &vectors {
+        take(&mut judge, vector);
+    }
     judge.conclude();
 }

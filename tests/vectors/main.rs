@@ -54,20 +54,20 @@ fn a_million_more_agree() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut seen = Quantities::new();
+    let mut compared = Quantities::new();
     let mut judge = Judge::new(&images::DIFFERENCES);
     for line in BufReader::new(go.stdout.take().unwrap()).lines() {
         match serde_json::from_str(&line.unwrap()).expect(READABLE) {
-            Verdict::Quantity(vector) => seen.take(&vector),
+            Verdict::Quantity(vector) => compared.take(&vector),
             Verdict::Image(vector) => images::take(&mut judge, &vector),
         }
     }
     assert!(go.wait().unwrap().success(), "the Go program failed");
-    println!("quantities: {}", seen.judge.figures());
-    println!("  {} pairs in order, {} not asked in Go, which would hang", seen.ordered, seen.skipped);
+    println!("quantities: {}", compared.judge.figures());
+    println!("  {} pairs in order, {} not asked in Go, which would hang", compared.ordered, compared.skipped);
     println!("images: {}", judge.figures());
-    assert!(seen.judge.agreed > 0 && judge.agreed > 0, "nothing was compared");
-    seen.judge.explained();
+    assert!(compared.judge.agreed > 0 && judge.agreed > 0, "nothing was compared");
+    compared.judge.explained();
     judge.explained();
 }
 
