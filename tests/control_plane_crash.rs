@@ -4,20 +4,17 @@
 mod common;
 
 use common::{
-    cluster::{Place, eventually},
-    operator::{Operator, crd},
+    cluster::Place,
+    operator::{Operator, define},
 };
 use futures::{StreamExt, stream};
-use k8s_openapi::{
-    api::{
-        apps::v1::StatefulSet,
-        core::v1::{ConfigMap, Secret, Service},
-    },
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{ConfigMap, Secret, Service},
 };
 use kube::{
-    Api, Resource, ResourceExt,
-    api::{ListParams, Patch, PatchParams},
+    Resource, ResourceExt,
+    api::ListParams,
     runtime::{WatchStreamExt, watcher},
 };
 use redis_operator::api::v1::{Phase, RedisInstance};
@@ -88,11 +85,7 @@ async fn two_operators_at_once_make_the_objects_of_one() {
 /// A namespace, with our kind known to the API server.
 async fn place(test: &str) -> Place {
     let place = Place::new(test).await;
-    let definitions: Api<CustomResourceDefinition> = Api::all(place.client.clone());
-    let name = "redisinstances.redis.github.com";
-    definitions.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(crd())).await.unwrap();
-    eventually("established CRD", || async { place.api::<RedisInstance>().list(&ListParams::default()).await.ok() })
-        .await;
+    define(&place).await;
     place
 }
 

@@ -83,18 +83,21 @@ fn words(error: &kube::Error) -> String {
     }
 }
 
-/// When to try again: soon at first, ever later, and never two instances in step.
-#[expect(clippy::needless_pass_by_value, reason = "the signature is the controller's")]
-pub(super) fn policy(instance: Arc<Stored>, error: &Error, context: Arc<Context>) -> Action {
+/// Counts a failure with those before it, and says when it is tried again.
+pub(super) fn record(instance: &Stored, error: &Error, context: &Context) {
     let uid = instance.uid().unwrap_or_default();
     let failures = context.remember(&uid, |memory| {
         memory.failures = memory.failures.saturating_add(1);
         memory.failures
     });
-    let wait = backoff(failures, &uid);
-    let namespace = instance.namespace().unwrap_or_default();
-    tracing::warn!(instance = %instance.name_any(), %namespace, %error, failures, retry_in = ?wait, "reconcile failed");
-    Action::requeue(wait)
+    tracing::warn!(%error, failures, retry_in = ?backoff(failures, &uid), "reconcile failed");
+}
+
+/// When to try again: soon at first, ever later, and never two instances in step.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is the controller's")]
+pub(super) fn policy(instance: Arc<Stored>, _error: &Error, context: Arc<Context>) -> Action {
+    let uid = instance.uid().unwrap_or_default();
+    Action::requeue(backoff(context.recall(&uid).failures, &uid))
 }
 
 /// 1 s, 2 s, 4 s ... 300 s, plus up to a quarter that depends on the instance.

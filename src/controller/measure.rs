@@ -1,16 +1,47 @@
-//! One reconcile as it is counted: how long it waited and took, and how it ended. What it does is `reconcile`'s.
+//! One reconcile as it is told and counted: the span of its log lines, how long it waited and took, how it ended.
+//! What it does is `reconcile`'s.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
-use kube::{ResourceExt, runtime::controller::Action};
+use kube::{Resource, ResourceExt, runtime::controller::Action};
+use tracing::Instrument;
 
-use super::{Stored, context::Context, error::Error, reconcile};
+use super::{
+    Stored,
+    context::Context,
+    error::{self, Error},
+    reconcile,
+};
 
-/// Reconciles one instance and counts it.
+/// Reconciles one instance.
 pub(super) async fn reconcile(stored: Arc<Stored>, context: Arc<Context>) -> Result<Action, Error> {
-    let waited = context.queue.served(stored.namespace().as_deref(), &stored.name_any(), Instant::now());
+    let (namespace, name) = (stored.namespace().unwrap_or_default(), stored.name_any());
+    let generation = stored.meta().generation;
+    let span = tracing::info_span!("reconcile", instance = name, namespace, generation, reconcile_id = next_id());
+    let waited = context.queue.served(&namespace, &name, Instant::now());
     let running = context.metrics.began(waited);
-    let outcome = reconcile::reconcile(stored, context).await;
+    let work = async {
+        let outcome = reconcile::reconcile(Arc::clone(&stored), Arc::clone(&context)).await;
+        if let Err(failure) = &outcome {
+            error::record(&stored, failure, &context);
+        }
+        outcome
+    };
+    let outcome = work.instrument(span).await;
     running.ended(outcome.as_ref().err().map(Error::class));
     outcome
+}
+
+/// Tells the lines of one reconcile from those of the next. Counted from a random number, so that two processes whose
+/// logs are read together do not meet.
+fn next_id() -> String {
+    static NEXT: OnceLock<AtomicU64> = OnceLock::new();
+    let next = NEXT.get_or_init(|| AtomicU64::new(getrandom::u64().unwrap_or_default()));
+    format!("{:016x}", next.fetch_add(1, Ordering::Relaxed))
 }

@@ -110,7 +110,7 @@ where
                 // What failed was logged with its instance where it happened.
                 Some(Ok(_) | Err(controller::Error::ReconcilerFailed(..))) => {}
                 Some(Err(controller::Error::ObjectNotFound(gone))) => {
-                    queue.served(gone.namespace.as_deref(), &gone.name, Instant::now());
+                    queue.served(gone.namespace.as_deref().unwrap_or_default(), &gone.name, Instant::now());
                 }
                 Some(Err(error)) => tracing::warn!(%error, "the watch was interrupted; it is opened again"),
             },

@@ -16,14 +16,14 @@ pub(super) struct Queue(Arc<Mutex<BTreeMap<Name, Instant>>>);
 
 impl Queue {
     /// A watch calls this instance; one that waits already keeps its place.
-    pub(super) fn called(&self, namespace: Option<&str>, name: &str, now: Instant) {
+    pub(super) fn called(&self, namespace: &str, name: &str, now: Instant) {
         if let Entry::Vacant(place) = self.waiting().entry(key(namespace, name)) {
             place.insert(now);
         }
     }
 
     /// Its reconcile begins, or there is no such instance any more; how long it had waited, if it was called.
-    pub(super) fn served(&self, namespace: Option<&str>, name: &str, now: Instant) -> Option<Duration> {
+    pub(super) fn served(&self, namespace: &str, name: &str, now: Instant) -> Option<Duration> {
         let called = self.waiting().remove(&key(namespace, name))?;
         Some(now.saturating_duration_since(called))
     }
@@ -38,8 +38,8 @@ impl Queue {
     }
 }
 
-fn key(namespace: Option<&str>, name: &str) -> Name {
-    (namespace.unwrap_or_default().to_owned(), name.to_owned())
+fn key(namespace: &str, name: &str) -> Name {
+    (namespace.to_owned(), name.to_owned())
 }
 
 #[cfg(test)]
@@ -51,12 +51,12 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let queue = Queue::default();
-        queue.called(Some("shop"), "a", at(0));
-        queue.called(Some("shop"), "a", at(1));
-        queue.called(Some("other"), "a", at(2));
+        queue.called("shop", "a", at(0));
+        queue.called("shop", "a", at(1));
+        queue.called("other", "a", at(2));
         assert_eq!(queue.depth(), 2);
-        assert_eq!(queue.served(Some("shop"), "a", at(5)), Some(Duration::from_secs(5)));
-        assert_eq!(queue.served(Some("shop"), "a", at(6)), None, "nobody called it again");
+        assert_eq!(queue.served("shop", "a", at(5)), Some(Duration::from_secs(5)));
+        assert_eq!(queue.served("shop", "a", at(6)), None, "nobody called it again");
         assert_eq!(queue.depth(), 1);
     }
 }

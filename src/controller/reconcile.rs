@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
-use kube::{Resource, ResourceExt, runtime::controller::Action};
+use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
     Stored, apply,
@@ -40,7 +40,6 @@ const STALLED: Duration = Duration::from_secs(30);
 const UNREACHED: Duration = Duration::from_secs(10);
 
 /// Brings one instance in step with its spec and says so in its status.
-#[tracing::instrument(skip_all, fields(instance = %stored.name_any(), namespace = stored.namespace().unwrap_or_default(), generation = stored.meta().generation))]
 pub(super) async fn reconcile(stored: Arc<Stored>, context: Arc<Context>) -> Result<Action, Error> {
     let work = async {
         context.stores.wait_until_synced().await;

@@ -187,7 +187,7 @@ where
             match change {
                 Ok(object) => {
                     if let Some(instance) = whose(object.meta()) {
-                        queue.called(instance.namespace.as_deref(), &instance.name, Instant::now());
+                        queue.called(instance.namespace.as_deref().unwrap_or_default(), &instance.name, Instant::now());
                     }
                 }
                 Err(error) => {
