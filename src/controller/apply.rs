@@ -23,6 +23,11 @@ use crate::{
     },
 };
 
+/// How often the ownership of fields is tried to be changed before the reconcile fails.
+const CLAIM_TRIES: usize = 5;
+/// What the API server says to a JSON patch whose test does not hold.
+const UNPROCESSABLE: u16 = 422;
+
 /// A kind of child.
 pub(super) trait Child:
     Resource<Scope = NamespaceResourceScope, DynamicType = ()>
@@ -193,16 +198,33 @@ fn is_empty(value: &Value) -> bool {
 /// Turns the field ownership that creation gave us (operation Update) into that of server-side apply, without which
 /// a field that is no longer desired would stay. Needed once in an object's life; what `kubectl` does when it migrates.
 async fn claim_fields<K: Child>(api: &Api<K>, name: &str) -> Result<(), kube::Error> {
+    let mut tries = 1..CLAIM_TRIES;
+    loop {
+        match try_claim_fields(api, name).await {
+            // The entry is no longer where it was: somebody else began to own fields between the two requests.
+            Err(kube::Error::Api(status)) if status.code == UNPROCESSABLE && tries.next().is_some() => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn try_claim_fields<K: Child>(api: &Api<K>, name: &str) -> Result<(), kube::Error> {
     let live = api.get_metadata(name).await?;
     let created = |entry: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry| {
         entry.manager.as_deref() == Some(OPERATOR)
             && entry.operation.as_deref() == Some("Update")
             && entry.subresource.as_deref().unwrap_or_default().is_empty()
     };
-    let Some(index) = live.managed_fields().iter().position(created) else { return Ok(()) };
+    let Some((index, entry)) = live.managed_fields().iter().enumerate().find(|(_, entry)| created(entry)) else {
+        return Ok(());
+    };
+    // Only that this entry is the same is asked for, and not that the object is: on one that others write to all the time
+    // the operator would never get through.
+    let at = format!("/metadata/managedFields/{index}");
     let patch = serde_json::json!([
-        {"op": "test", "path": "/metadata/resourceVersion", "value": live.resource_version()},
-        {"op": "replace", "path": format!("/metadata/managedFields/{index}/operation"), "value": "Apply"},
+        {"op": "test", "path": "/metadata/uid", "value": live.uid()},
+        {"op": "test", "path": at, "value": entry},
+        {"op": "replace", "path": format!("{at}/operation"), "value": "Apply"},
     ]);
     let patch: json_patch::Patch = serde_json::from_value(patch).map_err(kube::Error::SerdeError)?;
     let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
