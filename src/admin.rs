@@ -175,7 +175,8 @@ mod tests {
 
         let alive = get(address, "/livez").await;
         assert!(alive.starts_with("HTTP/1.1 200 ") && alive.ends_with("\r\n\r\nok"), "{alive}");
-        health.watches_synced();
+        health.watching("Pod", Instant::now());
+        health.watch_synced("Pod");
         let missing = get(address, "/readyz").await;
         assert!(missing.starts_with("HTTP/1.1 503 "), "{missing}");
         assert!(missing.ends_with("\r\n\r\nthe serving certificate is not loaded"), "{missing}");

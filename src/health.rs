@@ -2,8 +2,9 @@
 //! It must not know HTTP, nor read a clock: now is an argument.
 
 use std::{
+    collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -12,6 +13,10 @@ use std::{
 /// The reconcile loop is taken for stuck when it has not reported for this long. It reports at least every few seconds,
 /// work or none.
 pub const STUCK_AFTER: Duration = Duration::from_mins(1);
+
+/// A watch is taken for stuck when it has shown no sign of life for this long: three times as long as one is kept open.
+/// An event, a bookmark, an end, a failure are signs, so it is this process that has stopped looking, and a restart helps.
+pub const WATCH_STUCK_AFTER: Duration = Duration::from_mins(3);
 
 /// What the parts of the process report. Clones share one state.
 #[derive(Debug, Clone)]
@@ -22,10 +27,17 @@ pub struct Health {
 #[derive(Debug)]
 struct State {
     certificate_loaded: AtomicBool,
-    watches_synced: AtomicBool,
+    watches: Mutex<BTreeMap<&'static str, Watch>>,
     origin: Instant,
     /// Milliseconds from `origin` to the last beat, plus one; 0 while the loop has not started.
     last_beat: AtomicU64,
+}
+
+/// What is known of the watch on one kind.
+#[derive(Clone, Copy, Debug)]
+struct Watch {
+    synced: bool,
+    moved: Instant,
 }
 
 impl Health {
@@ -34,7 +46,7 @@ impl Health {
     pub fn new(now: Instant) -> Self {
         let state = State {
             certificate_loaded: AtomicBool::new(false),
-            watches_synced: AtomicBool::new(false),
+            watches: Mutex::default(),
             origin: now,
             last_beat: AtomicU64::new(0),
         };
@@ -46,9 +58,23 @@ impl Health {
         self.state.certificate_loaded.store(true, Ordering::Relaxed);
     }
 
-    /// Every watch has delivered its first full list.
-    pub fn watches_synced(&self) {
-        self.state.watches_synced.store(true, Ordering::Relaxed);
+    /// The objects of this kind are going to be watched.
+    pub fn watching(&self, kind: &'static str, now: Instant) {
+        self.watches().entry(kind).or_insert(Watch { synced: false, moved: now });
+    }
+
+    /// The watch on this kind has delivered its first full list.
+    pub fn watch_synced(&self, kind: &str) {
+        if let Some(watch) = self.watches().get_mut(kind) {
+            watch.synced = true;
+        }
+    }
+
+    /// The watch on this kind showed a sign of life.
+    pub fn watch_moved(&self, kind: &str, now: Instant) {
+        if let Some(watch) = self.watches().get_mut(kind) {
+            watch.moved = watch.moved.max(now);
+        }
     }
 
     /// The reconcile loop is turning at `now`. The first beat says that it has started.
@@ -60,8 +86,9 @@ impl Health {
     /// Whether restarting the process would not help.
     ///
     /// # Errors
-    /// Says for how long the reconcile loop has been silent, when that is longer than [`STUCK_AFTER`]. A loop that
-    /// never started, as on a replica that waits for the lease, is not stuck.
+    /// Says for how long the reconcile loop has been silent, when that is longer than [`STUCK_AFTER`], or else a watch,
+    /// when that is longer than [`WATCH_STUCK_AFTER`]. What never started, as on a replica that waits for the lease, is
+    /// not stuck.
     pub fn livez(&self, now: Instant) -> Result<(), String> {
         let Some(last) = self.state.last_beat.load(Ordering::Relaxed).checked_sub(1) else {
             return Ok(());
@@ -70,21 +97,36 @@ impl Health {
         if silent > STUCK_AFTER {
             return Err(format!("the reconcile loop has not moved for {} s", silent.as_secs()));
         }
-        Ok(())
+        let watches = self.watches();
+        let silent = watches.iter().map(|(kind, watch)| (kind, now.saturating_duration_since(watch.moved)));
+        match silent.max_by_key(|(_, silent)| *silent) {
+            Some((kind, silent)) if silent > WATCH_STUCK_AFTER => {
+                Err(format!("the watch on {kind} has shown no sign of life for {} s", silent.as_secs()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether calls may be routed here.
     ///
     /// # Errors
     /// Names everything that is still missing.
-    pub fn readyz(&self) -> Result<(), Vec<&'static str>> {
-        let parts = [
-            (&self.state.certificate_loaded, "the serving certificate is not loaded"),
-            (&self.state.watches_synced, "the watches are not synced"),
-        ];
-        let missing: Vec<_> =
-            parts.into_iter().filter(|(done, _)| !done.load(Ordering::Relaxed)).map(|(_, reason)| reason).collect();
+    pub fn readyz(&self) -> Result<(), Vec<String>> {
+        let mut missing = Vec::new();
+        if !self.state.certificate_loaded.load(Ordering::Relaxed) {
+            missing.push("the serving certificate is not loaded".to_owned());
+        }
+        let watches = self.watches();
+        if watches.is_empty() {
+            missing.push("the watches are not opened".to_owned());
+        }
+        let behind = watches.iter().filter(|(_, watch)| !watch.synced);
+        missing.extend(behind.map(|(kind, _)| format!("the watch on {kind} is not synced")));
         if missing.is_empty() { Ok(()) } else { Err(missing) }
+    }
+
+    fn watches(&self) -> MutexGuard<'_, BTreeMap<&'static str, Watch>> {
+        self.state.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn millis(&self, now: Instant) -> u64 {
@@ -100,11 +142,17 @@ mod tests {
 
     #[test]
     fn readiness_names_everything_that_is_missing() {
-        let health = Health::new(Instant::now());
-        assert_eq!(health.readyz(), Err(vec!["the serving certificate is not loaded", "the watches are not synced"]));
+        let now = Instant::now();
+        let health = Health::new(now);
+        let missing = || health.readyz().err().unwrap_or_default().join("; ");
+        assert_eq!(missing(), "the serving certificate is not loaded; the watches are not opened");
         health.clone().certificate_loaded();
-        assert_eq!(health.readyz(), Err(vec!["the watches are not synced"]));
-        health.watches_synced();
+        health.watching("Pod", now);
+        health.watching("Service", now);
+        assert_eq!(missing(), "the watch on Pod is not synced; the watch on Service is not synced");
+        health.watch_synced("Service");
+        assert_eq!(missing(), "the watch on Pod is not synced");
+        health.watch_synced("Pod");
         assert_eq!(health.readyz(), Ok(()));
     }
 
@@ -121,6 +169,26 @@ mod tests {
         health.beat(at(1062));
         health.beat(at(1001));
         assert_eq!(health.livez(at(1100)), Ok(()), "an older beat takes nothing back");
+    }
+
+    #[test]
+    fn a_watch_must_show_signs_of_life_once_the_loop_has_started() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let health = Health::new(start);
+        health.watching("Pod", start);
+        health.watching("Service", start);
+        assert_eq!(health.livez(at(1000)), Ok(()), "the loop never started");
+
+        health.beat(at(180));
+        assert_eq!(health.livez(at(180)), Ok(()));
+        health.watch_moved("Service", at(181));
+        assert_eq!(health.livez(at(181)), Err("the watch on Pod has shown no sign of life for 181 s".to_owned()));
+        health.watch_moved("Pod", at(182));
+        health.watch_moved("Pod", at(1));
+        assert_eq!(health.livez(at(182)), Ok(()), "an older sign takes nothing back");
+        health.watch_moved("Node", at(1));
+        assert!(health.readyz().unwrap_err().iter().all(|missing| !missing.contains("Node")), "nobody watches it");
     }
 
     #[test]

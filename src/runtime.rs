@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{self, AdminError},
-    client, controller,
+    client::{self, Pulse},
+    controller::{self, Setup},
     domain::defaults::Defaults,
     health::Health,
     metrics::Metrics,
@@ -141,7 +142,9 @@ async fn reconcile(
     shutdown: CancellationToken,
 ) -> Result<(), RuntimeError> {
     let config = Config::infer().await.map_err(Box::new)?;
-    let client = client::connect(config, metrics.requests).map_err(Box::new)?;
-    controller::run(client, defaults, health, metrics.controller, shutdown).await;
+    let pulse = Pulse::new(health.clone());
+    let reopened = pulse.reopened();
+    let client = client::connect(config, metrics.requests, pulse).map_err(Box::new)?;
+    controller::run(Setup { client, reopened, defaults, health, metrics: metrics.controller }, shutdown).await;
     Ok(())
 }

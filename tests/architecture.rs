@@ -53,7 +53,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("redis/", &["crate::", "kube::", "k8s_openapi"]),
     ("webhook/", &["crate::controller", "crate::client", "crate::runtime", "kube::"]),
     ("controller/", &["crate::webhook", "crate::client", "crate::runtime", "crate::settings", "axum", "rustls"]),
-    ("client.rs", &["crate::webhook", "crate::controller", "crate::domain", "crate::build", "crate::runtime"]),
+    ("client/", &["crate::webhook", "crate::controller", "crate::domain", "crate::build", "crate::runtime"]),
     ("metrics/", &["crate::", "kube", "k8s_openapi", "axum", "tokio", "HashMap"]),
     (
         "offline/",

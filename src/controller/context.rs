@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
@@ -11,11 +11,11 @@ use kube::{
     Client, ResourceExt,
     runtime::{
         events::{Recorder, Reporter},
-        reflector::Store,
+        reflector::{ObjectRef, Store},
     },
 };
 
-use super::{Stored, queue::Queue, watches::Stores};
+use super::{Stored, queue::Queue, turns::Turns, watches::Stores};
 use crate::{
     api::v1::RedisInstanceStatus,
     domain::{
@@ -45,6 +45,7 @@ pub(super) struct Context {
     /// What is counted, live changes among it.
     pub(super) metrics: ControllerMetrics,
     pub(super) queue: Queue,
+    pub(super) turns: Turns,
     memories: Mutex<BTreeMap<String, Memory>>,
 }
 
@@ -69,6 +70,8 @@ pub(super) struct Memory {
     pub(super) announced: Vec<Change>,
     /// Failed reconciles in a row.
     pub(super) failures: u32,
+    /// Whether the last of them was the API server's failing.
+    pub(super) outage: bool,
 }
 
 impl Context {
@@ -89,6 +92,7 @@ impl Context {
             instances,
             metrics,
             queue,
+            turns: Turns::new(),
             memories: Mutex::default(),
         }
     }
@@ -107,6 +111,26 @@ impl Context {
             memories.retain(|uid, _| there.contains(uid));
         }
         change(memories.entry(uid.to_owned()).or_default())
+    }
+
+    /// The instance as it is now, if it is still there.
+    pub(super) fn latest(&self, instance: &Stored) -> Option<Arc<Stored>> {
+        self.instances.get(&ObjectRef::from_obj(instance))
+    }
+
+    /// The instances that failed because of the API server, which is there again: what they waited for is over, so they
+    /// begin to count anew.
+    pub(super) fn outlived(&self) -> Vec<ObjectRef<Stored>> {
+        let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = memories.iter_mut().filter_map(|(uid, memory)| {
+            let waits = std::mem::take(&mut memory.outage);
+            memory.failures = if waits { 0 } else { memory.failures };
+            waits.then_some(uid)
+        });
+        let uids: BTreeSet<&String> = waiting.collect();
+        let instances = self.instances.state();
+        let outlived = instances.iter().filter(|instance| instance.uid().is_some_and(|uid| uids.contains(&uid)));
+        outlived.map(|instance| ObjectRef::from_obj(instance.as_ref())).collect()
     }
 
     /// Forgets an instance that is going away.

@@ -54,6 +54,20 @@ impl Error {
         }
     }
 
+    /// Whether it was the API server's failing, or that of the way to it, and not this instance's: it is over for all at
+    /// once.
+    fn is_outage(&self) -> bool {
+        matches!(self.class(), Failure::Unreachable | Failure::ServerError | Failure::Throttled | Failure::Deadline)
+    }
+
+    /// How long the API server asked to be left alone.
+    fn rest(&self) -> Duration {
+        match self {
+            Self::Request { source, .. } => retry_after(source),
+            _ => Duration::ZERO,
+        }
+    }
+
     /// Whether the namespace is on its way out, in which nothing can be created any more.
     pub(super) fn is_namespace_leaving(&self) -> bool {
         let Self::Request { source, .. } = self else { return false };
@@ -79,7 +93,21 @@ impl Error {
 fn words(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
+        // serde quotes what it cannot read, which may be of a Secret.
+        kube::Error::SerdeError(error) => {
+            format!("the answer cannot be read, from line {} column {} on", error.line(), error.column())
+        }
         other => other.to_string(),
+    }
+}
+
+/// How long the API server asked to be left alone.
+pub(super) fn retry_after(error: &kube::Error) -> Duration {
+    match error {
+        kube::Error::Api(status) => {
+            Duration::from_secs(status.details.as_ref().map_or(0, |details| details.retry_after_seconds.into()))
+        }
+        _ => Duration::ZERO,
     }
 }
 
@@ -88,22 +116,24 @@ pub(super) fn record(instance: &Stored, error: &Error, context: &Context) {
     let uid = instance.uid().unwrap_or_default();
     let failures = context.remember(&uid, |memory| {
         memory.failures = memory.failures.saturating_add(1);
+        memory.outage = error.is_outage();
         memory.failures
     });
-    tracing::warn!(%error, failures, retry_in = ?backoff(failures, &uid), "reconcile failed");
+    tracing::warn!(%error, failures, retry_in = ?wait(error, failures, &uid), "reconcile failed");
 }
 
 /// When to try again: soon at first, ever later, and never two instances in step.
 #[expect(clippy::needless_pass_by_value, reason = "the signature is the controller's")]
-pub(super) fn policy(instance: Arc<Stored>, _error: &Error, context: Arc<Context>) -> Action {
+pub(super) fn policy(instance: Arc<Stored>, error: &Error, context: Arc<Context>) -> Action {
     let uid = instance.uid().unwrap_or_default();
-    Action::requeue(backoff(context.recall(&uid).failures, &uid))
+    Action::requeue(wait(error, context.recall(&uid).failures, &uid))
 }
 
-/// 1 s, 2 s, 4 s ... 300 s, plus up to a quarter that depends on the instance.
-fn backoff(failures: u32, uid: &str) -> Duration {
+/// 1 s, 2 s, 4 s ... 300 s, or what the API server asked for if that is longer, plus up to a quarter that depends on the
+/// instance.
+fn wait(error: &Error, failures: u32, uid: &str) -> Duration {
     let doubled = FIRST_WAIT.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1).min(16)).unwrap_or(u32::MAX));
-    spread(doubled.min(LONGEST_WAIT), uid)
+    spread(doubled.max(error.rest()).min(LONGEST_WAIT), uid)
 }
 
 /// The duration plus up to a quarter, the same part for the same instance: many instances never act in step.
@@ -118,9 +148,31 @@ mod tests {
 
     #[test]
     fn waits_double_to_a_bound_and_differ_between_instances() {
-        let waits: Vec<u64> = [1, 2, 3, 9, 10, 400].map(|failures| backoff(failures, "").as_secs()).into();
-        assert_eq!(waits, [1, 2, 4, 256 + 1, 302, 302].map(|s| s.min(302)));
-        assert_ne!(backoff(9, "a"), backoff(9, "b"));
-        assert!(backoff(u32::MAX, "zzz") <= LONGEST_WAIT + LONGEST_WAIT / 4);
+        let waits: Vec<u64> =
+            [1, 2, 3, 9, 10, 400].map(|failures| wait(&Error::Panicked, failures, "").as_secs()).into();
+        assert_eq!(waits, [1, 2, 4, 256 + 1, 302, 302]);
+        assert_ne!(wait(&Error::Panicked, 9, "a"), wait(&Error::Panicked, 9, "b"));
+        assert!(wait(&Error::Panicked, u32::MAX, "zzz") <= LONGEST_WAIT + LONGEST_WAIT / 4);
+    }
+
+    #[test]
+    fn what_the_api_server_asks_for_is_given_up_to_the_bound() {
+        let told = |seconds: u32| {
+            let status =
+                serde_json::from_value(serde_json::json!({"code": 429, "details": {"retryAfterSeconds": seconds}}));
+            Error::request("get", "Secret", "cache-auth")(kube::Error::Api(status.unwrap()))
+        };
+        assert_eq!(wait(&told(30), 1, "").as_secs(), 30);
+        assert_eq!(wait(&told(30), 7, "").as_secs(), 64, "it had waited longer already");
+        assert!(wait(&told(u32::MAX), 1, "zzz") <= LONGEST_WAIT + LONGEST_WAIT / 4);
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_read_is_not_quoted() {
+        let unreadable = serde_json::from_str::<u8>("\"hunter2\"").unwrap_err();
+        assert!(unreadable.to_string().contains("hunter2"), "else there is nothing to hide: {unreadable}");
+        let error = Error::request("get", "Secret", "cache-auth")(kube::Error::SerdeError(unreadable));
+        let said = "cannot get Secret cache-auth: the answer cannot be read, from line 1 column 9 on";
+        assert_eq!(error.to_string(), said);
     }
 }

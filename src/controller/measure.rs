@@ -19,17 +19,23 @@ use super::{
     reconcile,
 };
 
-/// Reconciles one instance.
+/// Reconciles one instance, in its turn.
 pub(super) async fn reconcile(stored: Arc<Stored>, context: Arc<Context>) -> Result<Action, Error> {
-    let (namespace, name) = (stored.namespace().unwrap_or_default(), stored.name_any());
+    context.turns.take(|| in_turn(&stored, &context)).await
+}
+
+async fn in_turn(called: &Stored, context: &Arc<Context>) -> Result<Action, Error> {
+    let (namespace, name) = (called.namespace().unwrap_or_default(), called.name_any());
+    let waited = context.queue.served(&namespace, &name, Instant::now());
+    // It may have changed while it waited.
+    let Some(stored) = context.latest(called) else { return Ok(Action::await_change()) };
+    let running = context.metrics.began(waited);
     let generation = stored.meta().generation;
     let span = tracing::info_span!("reconcile", instance = name, namespace, generation, reconcile_id = next_id());
-    let waited = context.queue.served(&namespace, &name, Instant::now());
-    let running = context.metrics.began(waited);
     let work = async {
-        let outcome = reconcile::reconcile(Arc::clone(&stored), Arc::clone(&context)).await;
+        let outcome = reconcile::reconcile(Arc::clone(&stored), Arc::clone(context)).await;
         if let Err(failure) = &outcome {
-            error::record(&stored, failure, &context);
+            error::record(&stored, failure, context);
         }
         outcome
     };

@@ -18,6 +18,7 @@ mod restart;
 mod retention;
 mod secret;
 mod status;
+mod turns;
 mod watches;
 
 use std::{
@@ -27,7 +28,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt, stream};
 use kube::{
     Client,
     core::DeserializeGuard,
@@ -36,6 +37,7 @@ use kube::{
         reflector::{ObjectRef, Store},
     },
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use self::watches::WATCHED;
@@ -47,41 +49,72 @@ use crate::{
     metrics::ControllerMetrics,
 };
 
-/// Instances worked on at once: enough that one slow API call holds nobody up, few enough to be a polite client.
-const CONCURRENCY: u16 = 16;
 /// How often the loop shows that it lives; far below the limit of `health`.
 const BEAT: Duration = Duration::from_secs(5);
+/// How long reconciles under way have to finish at shutdown; one that hangs would take a minute. The next process takes
+/// up what they leave, as after a crash.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// An instance as it is watched: one that cannot be read is an error of that instance, not of the watch.
 type Stored = DeserializeGuard<RedisInstance>;
 
-/// Runs the loop until `shutdown`; then finishes the reconciles under way and returns.
+/// What the loop works with.
+pub struct Setup {
+    /// The way to the API server.
+    pub client: Client,
+    /// Changes when a watch that had broken is open again.
+    pub reopened: watch::Receiver<u64>,
+    /// The values of absent fields.
+    pub defaults: Defaults,
+    /// Who is told that the loop lives.
+    pub health: Health,
+    /// Who is told what it does.
+    pub metrics: ControllerMetrics,
+}
+
+/// Runs the loop until `shutdown`; then lets the reconciles under way finish and returns.
 ///
 /// Failures of the cluster are retried with backoff and never end the loop.
-pub async fn run(
-    client: Client,
-    defaults: Defaults,
-    health: Health,
-    metrics: ControllerMetrics,
-    shutdown: CancellationToken,
-) {
+pub async fn run(setup: Setup, shutdown: CancellationToken) {
+    let Setup { client, reopened, defaults, health, metrics } = setup;
     let queue = Queue::default();
-    let (instances, stores, streams) = watches::open(&Opening { client: &client, metrics: &metrics, queue: &queue });
+    let opening = Opening { client: &client, health: &health, metrics: &metrics, queue: &queue };
+    let (instances, stores, streams) = watches::open(&opening);
     let (counted, waiting) = (instances.clone(), queue.clone());
     metrics.observe(move || phases(&counted), move || waiting.depth());
     let context = Arc::new(Context::new(client, defaults, instances.clone(), stores, metrics, queue.clone()));
     let controller = Controller::for_stream(streams.instances, instances)
-        .with_config(controller::Config::default().concurrency(CONCURRENCY))
+        .with_config(controller::Config::default().concurrency(turns::UNDER_WAY))
         .reconcile_on(streams.children)
-        .graceful_shutdown_on(shutdown.cancelled_owned());
+        .reconcile_on(outlived(Arc::clone(&context), reopened))
+        .graceful_shutdown_on(shutdown.clone().cancelled_owned());
     let work = drive(controller.run(measure::reconcile, error::policy, Arc::clone(&context)), &queue, &health);
     let synced = async {
         if context.stores.wait_until_synced().await {
-            health.watches_synced();
             tracing::info!("watches are synced; reconciling");
         }
+        std::future::pending::<()>().await;
     };
-    tokio::join!(work, synced);
+    let hung = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep_until(tokio::time::Instant::now() + DRAIN).await;
+        tracing::warn!("reconciles that did not finish are left to the next process");
+    };
+    tokio::select! {
+        () = work => {}
+        () = synced => {}
+        () = hung => {}
+    }
+}
+
+/// What failed for want of an API server, each time that it is there again: else it would wait for its time, which is the
+/// longer the longer the API server was away.
+fn outlived(context: Arc<Context>, reopened: watch::Receiver<u64>) -> impl Stream<Item = ObjectRef<Stored>> {
+    let openings = stream::unfold(reopened, async |mut reopened| {
+        reopened.changed().await.ok()?;
+        Some(((), reopened))
+    });
+    openings.flat_map(move |()| stream::iter(context.outlived()))
 }
 
 /// How many instances are in each phase; one that cannot be read is in none that is known.
@@ -98,7 +131,7 @@ fn phases(instances: &Store<Stored>) -> BTreeMap<String, u64> {
 /// Polls the loop to its end and shows while doing so that it is alive.
 async fn drive<S, E>(work: S, queue: &Queue, health: &Health)
 where
-    S: futures::Stream<Item = Result<(ObjectRef<Stored>, controller::Action), controller::Error<Error, E>>>,
+    S: Stream<Item = Result<(ObjectRef<Stored>, controller::Action), controller::Error<Error, E>>>,
     E: std::error::Error + 'static,
 {
     let mut work = pin!(work);

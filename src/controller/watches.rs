@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::{
-    StreamExt,
+    Stream, StreamExt,
     stream::{self, BoxStream},
 };
 use k8s_openapi::{
@@ -22,47 +22,63 @@ use kube::{
     runtime::{
         WatchStreamExt,
         reflector::{self, ObjectRef, Store},
-        utils::Backoff,
         watcher,
     },
 };
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use super::{Stored, queue::Queue};
+use super::{
+    Stored,
+    error::{retry_after, spread},
+    queue::Queue,
+};
 use crate::{
     domain::names::{CHILDREN_SELECTOR, INSTANCE_LABEL},
+    health::Health,
     metrics::{ControllerMetrics, Kind},
 };
 
 /// Seconds after which the API server ends a watch and it is opened anew; a connection that died unnoticed is
 /// given up 5 s later (kube's margin).
 const TIMEOUT: u32 = 60;
-/// How long a watch that failed waits before it is opened again: at first, and at most.
+/// How long a watch that failed waits before it is opened again: at first, and at most. kube's own waits go up to 30 s,
+/// which is long to be blind for.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// What the API server says of a version that it has forgotten.
+const GONE: u16 = 410;
+/// The longest that the API server can ask to be left alone for: well within the time after which `health` takes a silent
+/// watch for stuck.
+const LONGEST_REST: Duration = Duration::from_mins(1);
 /// The kinds that are watched.
 pub const WATCHED: [Kind; 6] =
     [Kind::RedisInstance, Kind::ConfigMap, Kind::Service, Kind::StatefulSet, Kind::Pod, Kind::PersistentVolumeClaim];
 
 type Changes<K> = BoxStream<'static, Result<K, watcher::Error>>;
 
-/// Waits that double from the first to the longest; kube's own go up to 30 s, which is long to be blind for.
+/// Waits that double from the first to the longest with each failure in a row, and are at least what was asked for.
 struct Patience(Duration);
 
-impl Iterator for Patience {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
+impl Patience {
+    fn after<T>(&mut self, event: &watcher::Result<T>) -> Option<Duration> {
+        let Err(error) = event else {
+            self.0 = FIRST_WAIT;
+            return None;
+        };
         let wait = self.0;
         self.0 = (wait * 2).min(LONGEST_WAIT);
-        Some(wait)
+        Some(wait.max(rest(error).min(LONGEST_REST)))
     }
 }
 
-impl Backoff for Patience {
-    fn reset(&mut self) {
-        self.0 = FIRST_WAIT;
+/// How long the API server asked to be left alone.
+fn rest(error: &watcher::Error) -> Duration {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => retry_after(error),
+        _ => Duration::ZERO,
     }
 }
 
@@ -96,6 +112,7 @@ pub(super) struct Streams {
 /// What every watch is opened with.
 pub(super) struct Opening<'a> {
     pub(super) client: &'a Client,
+    pub(super) health: &'a Health,
     pub(super) metrics: &'a ControllerMetrics,
     pub(super) queue: &'a Queue,
 }
@@ -164,11 +181,26 @@ where
 {
     let (reader, writer) = reflector::store();
     let listed = listed.clone();
-    let (metrics, queue) = (opening.metrics.clone(), opening.queue.clone());
+    let (health, metrics, queue) = (opening.health.clone(), opening.metrics.clone(), opening.queue.clone());
+    health.watching(kind.word(), Instant::now());
     metrics.watching(kind);
-    let mut first = true;
-    let changes = watcher(Api::all(opening.client.clone()), config)
-        .backoff(Patience(FIRST_WAIT))
+    let (mut first, mut patience) = (true, Patience(FIRST_WAIT));
+    let changes = lasting(Api::all(opening.client.clone()), config)
+        // Each watch mends itself. The controller backs off for all kinds at once, and for minutes, when it sees one of
+        // them fail: after a restart of the API server, which ends every watch, that put the whole loop to sleep.
+        .then(move |event| {
+            if let Err(error) = &event {
+                metrics.watch_interrupted(kind);
+                tracing::warn!(kind = kind.word(), %error, "the watch was interrupted; it is opened again");
+            }
+            let wait = patience.after(&event).map(|wait| spread(wait, kind.word()));
+            async move {
+                if let Some(wait) = wait {
+                    tokio::time::sleep_until(tokio::time::Instant::now() + wait).await;
+                }
+                event
+            }
+        })
         .modify(move |object: &mut K| {
             object.meta_mut().managed_fields = None;
             trim(object);
@@ -177,25 +209,32 @@ where
         .inspect(move |event| {
             if first && matches!(event, Ok(watcher::Event::InitDone)) {
                 first = false;
+                health.watch_synced(kind.word());
                 listed.send_modify(|kinds| *kinds += 1);
             }
         })
         .touched_objects()
-        // The controller backs off for all kinds at once, and for minutes, when it sees one of them fail: after a restart
-        // of the API server, which ends every watch, that put the whole loop to sleep. Each watch mends itself.
         .filter(move |change| {
-            match change {
-                Ok(object) => {
-                    if let Some(instance) = whose(object.meta()) {
-                        queue.called(instance.namespace.as_deref().unwrap_or_default(), &instance.name, Instant::now());
-                    }
-                }
-                Err(error) => {
-                    metrics.watch_interrupted(kind);
-                    tracing::warn!(kind = kind.word(), %error, "the watch was interrupted; it is opened again");
-                }
+            if let Some(instance) = change.as_ref().ok().and_then(|object| whose(object.meta())) {
+                queue.called(instance.namespace.as_deref().unwrap_or_default(), &instance.name, Instant::now());
             }
             std::future::ready(change.is_ok())
         });
     (reader, changes.boxed())
+}
+
+/// kube's watcher, begun anew where it would ask for ever for a version that the API server has forgotten: it understands
+/// that from an event of a watch, and not from the answer to its opening.
+fn lasting<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    stream::unfold(None, move |watching| {
+        let mut watching = watching.unwrap_or_else(|| watcher(api.clone(), config.clone()).boxed());
+        async move {
+            let event = watching.next().await?;
+            let forgotten = matches!(&event, Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))) if status.code == GONE);
+            Some((event, (!forgotten).then_some(watching)))
+        }
+    })
 }

@@ -54,7 +54,7 @@ impl ControllerMetrics {
         registry.register_with_unit("redis_operator_reconcile_wait", waits, Unit::Seconds, metrics.waits.clone());
         let failures = "Reconciles that failed, by class; each is tried again";
         registry.register("redis_operator_reconcile_failures", failures, metrics.failures.clone());
-        let in_flight = "Reconciles under way; never more than 16";
+        let in_flight = "Reconciles under way; 16 at work, up to 128 with those that wait for an answer";
         registry.register("redis_operator_reconciles_in_flight", in_flight, metrics.in_flight.clone());
         let interruptions = "Watches that broke off or could not be opened; each is opened again";
         registry.register("redis_operator_watch_interruptions", interruptions, metrics.interruptions.clone());

@@ -1,4 +1,5 @@
-//! What several test files share: the admission table, a cluster, its audit log, the operator as a process.
+//! What several test files share: the admission table, a cluster, its audit log, the operator as a process,
+//! a proxy that fails.
 
 #![allow(dead_code, reason = "each test file is a program of its own and uses a part")]
 

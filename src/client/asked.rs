@@ -1,17 +1,8 @@
-//! The client for the API server: what is counted of each request. Reads method and path only; it must not know what a
-//! request is for.
+//! What a request to the API server is about, and what it asks for: read off its method, path and headers.
 
-use std::task::{Context, Poll};
+use axum::http::{HeaderMap, Method, Uri, header::CONTENT_TYPE};
 
-use axum::http::{HeaderMap, Method, Request, Response, Uri, header::CONTENT_TYPE};
-use futures::{FutureExt, future::BoxFuture};
-use kube::{
-    Client, Config,
-    client::{Body, ClientBuilder},
-};
-use tower::{Layer, Service};
-
-use crate::metrics::{Kind, Outcome, RequestMetrics, Verb};
+use crate::metrics::{Kind, Verb};
 
 /// The resources that are asked for, by their names in paths.
 const KINDS: [(&str, Kind); 8] = [
@@ -25,63 +16,8 @@ const KINDS: [(&str, Kind); 8] = [
     ("events", Kind::Event),
 ];
 
-/// A client that counts what it asks and what it is answered.
-///
-/// # Errors
-/// When the configuration names something that is not there or cannot be read.
-pub fn connect(config: Config, metrics: RequestMetrics) -> Result<Client, kube::Error> {
-    Ok(ClientBuilder::try_from(config)?.with_layer(&Counted { metrics }).build())
-}
-
-/// Counts requests.
-struct Counted {
-    metrics: RequestMetrics,
-}
-
-impl<S> Layer<S> for Counted {
-    type Service = Counting<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Counting { inner, metrics: self.metrics.clone() }
-    }
-}
-
-struct Counting<S> {
-    inner: S,
-    metrics: RequestMetrics,
-}
-
-impl<S, B> Service<Request<Body>> for Counting<S>
-where
-    S: Service<Request<Body>, Response = Response<B>>,
-    S::Future: Send + 'static,
-    S::Error: 'static,
-    B: 'static,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (kind, verb) = asked(request.method(), request.uri(), request.headers());
-        let pending = self.metrics.sent(kind, verb);
-        let answer = self.inner.call(request);
-        async move {
-            let answer = answer.await;
-            let outcome = answer.as_ref().map_or(Outcome::Unreachable, |answer| Outcome::of(answer.status().as_u16()));
-            pending.answered(outcome);
-            answer
-        }
-        .boxed()
-    }
-}
-
 /// What a request is about, and what it asks for.
-fn asked(method: &Method, uri: &Uri, headers: &HeaderMap) -> (Kind, Verb) {
+pub(super) fn asked(method: &Method, uri: &Uri, headers: &HeaderMap) -> (Kind, Verb) {
     let (kind, named) = object(uri.path());
     let watches = || uri.query().is_some_and(|query| query.split('&').any(|part| part == "watch=true"));
     let applies =
@@ -120,37 +56,7 @@ fn object(path: &str) -> (Kind, bool) {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body as Answer;
-    use tower::{ServiceExt, service_fn};
-
     use super::*;
-    use crate::metrics::Metrics;
-
-    #[tokio::test]
-    async fn every_answer_is_counted_and_so_is_none() {
-        let metrics = Metrics::new();
-        let layer = Counted { metrics: metrics.requests.clone() };
-        let server = layer.layer(service_fn(async |request: Request<Body>| match request.uri().path() {
-            "/api/v1/pods" => Ok(Response::new(Answer::empty())),
-            "/api/v1/services" => Ok(Response::builder().status(403).body(Answer::empty()).unwrap()),
-            "/api/v1/secrets" => Err(std::io::Error::other("no route")),
-            _ => std::future::pending().await,
-        }));
-        let mut server = server.boxed();
-        let get = |path: &str| Request::get(path).body(Body::empty()).unwrap();
-        for path in ["/api/v1/pods", "/api/v1/services", "/api/v1/secrets"] {
-            drop(server.ready().await.unwrap().call(get(path)).await);
-        }
-        drop(server.ready().await.unwrap().call(get("/api/v1/configmaps")));
-        let shown = metrics.exposition().unwrap();
-        for (kind, result) in
-            [("Pod", "ok"), ("Service", "forbidden"), ("Secret", "unreachable"), ("ConfigMap", "unreachable")]
-        {
-            let line =
-                format!("redis_operator_api_requests_total{{kind=\"{kind}\",verb=\"list\",result=\"{result}\"}} 1\n");
-            assert!(shown.contains(&line), "no {line} in {shown}");
-        }
-    }
 
     #[test]
     fn kind_and_verb_are_read_off_the_request() {
