@@ -56,6 +56,10 @@ test-differential:
 test-servers:
     @tests/run.sh servers
 
+# fuzz what reads strangers' input, steered by coverage: SECONDS (600) and targets, or a file and its target
+fuzz *ARGS:
+    @fuzz/run.sh "${@:-600}"
+
 # tests against an API server with no node
 test-control-plane:
     @tests/run.sh control-plane

@@ -15,12 +15,14 @@ pub mod admin;
 pub mod api;
 pub mod build;
 pub mod client;
+#[cfg(not(feature = "fuzzing"))]
 pub mod controller;
 pub mod domain;
 pub mod health;
 pub mod metrics;
 pub mod offline;
 pub mod redis;
+#[cfg(not(feature = "fuzzing"))]
 pub mod runtime;
 pub mod settings;
 pub mod shutdown;

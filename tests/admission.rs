@@ -196,6 +196,10 @@ async fn what_is_no_review_is_refused_and_never_allowed() {
         assert_eq!(status, StatusCode::BAD_REQUEST, "{body:.80}: {answer}");
         assert!(!answer.contains("allowed") && answer.len() > 10, "{answer}");
     }
+    // Not UTF-8, in a field that nothing reads.
+    let (head, tail) = ([br#"{"extra":""#.as_slice(), &[0xff], br#"","#].concat(), &good.to_string()[1..]);
+    let (status, answer) = post(&router, "/validate", [&head, tail.as_bytes()].concat()).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
     for (method, path, kind, code) in [
         ("GET", "/validate", "application/json", StatusCode::METHOD_NOT_ALLOWED),
         ("POST", "/elsewhere", "application/json", StatusCode::NOT_FOUND),
@@ -234,8 +238,8 @@ fn review(uid: &str, object: &Value, old: Option<&Value>) -> Value {
         "object": object, "oldObject": old}})
 }
 
-async fn post(router: &axum::Router, path: &str, body: String) -> (StatusCode, String) {
-    let request = Request::post(path).header("content-type", "application/json").body(Body::from(body)).unwrap();
+async fn post(router: &axum::Router, path: &str, body: impl Into<Body>) -> (StatusCode, String) {
+    let request = Request::post(path).header("content-type", "application/json").body(body.into()).unwrap();
     let response = router.clone().oneshot(request).await.unwrap();
     let status = response.status();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();

@@ -18,7 +18,17 @@ done
 
 measure() { "$cluster" exec env CARGO_NET_OFFLINE=true cargo bench --locked --quiet --bench operator -- "$@"; }
 
+# what the webhooks are measured against; its service is not started
+nginx() {
+  # shellcheck disable=SC2034
+  local cache=/nonexistent here=$PWD/tests/cluster
+  # shellcheck source=tests/cluster/build.sh
+  . tests/cluster/build.sh
+  [ -x /usr/sbin/nginx ] || install_missing nginx
+}
+
 "$cluster" build
+[[ " $* " != *" webhooks "* ]] || (nginx)
 cargo bench --locked --no-run --bench operator
 trap '"$cluster" down' EXIT
 # each on a cluster of its own: what one leaves behind is not to burden the next

@@ -63,6 +63,27 @@ fn every_source_is_the_public_registry() {
 }
 
 #[test]
+fn the_fuzz_targets_are_built_from_the_same() {
+    let packages = |lock: &str| -> BTreeSet<String> {
+        let fields = |package: &str| {
+            let field = |name: &str| package.lines().find_map(|line| line.strip_prefix(name));
+            Some(format!("{} {}", field("name = ")?, field("version = ")?))
+        };
+        lock.split("[[package]]").filter_map(fields).collect()
+    };
+    let (ours, theirs) = (packages(&read("Cargo.lock")), packages(&read("fuzz/Cargo.lock")));
+    assert!(ours.len() > 100, "only {} packages in Cargo.lock", ours.len());
+    let name = |package: &String| package.split(' ').next().unwrap().to_owned();
+    let known: BTreeSet<String> = ours.iter().map(name).collect();
+    let others: Vec<&String> = theirs.difference(&ours).filter(|package| known.contains(&name(package))).collect();
+    assert!(
+        others.is_empty(),
+        "fuzz/Cargo.lock has other versions, which are compiled for it alone: {others:?}\n\
+         cp Cargo.lock fuzz/Cargo.lock && cargo update --manifest-path fuzz/Cargo.toml --workspace"
+    );
+}
+
+#[test]
 fn licence_expressions_are_read_as_spdx_reads_them() {
     let allowed = BTreeSet::from(["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"]);
     for licence in [

@@ -3,7 +3,7 @@
 # known by its file names: tests/control_plane_*.rs and tests/e2e_*.rs hold ignored
 # tests that run inside a cluster of their own; every other test needs nothing.
 #
-#   run.sh all | lint | unit | differential | servers | control-plane | cluster
+#   run.sh all | lint | unit | differential | fuzz | servers | control-plane | cluster
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset KUBECONFIG # a user's cluster is never tested on
@@ -26,6 +26,7 @@ targets() {
 lint() {
   at "format"
   cargo fmt --check
+  rustfmt --check --edition 2024 fuzz/targets/*.rs
   at "clippy"
   cargo clippy --locked --lib --bins -- -D warnings
   # tests may end where something is missing: that is how they say it
@@ -33,7 +34,7 @@ lint() {
     -A clippy::indexing_slicing -A clippy::needless_pass_by_value -A clippy::print_stdout -A clippy::print_stderr
   if command -v shellcheck >/dev/null; then
     at "shellcheck"
-    shellcheck -x tests/*.sh tests/*/*.sh tests/cluster/cluster tests/cluster/kubectl webhook-certs/*.sh .ci/run
+    shellcheck -x tests/*.sh tests/*/*.sh fuzz/*.sh tests/cluster/cluster tests/cluster/kubectl webhook-certs/*.sh .ci/run
   fi
 }
 
@@ -47,6 +48,12 @@ differential() {
   at "quantities and images against Go's own parsers"
   go build -C tests/vectors -trimpath -o "$program" .
   VECTORS=$program cargo test --locked --test vectors -- --ignored --nocapture
+}
+
+fuzz() {
+  at "fuzz targets, 15 s each"
+  # a test that was green stays green; looking for what is new is `just fuzz`
+  FUZZ_SEED=1 fuzz/run.sh 15
 }
 
 servers() {
@@ -106,10 +113,10 @@ cluster() {
   trap - EXIT
 }
 
-all() { lint; unit; QUANTITIES=50000 IMAGES=20000 differential; servers; control-plane; cluster; at "all passed"; }
+all() { lint; unit; QUANTITIES=50000 IMAGES=20000 differential; fuzz; servers; control-plane; cluster; at "all passed"; }
 
 shopt -s extglob
 case ${1:-} in
-  all | lint | unit | differential | servers | control-plane | cluster) "$1" ;;
+  all | lint | unit | differential | fuzz | servers | control-plane | cluster) "$1" ;;
   *) sed -n '/^#   /s/^#   //p' "$0"; exit 2 ;;
 esac

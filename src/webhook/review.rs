@@ -27,6 +27,9 @@ pub(super) enum ReviewError {
     /// Not JSON, or not of the shape of a review.
     #[error("not an AdmissionReview of admission.k8s.io/v1: {0}")]
     Malformed(#[from] serde_json::Error),
+    /// Not text, and so not JSON; where a field is passed over, only this tells.
+    #[error("not an AdmissionReview of admission.k8s.io/v1: {0}")]
+    NotText(#[from] std::str::Utf8Error),
     /// A review of another version or kind.
     #[error("not an AdmissionReview of admission.k8s.io/v1: apiVersion or kind differ")]
     OtherVersion,
@@ -169,7 +172,7 @@ impl Request<'_> {
 
 /// Reads a review.
 pub(super) fn parse(body: &[u8]) -> Result<Request<'_>, ReviewError> {
-    let review: Review<'_> = serde_json::from_slice(body)?;
+    let review: Review<'_> = serde_json::from_str(std::str::from_utf8(body)?)?;
     if review.api_version != API_VERSION || review.kind != KIND {
         return Err(ReviewError::OtherVersion);
     }

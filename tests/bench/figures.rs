@@ -35,3 +35,15 @@ pub(crate) fn quantiles(mut samples: Vec<f64>) -> String {
     let at = |part: usize| samples[(samples.len() * part / 100).min(samples.len() - 1)];
     format!("p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms, n = {}", at(50), at(99), at(100), samples.len())
 }
+
+/// The same of samples in microseconds.
+pub(crate) fn microseconds(mut samples: Vec<f64>) -> String {
+    samples.sort_by(f64::total_cmp);
+    let at = |part: usize| samples[(samples.len() * part / 100).min(samples.len() - 1)];
+    format!("p50 {:.1} us, p99 {:.1} us, max {:.0} us, n = {}", at(50), at(99), at(100), samples.len())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of requests or bytes")]
+pub(crate) const fn count(number: usize) -> f64 {
+    number as f64
+}

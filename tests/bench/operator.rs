@@ -8,10 +8,15 @@ mod api_server;
 #[path = "../common/mod.rs"]
 mod common;
 mod figures;
+mod hostile;
+mod nginx;
 mod nodes;
+mod process;
 mod ready;
 mod scale;
 mod webhook;
+
+use std::sync::Arc;
 
 use common::{
     cluster::{Place, eventually},
@@ -60,11 +65,16 @@ fn asked_for(part: &str) -> bool {
     parts.is_empty() || parts.iter().any(|named| named == part)
 }
 
-/// The webhooks, alone and behind the API server.
+/// What judges, without a network; the webhooks, alone and behind the API server.
 async fn admission(place: &Place) {
-    let authority = webhook::Authority::new();
+    process::typical().await;
+    process::hostile();
+    let authority = Arc::new(webhook::Authority::new());
     let operator = Operator::start(place, &authority.certificate, &authority.key).await;
     operator.says("serving the admission webhooks").await;
     webhook::round_trips(&operator, &authority).await;
+    webhook::paced(&operator, &authority).await;
+    hostile::junk(&operator, &authority).await;
+    hostile::slow_clients(&operator, &authority).await;
     api_server::added_latency(place, &operator, &authority).await;
 }

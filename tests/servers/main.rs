@@ -24,9 +24,12 @@ use redis_operator::{
         config::{self, Rules},
         defaults::Defaults,
         directives::{Directive, held, release},
+        effective::Effective,
         instance::ValidatedInstance,
         owned_directives, validate,
+        wanted::Wanted,
     },
+    redis::{Server as Connection, ServerError},
 };
 use serde_json::json;
 use server::{Release, Server};
@@ -34,7 +37,7 @@ use server::{Release, Server};
 /// Name of a directive and a seed for its value.
 type Choice = (&'static str, u64);
 /// What the server is held to: directives by name, each with the words that are wanted.
-type Wanted = BTreeMap<String, Vec<String>>;
+type Words = BTreeMap<String, Vec<String>>;
 
 #[derive(Default)]
 struct Figures {
@@ -64,13 +67,19 @@ fn a_change_on_a_running_server_is_what_a_start_would_have_brought() {
         let (first, conf) = accepted(release, &[], figures)?;
         let mut server = start(release, &first, &conf)?;
         figures.started += 1;
-        let mut before = wanted(&first);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (address, password) = ((server.address.into(), 6379), server.password.clone());
+        let password = (!password.is_empty()).then_some(password.as_slice());
+        let mut connection = runtime
+            .block_on(Connection::connect(address, password))
+            .map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let known = release::Release::Known(release.line);
+        let mut before = Effective::of(&first, known);
         for choices in choices.chunks(6) {
             let (instance, _) = accepted(release, choices, figures)?;
-            let after = wanted(&instance);
-            change(release, &mut server, &before, &after, figures)?;
-            holds_all(release, &mut server, &after, "after CONFIG SET", figures)?;
-            before = after;
+            runtime.block_on(change(&mut connection, &before, &instance, figures))?;
+            holds_all(release, &mut server, &wanted(&instance), "after CONFIG SET", figures)?;
+            before = Effective::of(&instance, known);
         }
         Ok(())
     });
@@ -172,35 +181,36 @@ fn is_accepted(release: &Release, name: &str, value: &str) -> bool {
 }
 
 /// The user's directives by the name the server shows, over the operator's defaults.
-fn wanted(instance: &ValidatedInstance) -> Wanted {
+fn wanted(instance: &ValidatedInstance) -> Words {
     let release = release::release(&instance.image);
     let words = |value: &str| vec![value.to_owned()];
     let mut wanted =
-        Wanted::from([("appendonly".to_owned(), words("yes")), ("appendfsync".to_owned(), words("everysec"))]);
+        Words::from([("appendonly".to_owned(), words("yes")), ("appendfsync".to_owned(), words("everysec"))]);
     wanted.extend(instance.config.iter().map(|(name, words)| {
         (release.directive(name).map_or(name, |directive| &directive.name).to_owned(), words.to_vec())
     }));
     wanted
 }
 
-/// Brings a running server from one configuration to another, as far as that is possible while it runs.
-fn change(
-    release: &Release,
-    server: &mut Server,
-    before: &Wanted,
-    after: &Wanted,
+/// Brings a running server from one configuration to another, by the operator's own connection and with its own proof.
+async fn change(
+    server: &mut Connection,
+    before: &Effective,
+    after: &ValidatedInstance,
     figures: &mut Figures,
 ) -> Result<(), TestCaseError> {
-    let known = release::Release::Known(release.line);
-    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    for name in names.into_iter().filter(|name| before.get(*name) != after.get(*name)) {
-        let words = after.get(name).cloned().or_else(|| held::default_words(known, name));
-        let words = words.ok_or_else(|| TestCaseError::fail(format!("{name} has no default to go back to")))?;
-        server
-            .set(name, &held::as_set(known, name, &words))
-            .map_err(|error| TestCaseError::fail(format!("CONFIG SET {name} {words:?}: {error}")))?;
+    let wanted = Wanted::of(after, Some(before));
+    let failed = |what: &str, error: ServerError| TestCaseError::fail(format!("{what}: {error}"));
+    let held = server.config(&wanted.names()).await.map_err(|error| failed("CONFIG GET", error))?;
+    for directive in wanted.lacking(&held) {
+        let argument = wanted.argument(directive);
+        let what = format!("CONFIG SET {} {}", directive.name, String::from_utf8_lossy(&argument));
+        server.set(&directive.name, &argument).await.map_err(|error| failed(&what, error))?;
         figures.set += 1;
     }
+    let held = server.config(&wanted.names()).await.map_err(|error| failed("CONFIG GET", error))?;
+    let lacking: Vec<_> = wanted.lacking(&held).collect();
+    prop_assert!(lacking.is_empty(), "set and not held: {lacking:?}");
     Ok(())
 }
 
@@ -208,7 +218,7 @@ fn change(
 fn holds_all(
     release: &Release,
     server: &mut Server,
-    wanted: &Wanted,
+    wanted: &Words,
     conf: &str,
     figures: &mut Figures,
 ) -> Result<(), TestCaseError> {
