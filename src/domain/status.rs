@@ -135,14 +135,11 @@ fn applied(subject: Subject<'_>, observed: &Observed, previous: &RedisInstanceSt
     }
     if rollout.ready < wanted || rollout.replicas != wanted {
         // A change is over when its pods serve: one that went back to a template that was there before shows no difference
-        // while its pods start.
-        if previous.status == Phase::Updating && previous.observed_generation == subject.generation && soft.is_none() {
+        // while its pods start, read their data or wait for a node.
+        if previous.status == Phase::Updating && previous.observed_generation == subject.generation {
             let cause = rollout.cause.as_deref().unwrap_or("the pods are being brought to the new spec");
-            return summary(
-                Phase::Updating,
-                Reason::RollingOut,
-                format!("{cause}: {} of {wanted} ready", rollout.ready),
-            );
+            let rest = soft.map_or_else(|| format!("{} of {wanted} ready", rollout.ready), waiting);
+            return summary(Phase::Updating, Reason::RollingOut, format!("{cause}: {rest}"));
         }
         let message = soft.map_or_else(|| format!("waiting for pods: {} of {wanted} ready", rollout.ready), waiting);
         return summary(Phase::Pending, soft.map_or(Reason::PodsNotReady, |trouble| trouble.reason), message);
@@ -369,6 +366,19 @@ mod tests {
         assert_eq!(troubled(Reason::ImagePullFailed, true, false), (Phase::Failed, "ImagePullFailed".to_owned()));
         assert_eq!(troubled(Reason::Unschedulable, false, true), (Pending, "Unschedulable".to_owned()));
         assert_eq!(troubled(Reason::Unschedulable, false, false), (Updating, "RollingOut".to_owned()));
+    }
+
+    #[test]
+    fn a_change_stays_one_until_its_pods_serve_whatever_they_wait_for() {
+        let Finding::Applied(reading) = seen(1, 0, true) else { unreachable!() };
+        let trouble = Trouble { reason: Reason::Loading, stalled: false, message: "cache-0: reads".to_owned() };
+        let reading = Finding::Applied(Observed { trouble: Some(trouble), ..reading });
+        let phases = |first: Finding| {
+            let status = after(&[first, reading.clone(), seen(1, 1, true)]);
+            status.history.iter().map(|change| change.phase).collect::<Vec<_>>()
+        };
+        assert_eq!(phases(seen(1, 1, false)), [Updating, Running]);
+        assert_eq!(phases(seen(1, 1, true)), [Running, Pending, Running]);
     }
 
     #[test]
