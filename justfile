@@ -76,6 +76,7 @@ bench *ARGS:
 generate: build
     {{ program }} crd > manifests/crd.yaml
     {{ program }} rbac > manifests/rbac.yaml
+    {{ program }} webhooks > manifests/webhooks.yaml
     {{ program }} directives > docs/directives.md
 
 # rewrite the golden files of the built objects

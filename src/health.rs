@@ -27,6 +27,7 @@ pub struct Health {
 #[derive(Debug)]
 struct State {
     certificate_loaded: AtomicBool,
+    standing_by: AtomicBool,
     watches: Mutex<BTreeMap<&'static str, Watch>>,
     origin: Instant,
     /// Milliseconds from `origin` to the last beat, plus one; 0 while the loop has not started.
@@ -46,6 +47,7 @@ impl Health {
     pub fn new(now: Instant) -> Self {
         let state = State {
             certificate_loaded: AtomicBool::new(false),
+            standing_by: AtomicBool::new(false),
             watches: Mutex::default(),
             origin: now,
             last_beat: AtomicU64::new(0),
@@ -58,8 +60,15 @@ impl Health {
         self.state.certificate_loaded.store(true, Ordering::Relaxed);
     }
 
+    /// Another process reconciles: nothing is watched here, and there is nothing to wait for.
+    pub fn stands_by(&self) {
+        self.state.standing_by.store(true, Ordering::Relaxed);
+        self.watches().clear();
+    }
+
     /// The objects of this kind are going to be watched.
     pub fn watching(&self, kind: &'static str, now: Instant) {
+        self.state.standing_by.store(false, Ordering::Relaxed);
         self.watches().entry(kind).or_insert(Watch { synced: false, moved: now });
     }
 
@@ -77,7 +86,7 @@ impl Health {
         }
     }
 
-    /// The reconcile loop is turning at `now`. The first beat says that it has started.
+    /// The reconcile loop is turning at `now`, or the election that it waits for. The first beat says that it has started.
     pub fn beat(&self, now: Instant) {
         // Parts may report out of order; the newest counts.
         self.state.last_beat.fetch_max(self.millis(now) + 1, Ordering::Relaxed);
@@ -87,8 +96,7 @@ impl Health {
     ///
     /// # Errors
     /// Says for how long the reconcile loop has been silent, when that is longer than [`STUCK_AFTER`], or else a watch,
-    /// when that is longer than [`WATCH_STUCK_AFTER`]. What never started, as on a replica that waits for the lease, is
-    /// not stuck.
+    /// when that is longer than [`WATCH_STUCK_AFTER`]. What never started is not stuck.
     pub fn livez(&self, now: Instant) -> Result<(), String> {
         let Some(last) = self.state.last_beat.load(Ordering::Relaxed).checked_sub(1) else {
             return Ok(());
@@ -117,7 +125,7 @@ impl Health {
             missing.push("the serving certificate is not loaded".to_owned());
         }
         let watches = self.watches();
-        if watches.is_empty() {
+        if watches.is_empty() && !self.state.standing_by.load(Ordering::Relaxed) {
             missing.push("the watches are not opened".to_owned());
         }
         let behind = watches.iter().filter(|(_, watch)| !watch.synced);
@@ -154,6 +162,20 @@ mod tests {
         assert_eq!(missing(), "the watch on Pod is not synced");
         health.watch_synced("Pod");
         assert_eq!(health.readyz(), Ok(()));
+    }
+
+    #[test]
+    fn one_who_stands_by_is_ready_without_watches_until_it_reconciles() {
+        let now = Instant::now();
+        let health = Health::new(now);
+        health.certificate_loaded();
+        health.watching("Pod", now);
+        health.stands_by();
+        assert_eq!(health.readyz(), Ok(()));
+        health.beat(now + Duration::from_secs(1000));
+        assert_eq!(health.livez(now + Duration::from_secs(1000)), Ok(()), "what it watched before is forgotten");
+        health.watching("Pod", now);
+        assert_eq!(health.readyz(), Err(vec!["the watch on Pod is not synced".to_owned()]));
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! | [`build`] | every child object; pure functions of a checked instance |
 //! | [`webhook`] | HTTP, TLS and AdmissionReview around `domain` |
 //! | [`controller`] | observe, apply, status: the loop |
+//! | [`issuer`] | the webhooks' own CA: certificates, and the API server's trust in them |
+//! | [`lease`] | which of several operators reconciles |
 //! | [`metrics`] | what is counted and measured |
 //! | [`offline`] | the commands that need no cluster: validate, explain |
 //! | [`runtime`] | wiring of all of it into one process |
@@ -19,6 +21,9 @@ pub mod client;
 pub mod controller;
 pub mod domain;
 pub mod health;
+#[cfg(not(feature = "fuzzing"))]
+pub mod issuer;
+pub mod lease;
 pub mod metrics;
 pub mod offline;
 pub mod redis;

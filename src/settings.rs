@@ -2,10 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    domain::image::ImageReference,
+    domain::{image::ImageReference, names::OPERATOR},
     offline::arguments::{Topic, ValidateArguments},
 };
 
@@ -38,8 +38,10 @@ pub enum Command {
     Directives,
     /// Print the CustomResourceDefinition as YAML.
     Crd,
-    /// Print the ClusterRole as YAML.
+    /// Print what the operator may do, as YAML.
     Rbac,
+    /// Print the webhook configurations as YAML.
+    Webhooks,
 }
 
 /// Settings of the running operator.
@@ -54,6 +56,33 @@ pub struct RunSettings {
     /// Folder with tls.crt and tls.key, as a Secret of type kubernetes.io/tls is mounted.
     #[arg(long, env = "CERTIFICATE_DIR", default_value = "/etc/webhook-certs")]
     pub certificate_dir: PathBuf,
+    /// Where the webhooks' certificate comes from.
+    #[arg(long, env = "CERTIFICATES", value_enum, default_value_t = Certificates::Provided)]
+    pub certificates: Certificates,
+    /// Secret of the operator's namespace that holds the self-managed CA and certificate.
+    #[arg(long, env = "CERTIFICATE_SECRET", default_value = "redis-operator-webhook-cert")]
+    pub certificate_secret: String,
+    /// Service that leads to the webhooks; the self-managed certificate is for its name.
+    #[arg(long, env = "WEBHOOK_SERVICE", default_value = "redis-operator-webhook")]
+    pub webhook_service: String,
+    /// Name of both webhook configurations, whose caBundle is kept when certificates are self-managed.
+    #[arg(long, env = "WEBHOOK_CONFIGURATION", default_value = OPERATOR)]
+    pub webhook_configuration: String,
+    /// Namespaces whose instances are looked after, separated by commas; none: all.
+    #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',')]
+    pub watch_namespaces: Vec<String>,
+    /// Whether only the holder of a Lease reconciles; false is for a process that is certainly alone.
+    #[arg(long, env = "LEADER_ELECTION", default_value_t = true, action = ArgAction::Set)]
+    pub leader_election: bool,
+    /// Name of the Lease, in the operator's namespace.
+    #[arg(long, env = "LEASE", default_value = OPERATOR)]
+    pub lease: String,
+    /// Namespace of the operator. Default: that of its ServiceAccount, or of the kubeconfig.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Name of this process in the Lease. Default: a random one.
+    #[arg(long, env = "POD_NAME")]
+    pub identity: Option<String>,
     /// Image of instances that name none.
     #[arg(long, env = "DEFAULT_IMAGE", default_value = DEFAULT_IMAGE, value_parser = image)]
     pub default_image: String,
@@ -63,6 +92,16 @@ pub struct RunSettings {
     /// Which log lines are written, as tracing's EnvFilter reads it.
     #[arg(long, env = "LOG_FILTER", default_value = "info")]
     pub log_filter: String,
+}
+
+/// Where the webhooks' certificate comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Certificates {
+    /// Somebody else, such as cert-manager, puts the files into the folder and their CA into the webhook configurations.
+    Provided,
+    /// The operator is its own CA: it makes and renews the certificate, writes the files, and keeps the CA and the webhook
+    /// configurations in place.
+    SelfManaged,
 }
 
 /// Form of the log lines.

@@ -6,6 +6,7 @@ mod pod;
 mod secret;
 mod service;
 mod stateful_set;
+pub mod webhooks;
 
 use k8s_openapi::{
     api::{

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, Method, Uri, header::CONTENT_TYPE};
 use crate::metrics::{Kind, Verb};
 
 /// The resources that are asked for, by their names in paths.
-const KINDS: [(&str, Kind); 8] = [
+const KINDS: [(&str, Kind); 11] = [
     ("redisinstances", Kind::RedisInstance),
     ("configmaps", Kind::ConfigMap),
     ("secrets", Kind::Secret),
@@ -14,6 +14,9 @@ const KINDS: [(&str, Kind); 8] = [
     ("pods", Kind::Pod),
     ("persistentvolumeclaims", Kind::PersistentVolumeClaim),
     ("events", Kind::Event),
+    ("leases", Kind::Lease),
+    ("mutatingwebhookconfigurations", Kind::MutatingWebhookConfiguration),
+    ("validatingwebhookconfigurations", Kind::ValidatingWebhookConfiguration),
 ];
 
 /// What a request is about, and what it asks for.
@@ -80,6 +83,6 @@ mod tests {
         assert_eq!(at(Method::GET, "/api/v1/namespaces/shop", json), ("other", "get"));
         assert_eq!(at(Method::POST, "/api/v1/namespaces/shop/pods/a/exec", json), ("other", "create"));
         assert_eq!(at(Method::GET, "/version", json), ("other", "list"));
-        assert_eq!(at(Method::PUT, "/apis/coordination.k8s.io/v1/namespaces/a/leases/b", json), ("other", "update"));
+        assert_eq!(at(Method::PUT, "/apis/coordination.k8s.io/v1/namespaces/a/leases/b", json), ("Lease", "update"));
     }
 }

@@ -2,6 +2,7 @@
 //! watch lives. It must not know what a request is for, nor try one again: whoever asked decides that.
 
 mod asked;
+mod fence;
 mod pulse;
 mod retry_after;
 
@@ -11,7 +12,10 @@ use std::{
 };
 
 use axum::http::{Request, Response};
-use futures::{FutureExt, future::BoxFuture};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, ready},
+};
 use http_body_util::BodyExt;
 use kube::{
     Client, Config,
@@ -19,38 +23,52 @@ use kube::{
 };
 use tower::{BoxError, Layer, Service};
 
-pub use self::pulse::Pulse;
-use crate::metrics::{Kind, Outcome, RequestMetrics, Verb};
+pub use self::{fence::NotLeading, pulse::Pulse};
+use crate::{
+    lease::Leadership,
+    metrics::{Kind, Outcome, RequestMetrics, Verb},
+};
 
 /// The longest silence on a connection that is waited on. The API server ends a watch after 60 s and says so, and answers
 /// all else sooner; 5 s more, as kube allows a watch that is open. Without it a request on a connection that died
 /// unnoticed, the opening of a watch among them, would wait for the quarter of an hour that TCP does.
 const SILENCE: Duration = Duration::from_secs(65);
 
-/// A client that counts what it asks and what it is answered.
+/// A client that counts what it asks and what it is answered, and that writes only while `leadership` is held.
 ///
 /// # Errors
 /// When the configuration names something that is not there or cannot be read.
-pub fn connect(mut config: Config, metrics: RequestMetrics, pulse: Pulse) -> Result<Client, kube::Error> {
+pub fn connect(
+    mut config: Config,
+    metrics: RequestMetrics,
+    pulse: Pulse,
+    leadership: Leadership,
+) -> Result<Client, kube::Error> {
     config.read_timeout = Some(SILENCE);
     // Else the time that a connection was idle would count against the next answer on it.
     config.reset_reader_on_write = true;
     // Tried again in here, a request would keep its reconcile's turn for minutes, and nobody would see why.
     config.default_retry = false;
-    Ok(ClientBuilder::try_from(config)?.with_layer(&Observed { metrics, pulse }).build())
+    Ok(ClientBuilder::try_from(config)?.with_layer(&Observed { metrics, pulse, leadership }).build())
 }
 
 /// Looks at each request and its answer.
 struct Observed {
     metrics: RequestMetrics,
     pulse: Pulse,
+    leadership: Leadership,
 }
 
 impl<S> Layer<S> for Observed {
     type Service = Observing<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Observing { inner, metrics: self.metrics.clone(), pulse: self.pulse.clone() }
+        Observing {
+            inner,
+            metrics: self.metrics.clone(),
+            pulse: self.pulse.clone(),
+            leadership: self.leadership.clone(),
+        }
     }
 }
 
@@ -58,6 +76,7 @@ struct Observing<S> {
     inner: S,
     metrics: RequestMetrics,
     pulse: Pulse,
+    leadership: Leadership,
 }
 
 type Answer = Response<Box<DynBody>>;
@@ -77,8 +96,13 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (kind, verb) = asked::asked(request.method(), request.uri(), request.headers());
+        let writes = !matches!(verb, Verb::Get | Verb::List | Verb::Watch);
+        if writes && !self.leadership.is_held() {
+            return ready(Err(NotLeading.into())).boxed();
+        }
         let (pending, pulse) = (self.metrics.sent(kind, verb), self.pulse.clone());
-        let answer = self.inner.call(request);
+        let fence = writes.then(|| self.leadership.clone());
+        let answer = fence::held(fence, self.inner.call(request));
         async move {
             let answer = answer.await;
             let outcome = answer.as_ref().map_or(Outcome::Unreachable, |answer| Outcome::of(answer.status().as_u16()));
@@ -128,7 +152,7 @@ mod tests {
     async fn every_answer_is_counted_and_so_is_none() {
         let metrics = Metrics::new();
         let pulse = Pulse::new(Health::new(std::time::Instant::now()));
-        let layer = Observed { metrics: metrics.requests.clone(), pulse };
+        let layer = Observed { metrics: metrics.requests.clone(), pulse, leadership: Leadership::alone() };
         let server = layer.layer(service_fn(async |request: Request<Body>| match request.uri().path() {
             "/api/v1/pods" => Ok(answered(200, "{}")),
             "/api/v1/services" => Ok(answered(403, "{}")),
@@ -152,11 +176,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_who_does_not_lead_reads_and_does_not_write() {
+        let pulse = Pulse::new(Health::new(std::time::Instant::now()));
+        let layer = Observed { metrics: Metrics::new().requests, pulse, leadership: Leadership::contended() };
+        let mut server = layer.layer(service_fn(async |_: Request<Body>| Ok(answered(200, "{}")))).boxed();
+        let path = "/api/v1/namespaces/shop/pods/cache-0";
+        for (method, answered) in [("GET", true), ("DELETE", false), ("PATCH", false), ("PUT", false), ("POST", false)] {
+            let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+            assert_eq!(server.ready().await.unwrap().call(request).await.is_ok(), answered, "{method}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_watch_shows_life_with_each_piece_and_breaks_with_an_error() {
         let health = Health::new(std::time::Instant::now());
         let pulse = Pulse::new(health.clone());
         let mut reopened = pulse.reopened();
-        let layer = Observed { metrics: Metrics::new().requests, pulse };
+        let layer = Observed { metrics: Metrics::new().requests, pulse, leadership: Leadership::alone() };
         let mut server = layer
             .layer(service_fn(async |request: Request<Body>| match request.uri().path() {
                 "/api/v1/pods" => {

@@ -28,6 +28,7 @@ use crate::{
         quantity::Quantity,
         status::Finding,
     },
+    lease::Leadership,
     metrics::ControllerMetrics,
 };
 
@@ -46,6 +47,7 @@ pub(super) struct Context {
     pub(super) metrics: ControllerMetrics,
     pub(super) queue: Queue,
     pub(super) turns: Turns,
+    pub(super) leadership: Leadership,
     memories: Mutex<BTreeMap<String, Memory>>,
 }
 
@@ -82,6 +84,7 @@ impl Context {
         stores: Stores,
         metrics: ControllerMetrics,
         queue: Queue,
+        leadership: Leadership,
     ) -> Self {
         let reporter = Reporter { controller: OPERATOR.to_owned(), instance: None };
         Self {
@@ -93,6 +96,7 @@ impl Context {
             metrics,
             queue,
             turns: Turns::new(),
+            leadership,
             memories: Mutex::default(),
         }
     }

@@ -29,6 +29,9 @@ pub(super) enum Error {
     /// The reconcile of this one instance hit a defect of this program; the others go on.
     #[error("a defect of the operator stopped this reconcile; the log above has the panic")]
     Panicked,
+    /// The lease ran out while this process was paused or cut off: another may lead by now.
+    #[error("this operator does not hold the lease any more; the one that does carries on")]
+    NotLeading,
     /// The reconcile took longer than its deadline.
     #[error("gave up after {0} s; the API server is slow or does not answer")]
     Deadline(u64),
@@ -48,6 +51,7 @@ impl Error {
                 kube::Error::Api(status) => Failure::of(Outcome::of(status.code)),
                 _ => Failure::Unreachable,
             },
+            Self::NotLeading => Failure::Unreachable,
             Self::Deadline(_) => Failure::Deadline,
             Self::Panicked => Failure::Panic,
             Self::Entropy(_) | Self::Json { .. } => Failure::Internal,

@@ -24,6 +24,7 @@ use crate::{
         status::Finding,
         wanted::Wanted,
     },
+    lease::Leadership,
     metrics::LiveConfig,
     redis::{Persistence, Server, ServerError},
 };
@@ -68,6 +69,8 @@ enum Failure {
     Refused { directive: String, why: String },
     /// It could not be asked.
     Unasked(ServerError),
+    /// Another operator may lead by now.
+    NotLeading,
 }
 
 impl From<ServerError> for Failure {
@@ -113,11 +116,11 @@ pub(super) async fn ensure(
     let password = password.as_ref().map(crate::domain::auth::Password::as_bytes);
     let mut report = Report::default();
     for server in &servers {
-        match bring(&wanted, server, password, &mut report).await {
+        match bring(&wanted, server, password, &mut report, &context.leadership).await {
             Ok(()) => report.asked += 1,
             // It is starting: it reads the file, and is asked when it is ready.
             Err(Failure::Unasked(_)) if !server.ready => {}
-            Err(failure) => return Ok(failed(instance, &server.pod, failure, pending, fingerprint, context)),
+            Err(failure) => return failed(instance, &server.pod, failure, pending, fingerprint, context),
         }
     }
     let former = context.remember(&instance.uid, |memory| {
@@ -163,12 +166,16 @@ async fn bring(
     running: &Running,
     password: Option<&[u8]>,
     report: &mut Report,
+    leadership: &Leadership,
 ) -> Result<(), Failure> {
     let port = u16::try_from(PORT).unwrap_or_default();
     let mut server = Server::connect((running.address, port), password).await?;
     let held = server.config(&wanted.names()).await?;
     let mut given = Vec::new();
     for directive in wanted.lacking(&held) {
+        if !leadership.is_held() {
+            return Err(Failure::NotLeading);
+        }
         match server.set(&directive.name, &wanted.argument(directive)).await {
             Ok(()) => given.push(directive),
             Err(ServerError::Refused { why }) if directive.changed => {
@@ -250,7 +257,7 @@ fn failed(
     pending: bool,
     fingerprint: String,
     context: &Context,
-) -> Outcome {
+) -> Result<Outcome, Error> {
     let (reason, why) = match failure {
         Failure::Refused { directive, why } => {
             context.metrics.live_config(LiveConfig::Refused);
@@ -261,8 +268,9 @@ fn failed(
             // A user's mistake: the same servers are not asked again.
             let kept = refusal.clone();
             context.remember(&instance.uid, |memory| memory.config_refused = Some((fingerprint, kept)));
-            return Outcome::Refused(refusal);
+            return Ok(Outcome::Refused(refusal));
         }
+        Failure::NotLeading => return Err(Error::NotLeading),
         Failure::Unasked(error @ ServerError::Password { .. }) => (Reason::PasswordDiffers, error),
         Failure::Unasked(error @ ServerError::Busy { .. }) => (Reason::Busy, error),
         Failure::Unasked(error) => (Reason::Unreachable, error),
@@ -271,12 +279,12 @@ fn failed(
     if pending {
         context.metrics.live_config(LiveConfig::Unreachable);
         let message = format!("spec.config is not applied yet: {pod}: {why}");
-        return Outcome::Pending(Aspect { holds: Some(false), reason, message });
+        return Ok(Outcome::Pending(Aspect { holds: Some(false), reason, message }));
     }
     context.remember(&instance.uid, |memory| {
         memory.config_proved = Some((Instant::now() + UNREACHED, fingerprint));
         memory.trouble = None;
     });
     let message = format!("whether the running configuration holds is not known: {pod}: {why}");
-    Outcome::Held(Some(Aspect { holds: None, reason, message }))
+    Ok(Outcome::Held(Some(Aspect { holds: None, reason, message })))
 }

@@ -8,6 +8,7 @@ mod events;
 mod expand;
 mod live_config;
 mod measure;
+mod namespaces;
 mod observe;
 mod ownership;
 pub mod permissions;
@@ -46,6 +47,7 @@ use crate::{
     api::v1::{Phase, RedisInstance},
     domain::defaults::Defaults,
     health::Health,
+    lease::Leadership,
     metrics::ControllerMetrics,
 };
 
@@ -59,11 +61,16 @@ const DRAIN: Duration = Duration::from_secs(10);
 type Stored = DeserializeGuard<RedisInstance>;
 
 /// What the loop works with.
+#[derive(Clone)]
 pub struct Setup {
     /// The way to the API server.
     pub client: Client,
     /// Changes when a watch that had broken is open again.
     pub reopened: watch::Receiver<u64>,
+    /// Whether this process may write.
+    pub leadership: Leadership,
+    /// The namespaces whose instances are looked after; none: all of them.
+    pub namespaces: Vec<String>,
     /// The values of absent fields.
     pub defaults: Defaults,
     /// Who is told that the loop lives.
@@ -76,13 +83,14 @@ pub struct Setup {
 ///
 /// Failures of the cluster are retried with backoff and never end the loop.
 pub async fn run(setup: Setup, shutdown: CancellationToken) {
-    let Setup { client, reopened, defaults, health, metrics } = setup;
+    let Setup { client, reopened, leadership, namespaces, defaults, health, metrics } = setup;
     let queue = Queue::default();
-    let opening = Opening { client: &client, health: &health, metrics: &metrics, queue: &queue };
+    let opening =
+        Opening { client: &client, namespaces: &namespaces, health: &health, metrics: &metrics, queue: &queue };
     let (instances, stores, streams) = watches::open(&opening);
     let (counted, waiting) = (instances.clone(), queue.clone());
     metrics.observe(move || phases(&counted), move || waiting.depth());
-    let context = Arc::new(Context::new(client, defaults, instances.clone(), stores, metrics, queue.clone()));
+    let context = Arc::new(Context::new(client, defaults, instances.clone(), stores, metrics, queue.clone(), leadership));
     let controller = Controller::for_stream(streams.instances, instances)
         .with_config(controller::Config::default().concurrency(turns::UNDER_WAY))
         .reconcile_on(streams.children)

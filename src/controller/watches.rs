@@ -11,6 +11,7 @@ use futures::{
     stream::{self, BoxStream},
 };
 use k8s_openapi::{
+    NamespaceResourceScope,
     api::{
         apps::v1::StatefulSet,
         core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service},
@@ -31,6 +32,7 @@ use tokio::sync::watch;
 use super::{
     Stored,
     error::{retry_after, spread},
+    namespaces,
     queue::Queue,
 };
 use crate::{
@@ -112,6 +114,8 @@ pub(super) struct Streams {
 /// What every watch is opened with.
 pub(super) struct Opening<'a> {
     pub(super) client: &'a Client,
+    /// None: all of them.
+    pub(super) namespaces: &'a [String],
     pub(super) health: &'a Health,
     pub(super) metrics: &'a ControllerMetrics,
     pub(super) queue: &'a Queue,
@@ -177,30 +181,33 @@ fn open_one<K>(
     trim: impl Fn(&mut K) + Send + 'static,
 ) -> (Store<K>, Changes<K>)
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
 {
     let (reader, writer) = reflector::store();
     let listed = listed.clone();
     let (health, metrics, queue) = (opening.health.clone(), opening.metrics.clone(), opening.queue.clone());
     health.watching(kind.word(), Instant::now());
     metrics.watching(kind);
-    let (mut first, mut patience) = (true, Patience(FIRST_WAIT));
-    let changes = lasting(Api::all(opening.client.clone()), config)
-        // Each watch mends itself. The controller backs off for all kinds at once, and for minutes, when it sees one of
-        // them fail: after a restart of the API server, which ends every watch, that put the whole loop to sleep.
-        .then(move |event| {
-            if let Err(error) = &event {
-                metrics.watch_interrupted(kind);
-                tracing::warn!(kind = kind.word(), %error, "the watch was interrupted; it is opened again");
-            }
-            let wait = patience.after(&event).map(|wait| spread(wait, kind.word()));
-            async move {
-                if let Some(wait) = wait {
-                    tokio::time::sleep_until(tokio::time::Instant::now() + wait).await;
-                }
-                event
-            }
-        })
+    let client = || opening.client.clone();
+    let watched = match opening.namespaces {
+        [] => patient(kind, Api::all(client()), config, metrics),
+        [namespace] => patient(kind, Api::namespaced(client(), namespace), config, metrics),
+        several => {
+            let one = |namespace: &String| {
+                let api = Api::namespaced(client(), namespace);
+                (namespace.clone(), patient(kind, api, config.clone(), metrics.clone()))
+            };
+            namespaces::merged(several.iter().map(one).collect(), reader.clone()).boxed()
+        }
+    };
+    let mut first = true;
+    let changes = watched
         .modify(move |object: &mut K| {
             object.meta_mut().managed_fields = None;
             trim(object);
@@ -221,6 +228,36 @@ where
             std::future::ready(change.is_ok())
         });
     (reader, changes.boxed())
+}
+
+/// One watch, which mends itself and says so.
+fn patient<K>(
+    kind: Kind,
+    api: Api<K>,
+    config: watcher::Config,
+    metrics: ControllerMetrics,
+) -> BoxStream<'static, watcher::Result<watcher::Event<K>>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let mut patience = Patience(FIRST_WAIT);
+    lasting(api, config)
+        // Each watch mends itself. The controller backs off for all kinds at once, and for minutes, when it sees one of
+        // them fail: after a restart of the API server, which ends every watch, that put the whole loop to sleep.
+        .then(move |event| {
+            if let Err(error) = &event {
+                metrics.watch_interrupted(kind);
+                tracing::warn!(kind = kind.word(), %error, "the watch was interrupted; it is opened again");
+            }
+            let wait = patience.after(&event).map(|wait| spread(wait, kind.word()));
+            async move {
+                if let Some(wait) = wait {
+                    tokio::time::sleep_until(tokio::time::Instant::now() + wait).await;
+                }
+                event
+            }
+        })
+        .boxed()
 }
 
 /// kube's watcher, begun anew where it would ask for ever for a version that the API server has forgotten: it understands

@@ -26,6 +26,11 @@ pub const CAUSE_ANNOTATION: &str = "kubernetes.io/change-cause";
 /// Annotation of an instance: directives that its user vouches for though no table has them, separated by commas.
 pub const VOUCHED_ANNOTATION: &str = "redis.github.com/allow-unknown-directives";
 
+/// Path of the defaulting webhook.
+pub const MUTATE_PATH: &str = "/mutate";
+/// Path of the validating webhook.
+pub const VALIDATE_PATH: &str = "/validate";
+
 /// Name of the Redis container.
 pub const CONTAINER: &str = "redis";
 /// Name of the client port.

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -28,6 +28,7 @@ pub struct ControllerMetrics {
     durations: Histograms<Labels<1>>,
     waits: Histogram,
     in_flight: Gauge,
+    leader: Gauge,
     failures: Family<Labels<1>, Counter>,
     interruptions: Family<Labels<1>, Counter>,
     live_configs: Family<Labels<1>, Counter>,
@@ -45,6 +46,7 @@ impl ControllerMetrics {
             ),
             waits: Histogram::new(BUCKETS),
             in_flight: Gauge::default(),
+            leader: Gauge::default(),
             failures: Family::default(),
             interruptions: Family::default(),
             live_configs: Family::default(),
@@ -56,6 +58,8 @@ impl ControllerMetrics {
         registry.register("redis_operator_reconcile_failures", failures, metrics.failures.clone());
         let in_flight = "Reconciles under way; 16 at work, up to 128 with those that wait for an answer";
         registry.register("redis_operator_reconciles_in_flight", in_flight, metrics.in_flight.clone());
+        let leader = "1 on the one that reconciles, 0 on those that stand by";
+        registry.register("redis_operator_leader", leader, metrics.leader.clone());
         let interruptions = "Watches that broke off or could not be opened; each is opened again";
         registry.register("redis_operator_watch_interruptions", interruptions, metrics.interruptions.clone());
         let live =
@@ -79,13 +83,21 @@ impl ControllerMetrics {
     }
 
     /// Says where the number of instances in each phase can be asked for, and that of those that wait. What is said
-    /// first counts.
+    /// last counts.
     pub fn observe(
         &self,
         phases: impl Fn() -> BTreeMap<String, u64> + Send + Sync + 'static,
         waiting: impl Fn() -> usize + Send + Sync + 'static,
     ) {
-        self.sources.0.get_or_init(|| (Box::new(phases), Box::new(waiting)));
+        *self.sources.lock() = Some((Box::new(phases), Box::new(waiting)));
+    }
+
+    /// Whether this process reconciles. One that stops knows of no instances any more.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+        if !leads {
+            *self.sources.lock() = None;
+        }
     }
 
     /// A reconcile begins, after its instance has waited this long, if a watch called it.
@@ -141,11 +153,18 @@ impl Drop for Running {
 
 /// What is asked for when it is to be shown; nothing before the loop has started.
 #[derive(Default)]
-struct Sources(OnceLock<(Box<Phases>, Box<Waiting>)>);
+struct Sources(Mutex<Option<(Box<Phases>, Box<Waiting>)>>);
+
+impl Sources {
+    fn lock(&self) -> MutexGuard<'_, Option<(Box<Phases>, Box<Waiting>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Collector for Sources {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Some((phases, waiting)) = self.0.get() else { return Ok(()) };
+        let sources = self.lock();
+        let Some((phases, waiting)) = sources.as_ref() else { return Ok(()) };
         let help = "Instances by phase, as the watch last showed them.";
         let mut family = encoder.encode_descriptor("redis_operator_instances", help, None, MetricType::Gauge)?;
         for (phase, count) in phases() {
@@ -161,7 +180,7 @@ impl Collector for Sources {
 
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Sources").field(&self.0.get().is_some()).finish()
+        f.debug_tuple("Sources").field(&self.lock().is_some()).finish()
     }
 }
 

@@ -41,6 +41,12 @@ label! {
         PersistentVolumeClaim => "PersistentVolumeClaim",
         /// An Event.
         Event => "Event",
+        /// The Lease that says which operator reconciles.
+        Lease => "Lease",
+        /// Where the API server finds the defaulting webhook.
+        MutatingWebhookConfiguration => "MutatingWebhookConfiguration",
+        /// Where the API server finds the validating webhook.
+        ValidatingWebhookConfiguration => "ValidatingWebhookConfiguration",
         /// Anything that has no name of its own here.
         Other => "other",
     }

@@ -22,15 +22,11 @@ use axum::{
 };
 
 use self::review::{Request, ReviewError, Verdict};
+pub use crate::domain::names::{MUTATE_PATH, VALIDATE_PATH};
 use crate::{
     domain::defaults::Defaults,
     metrics::{self, Webhook, WebhookMetrics},
 };
-
-/// Path of the defaulting webhook, as the webhook configuration names it.
-pub const MUTATE_PATH: &str = "/mutate";
-/// Path of the validating webhook, as the webhook configuration names it.
-pub const VALIDATE_PATH: &str = "/validate";
 
 type Judge = fn(&Request<'_>, &Defaults) -> Result<Verdict, ReviewError>;
 

@@ -55,11 +55,13 @@ pub(crate) struct Launch<'a> {
     /// Where it finds the API server, if not where the test does.
     pub(crate) server: Option<String>,
     pub(crate) log_filter: &'a str,
+    /// More of the command line; nothing: it contends with nobody.
+    pub(crate) arguments: Vec<String>,
 }
 
 impl Default for Launch<'_> {
     fn default() -> Self {
-        Self { certificate: "", key: "", server: None, log_filter: "info" }
+        Self { certificate: "", key: "", server: None, log_filter: "info", arguments: Vec::new() }
     }
 }
 
@@ -91,6 +93,8 @@ impl Operator {
             .arg(format!("--webhook-address=127.0.0.1:{webhook_port}"))
             .arg(format!("--admin-address=127.0.0.1:{admin_port}"))
             .arg(format!("--certificate-dir={}", folder.path().display()))
+            // One that is killed is followed at once by the next.
+            .args(if launch.arguments.is_empty() { vec!["--leader-election=false".to_owned()] } else { launch.arguments })
             .env("KUBECONFIG", kubeconfig)
             .stdout(fs::File::create(&log).unwrap())
             .stderr(Stdio::inherit())
@@ -156,7 +160,7 @@ impl Drop for Operator {
 /// A token of an account in this namespace that may do what `manifests/rbac.yaml` says.
 async fn token(place: &Place) -> String {
     let ours = PatchParams::apply("test").force();
-    let role: Value = manifest("rbac.yaml");
+    let role = manifest("rbac.yaml");
     let roles: Api<ClusterRole> = Api::all(place.client.clone());
     roles.patch("redis-operator", &ours, &Patch::Apply(role)).await.unwrap();
     let accounts = place.api::<ServiceAccount>();
@@ -211,5 +215,7 @@ pub(crate) fn crd() -> Value {
 
 fn manifest(name: &str) -> Value {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests").join(name);
-    serde_saphyr::from_str(&fs::read_to_string(file).unwrap()).unwrap()
+    let text = fs::read_to_string(file).unwrap();
+    // The first of several documents.
+    serde_saphyr::from_str(text.split("\n---\n").next().unwrap()).unwrap()
 }

@@ -3,15 +3,16 @@
 
 use std::{io, process::ExitCode, thread, time::Duration};
 
-use kube::Config;
+mod issuing;
+mod reconciling;
+
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
+use self::{issuing::issue, reconciling::reconcile};
 use crate::{
     admin::{self, AdminError},
-    client::{self, Pulse},
-    controller::{self, Setup},
     domain::defaults::Defaults,
     health::Health,
     metrics::Metrics,
@@ -51,6 +52,9 @@ pub enum RuntimeError {
     /// The client could not be made from the configuration.
     #[error("cannot make a client for the API server: {0}")]
     Client(#[from] Box<kube::Error>),
+    /// The system gave no random bytes for a name in the lease.
+    #[error("cannot make a name for the lease: no random bytes from the system: {0}; pass --identity")]
+    Entropy(String),
     /// A part that must run as long as the process ended by itself.
     #[error("the {0} ended by itself")]
     Ended(&'static str),
@@ -89,12 +93,14 @@ async fn parts(
     let defaults = Defaults { image: settings.default_image.clone() };
     let metrics = Metrics::new();
     let admin = admin::bind(settings.admin_address).await?.serve(health.clone(), metrics.clone(), shutdown.clone());
-    let serving = webhooks.spawn(serve(settings, defaults.clone(), health.clone(), metrics.clone(), shutdown.clone()));
+    let (elected, issuing, served) = (settings.clone(), settings.clone(), defaults.clone());
+    let serving = webhooks.spawn(serve(settings, served, health.clone(), metrics.clone(), shutdown.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "redis-operator starts");
     let outcome = tokio::try_join!(
         part("admin listener", &shutdown, async { Ok(admin.await?) }),
         part("webhook server", &shutdown, async { serving.await.map_err(|_| RuntimeError::Ended("webhook server"))? }),
-        part("reconcile loop", &shutdown, reconcile(defaults, health, metrics, shutdown.clone())),
+        part("certificate issuer", &shutdown, issue(issuing, &metrics, shutdown.clone())),
+        part("reconcile loop", &shutdown, reconcile(elected, defaults, health, metrics.clone(), webhooks, shutdown.clone())),
     );
     tracing::info!("redis-operator stops");
     outcome.map(|_| ())
@@ -133,18 +139,4 @@ async fn serve(
         certificate.watch(CERTIFICATE_POLL, shutdown),
     );
     Ok(outcome?)
-}
-
-async fn reconcile(
-    defaults: Defaults,
-    health: Health,
-    metrics: Metrics,
-    shutdown: CancellationToken,
-) -> Result<(), RuntimeError> {
-    let config = Config::infer().await.map_err(Box::new)?;
-    let pulse = Pulse::new(health.clone());
-    let reopened = pulse.reopened();
-    let client = client::connect(config, metrics.requests, pulse).map_err(Box::new)?;
-    controller::run(Setup { client, reopened, defaults, health, metrics: metrics.controller }, shutdown).await;
-    Ok(())
 }

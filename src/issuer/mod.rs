@@ -1,0 +1,261 @@
+//! The operator as its own CA: keeps a CA and a leaf in one Secret, writes the leaf into the files that the webhooks serve
+//! from, and has the API server trust the CA. Several operators do this at once; the Secret makes them agree.
+
+mod authority;
+mod bundle;
+mod trust;
+
+use std::{
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::{Api, Client, ResourceExt, api::PostParams};
+use thiserror::Error;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+pub use self::authority::{AuthorityError, verify};
+use self::{
+    authority::Pair,
+    bundle::{Bundle, Renewal},
+    trust::Trust,
+};
+use crate::{build::webhooks::Webhooks, domain::names::OPERATOR};
+
+/// How often the Secret is read: it is not watched, so that the operator needs no right to list Secrets.
+const PERIOD: Duration = Duration::from_secs(10);
+/// The least time between two passes, whatever the watches show: somebody may be at odds with us over the caBundle.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long after a new CA was written into the webhook configurations its leaf is shown: by then every API server has
+/// heard of it.
+const SETTLED: Duration = Duration::from_secs(5);
+/// Annotation of a Secret that cert-manager keeps.
+const FOREIGN: &str = "cert-manager.io/certificate-name";
+
+/// Why the certificates could not be kept in order. It is tried again.
+#[derive(Debug, Error)]
+pub enum IssuerError {
+    /// A certificate could not be made.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// A request was refused or got no answer.
+    #[error("cannot {verb} {kind}: {source}")]
+    Request {
+        /// What was asked.
+        verb: &'static str,
+        /// Of what.
+        kind: String,
+        /// What came of it.
+        source: Box<kube::Error>,
+    },
+    /// Somebody else was faster: what was read is not true any more.
+    #[error("another operator wrote {0} at the same time")]
+    Overtaken(String),
+    /// An object does not pass through JSON, which is a defect of this program.
+    #[error("cannot write the certificates as JSON: {0}")]
+    Json(serde_json::Error),
+    /// cert-manager keeps it.
+    #[error("{0} is kept by cert-manager; start the operator with --certificates=provided, or take cert-manager's annotation off")]
+    Foreign(String),
+    /// The files cannot be written.
+    #[error("cannot write {path}: {source}; mount a folder there that the operator may write to, such as an emptyDir")]
+    Files {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl IssuerError {
+    fn request(verb: &'static str, kind: &str) -> impl FnOnce(kube::Error) -> Self + use<> {
+        let kind = kind.to_owned();
+        move |source| match source {
+            // 422: the object is not the one that the patch was made for.
+            kube::Error::Api(status) if status.code == 409 || (verb == "patch" && matches!(status.code, 404 | 422)) => {
+                Self::Overtaken(kind)
+            }
+            source => Self::Request { verb, kind, source: Box::new(source) },
+        }
+    }
+}
+
+/// What the issuer is told.
+#[derive(Clone, Debug)]
+pub struct IssuerSettings {
+    /// Where the webhooks are; the certificate is for its Service.
+    pub webhooks: Webhooks,
+    /// Name of the Secret, in the operator's namespace.
+    pub secret: String,
+    /// Folder for tls.crt and tls.key.
+    pub folder: PathBuf,
+}
+
+/// Keeps the certificates in order.
+pub struct Issuer {
+    secrets: Api<Secret>,
+    settings: IssuerSettings,
+    names: Vec<String>,
+    trust: Trust,
+    /// The CA whose leaves the API server has been told to trust, and since when.
+    trusted: Option<(String, Instant)>,
+    installed: Option<Pair>,
+    told: String,
+}
+
+impl Issuer {
+    /// An issuer that has done nothing yet.
+    #[must_use]
+    pub fn new(client: Client, settings: IssuerSettings) -> Self {
+        let Webhooks { namespace, service, .. } = &settings.webhooks;
+        // The API server asks for NAME.NAMESPACE.svc; the others are for people with a client of their own.
+        let names = vec![
+            format!("{service}.{namespace}.svc"),
+            service.clone(),
+            format!("{service}.{namespace}"),
+            format!("{service}.{namespace}.svc.cluster.local"),
+        ];
+        let trust = Trust::new(client.clone(), settings.webhooks.clone());
+        let secrets = Api::namespaced(client, namespace);
+        Self { secrets, names, trust, settings, trusted: None, installed: None, told: String::new() }
+    }
+
+    /// Works until `shutdown`. What fails is tried again; meanwhile the webhooks show what they have.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut shown = std::pin::pin!(self.trust.watch());
+        let mut ticks = tokio::time::interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = ticks.tick() => {}
+                Some(event) = shown.next() => self.trust.see(event),
+            }
+            // What is there already is taken in before anything is done about it.
+            while let Some(Some(event)) = futures::FutureExt::now_or_never(shown.next()) {
+                self.trust.see(event);
+            }
+            if !self.trust.is_known() {
+                continue;
+            }
+            let begun = Instant::now();
+            match self.pass(Timestamp::now()).await {
+                Ok(()) => self.told.clear(),
+                Err(IssuerError::Overtaken(what)) => {
+                    tracing::debug!(what, "another operator was faster");
+                    ticks.reset_after(PAUSE);
+                }
+                Err(error) => self.tell(&error),
+            }
+            if self.awaits_trust() {
+                ticks.reset_after(SETTLED);
+            }
+            shutdown.run_until_cancelled(tokio::time::sleep_until(begun + PAUSE)).await;
+        }
+    }
+
+    /// Reads the Secret, renews in it what needs it, has it trusted, and only then shows it.
+    async fn pass(&mut self, now: Timestamp) -> Result<(), IssuerError> {
+        let name = self.settings.secret.clone();
+        let stored = self.secrets.get_opt(&name).await.map_err(IssuerError::request("read", "Secret"))?;
+        if stored.as_ref().is_some_and(|secret| secret.annotations().contains_key(FOREIGN)) {
+            return Err(IssuerError::Foreign(format!("Secret {name}")));
+        }
+        let mut bundle = Bundle::read(stored.as_ref());
+        let renewal = bundle.judge(&self.names, now);
+        if renewal != Renewal::None {
+            bundle = bundle.renewed(renewal, &self.trust.present(), &self.names, now)?;
+            self.store(stored, &bundle).await?;
+            tracing::info!(secret = name, ?renewal, "renewed the webhooks' certificate");
+        }
+        self.trust.ensure(&bundle.trusted()).await?;
+        let at = Instant::now();
+        let since = match &self.trusted {
+            Some((authority, since)) if authority == bundle.authority() => *since,
+            _ => at,
+        };
+        self.trusted = Some((bundle.authority().to_owned(), since));
+        // Without a file nothing is shown at all, so there is nothing to wait for.
+        if self.installed.is_none() || at.duration_since(since) >= SETTLED {
+            self.install(bundle.leaf()).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a leaf waits for the API servers to trust its CA.
+    fn awaits_trust(&self) -> bool {
+        self.trusted.as_ref().is_some_and(|(_, since)| since.elapsed() < SETTLED) && self.installed.is_some()
+    }
+
+    /// Of two that write at once, one is told that it comes too late, and reads what the other wrote.
+    async fn store(&self, stored: Option<Secret>, bundle: &Bundle) -> Result<(), IssuerError> {
+        let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
+        match stored {
+            Some(secret) => {
+                let secret = Secret { data: Some(bundle.data()), ..secret };
+                let written = self.secrets.replace(&self.settings.secret, &params, &secret).await;
+                written.map_err(IssuerError::request("patch", "Secret"))?;
+            }
+            None => {
+                let labels = [("app.kubernetes.io/name", OPERATOR), ("app.kubernetes.io/managed-by", OPERATOR)];
+                let metadata = ObjectMeta {
+                    name: Some(self.settings.secret.clone()),
+                    labels: Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
+                    ..ObjectMeta::default()
+                };
+                let data = Some(bundle.data());
+                let type_ = Some("kubernetes.io/tls".to_owned());
+                let secret = Secret { metadata, data, type_, ..Secret::default() };
+                let created = self.secrets.create(&params, &secret).await;
+                created.map_err(IssuerError::request("create", "Secret"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the files that the webhooks serve from, if they hold something else.
+    async fn install(&mut self, leaf: &Pair) -> Result<(), IssuerError> {
+        if self.installed.as_ref() == Some(leaf) {
+            return Ok(());
+        }
+        let (folder, files) = (self.settings.folder.clone(), leaf.clone());
+        let written = tokio::task::spawn_blocking(move || {
+            write(&folder.join("tls.key"), &files.key)?;
+            write(&folder.join("tls.crt"), &files.chain)
+        });
+        match written.await {
+            Ok(outcome) => outcome?,
+            Err(error) => {
+                let path = self.settings.folder.clone();
+                return Err(IssuerError::Files { path, source: io::Error::other(error) });
+            }
+        }
+        self.installed = Some(leaf.clone());
+        Ok(())
+    }
+
+    /// Says each distinct failure once.
+    fn tell(&mut self, error: &IssuerError) {
+        let words = error.to_string();
+        if words != self.told {
+            tracing::warn!(error = words, "cannot keep the webhooks' certificate in order; trying again");
+            self.told = words;
+        }
+    }
+}
+
+/// Replaces a file as a whole: a reader sees the old text or the new one. Nobody else may read it.
+fn write(path: &Path, text: &str) -> Result<(), IssuerError> {
+    let failed = |source| IssuerError::Files { path: path.to_owned(), source };
+    let fresh = path.with_extension("new");
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&fresh).map_err(failed)?;
+    io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
+    std::fs::rename(&fresh, path).map_err(failed)
+}

@@ -1,0 +1,173 @@
+//! Which of several operators reconciles: the one that holds the Lease. Contends for it, renews it, gives it back.
+//! It must not know what the holder does, nor end the process.
+
+mod leadership;
+mod rules;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+};
+use kube::{Api, Client, api::PostParams};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+pub use self::leadership::Leadership;
+use self::rules::{RETRY, Sight, TERM};
+use crate::health::Health;
+
+/// The longest that one request is waited for: a second one must fit into the term.
+const REQUEST: Duration = Duration::from_secs(4);
+
+/// One contender for a Lease.
+pub struct Election {
+    leases: Api<Lease>,
+    name: String,
+    identity: String,
+    leadership: Leadership,
+    health: Health,
+    /// The Lease as the last write or read left it; `None` when it must be read.
+    known: Option<Lease>,
+    sight: Option<Sight>,
+    /// What was last logged.
+    told: String,
+}
+
+/// Why a try brought nothing.
+enum Setback {
+    /// Another holds it.
+    Held,
+    /// It changed between our reading and our writing.
+    Overtaken,
+    /// The API server gave no answer, or refused.
+    Failed(String),
+}
+
+impl Election {
+    /// Contends for the Lease of this name and namespace. The identity must be this process' alone, or that of one which it
+    /// replaces and which is certainly dead.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        name: String,
+        identity: String,
+        leadership: Leadership,
+        health: Health,
+    ) -> Self {
+        let leases = Api::namespaced(client, namespace);
+        Self { leases, name, identity, leadership, health, known: None, sight: None, told: String::new() }
+    }
+
+    /// Wins the Lease whenever it is free and keeps it, until `resigned`; then gives it back.
+    pub async fn run(mut self, resigned: CancellationToken) {
+        let mut tries = tokio::time::interval(RETRY);
+        tries.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while resigned.run_until_cancelled(tries.tick()).await.is_some() {
+            let begun = Instant::now();
+            if !self.leadership.is_held() {
+                // While it leads, the loop itself must show that it lives.
+                self.health.beat(std::time::Instant::now());
+            }
+            let outcome = match timeout(REQUEST, self.contend(begun)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(Setback::Failed(format!("no answer within {} s", REQUEST.as_secs()))),
+            };
+            match outcome {
+                Ok(()) => {
+                    self.leadership.extend(begun + TERM);
+                    self.tell(format!("{} reconciles: it holds the lease", self.identity));
+                }
+                Err(Setback::Held) => {
+                    self.leadership.end();
+                    let holder = self.sight.as_ref().and_then(Sight::holder).unwrap_or_default().to_owned();
+                    self.tell(format!("{holder} reconciles; {} stands by", self.identity));
+                }
+                Err(Setback::Overtaken) => tries.reset_immediately(),
+                Err(Setback::Failed(why)) => {
+                    tracing::warn!(lease = self.name, why, "cannot read or write the lease; trying again");
+                }
+            }
+        }
+        if self.leadership.is_held() {
+            self.give_back().await;
+        }
+        self.leadership.end();
+    }
+
+    /// One try: reads the Lease if its state is not known, and writes our name into it if it is free.
+    async fn contend(&mut self, now: Instant) -> Result<(), Setback> {
+        let lease = match self.known.take() {
+            Some(lease) => lease,
+            None => match self.leases.get_opt(&self.name).await.map_err(failed)? {
+                Some(lease) => lease,
+                None => return self.create().await,
+            },
+        };
+        let record = lease.spec.clone().unwrap_or_default();
+        let sight = Sight::next(self.sight.as_ref(), &record, now);
+        let free = sight.is_free_for(&self.identity, now);
+        self.sight = Some(sight);
+        if !free {
+            return Err(Setback::Held);
+        }
+        let spec = rules::held(&record, &self.identity, wall_clock());
+        // With its resourceVersion: of two that found it free, one is told that it comes too late.
+        self.write(Lease { spec: Some(spec), ..lease }).await
+    }
+
+    async fn create(&mut self) -> Result<(), Setback> {
+        let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
+        let spec = rules::held(&LeaseSpec::default(), &self.identity, wall_clock());
+        let lease = Lease { metadata, spec: Some(spec), ..Lease::default() };
+        let created = self.leases.create(&PostParams::default(), &lease).await.map_err(failed)?;
+        self.remember(created);
+        Ok(())
+    }
+
+    async fn write(&mut self, lease: Lease) -> Result<(), Setback> {
+        let written = self.leases.replace(&self.name, &PostParams::default(), &lease).await.map_err(failed)?;
+        self.remember(written);
+        Ok(())
+    }
+
+    fn remember(&mut self, written: Lease) {
+        let record = written.spec.clone().unwrap_or_default();
+        self.sight = Some(Sight::next(None, &record, Instant::now()));
+        self.known = Some(written);
+    }
+
+    /// Best effort: who comes next would otherwise wait until the lease runs out.
+    async fn give_back(&mut self) {
+        let Some(lease) = self.known.take() else { return };
+        let spec = rules::released(&lease.spec.clone().unwrap_or_default(), wall_clock());
+        let released = timeout(REQUEST, self.write(Lease { spec: Some(spec), ..lease })).await;
+        match released {
+            Ok(Ok(())) => tracing::info!(lease = self.name, "gave the lease back"),
+            _ => tracing::warn!(lease = self.name, "could not give the lease back; it runs out by itself"),
+        }
+    }
+
+    fn tell(&mut self, news: String) {
+        if news != self.told {
+            tracing::info!(lease = self.name, "{news}");
+            self.told = news;
+        }
+    }
+}
+
+fn failed(error: kube::Error) -> Setback {
+    match error {
+        kube::Error::Api(status) if matches!(status.code, 404 | 409) => Setback::Overtaken,
+        error => Setback::Failed(error.to_string()),
+    }
+}
+
+/// For people who read the Lease; nothing is decided by it.
+fn wall_clock() -> MicroTime {
+    let now = Timestamp::now();
+    MicroTime(Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now))
+}

@@ -1,0 +1,96 @@
+//! When this process reconciles: alone, or while it holds the Lease. It must not know what a reconcile does, nor the rules
+//! of the Lease.
+
+use std::time::Duration;
+
+use kube::Config;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use super::RuntimeError;
+use crate::{
+    client::{self, Pulse},
+    controller::{self, Setup},
+    domain::defaults::Defaults,
+    health::Health,
+    lease::{Election, Leadership},
+    metrics::Metrics,
+    settings::RunSettings,
+};
+
+/// How long giving the lease back may take: without it, it runs out by itself.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Reconciles until `shutdown`. The election runs on other threads than the loop: however busy that is, the lease is renewed.
+pub(super) async fn reconcile(
+    settings: RunSettings,
+    defaults: Defaults,
+    health: Health,
+    metrics: Metrics,
+    others: &Runtime,
+    shutdown: CancellationToken,
+) -> Result<(), RuntimeError> {
+    let config = Config::infer().await.map_err(Box::new)?;
+    let contended = settings.leader_election;
+    let leadership = if contended { Leadership::contended() } else { Leadership::alone() };
+    let pulse = Pulse::new(health.clone());
+    let reopened = pulse.reopened();
+    let client = client::connect(config.clone(), metrics.requests.clone(), pulse, leadership.clone()).map_err(Box::new)?;
+    let setup = Setup {
+        client,
+        reopened,
+        leadership: leadership.clone(),
+        namespaces: settings.watch_namespaces.clone(),
+        defaults,
+        health: health.clone(),
+        metrics: metrics.controller.clone(),
+    };
+    if !contended {
+        metrics.controller.leads(true);
+        controller::run(setup, shutdown).await;
+        return Ok(());
+    }
+    let resigned = CancellationToken::new();
+    let mut election = others.spawn(election(settings, config, &metrics, &health, leadership.clone())?.run(resigned.clone()));
+    let leading = async {
+        health.stands_by();
+        while shutdown.run_until_cancelled(leadership.won()).await.is_some() {
+            metrics.controller.leads(true);
+            tokio::select! {
+                () = controller::run(setup.clone(), shutdown.clone()) => {}
+                () = leadership.lost() => tracing::warn!("lost the lease: standing by, and serving the webhooks as before"),
+            }
+            metrics.controller.leads(false);
+            health.stands_by();
+        }
+    };
+    tokio::select! {
+        () = leading => {}
+        _ = &mut election => return Err(RuntimeError::Ended("leader election")),
+    }
+    // Only now: whoever comes next must not meet a write of ours.
+    resigned.cancel();
+    drop(tokio::time::timeout(FAREWELL, election).await);
+    Ok(())
+}
+
+/// The election has a client of its own: its writes are what leadership comes from.
+fn election(
+    settings: RunSettings,
+    config: Config,
+    metrics: &Metrics,
+    health: &Health,
+    leadership: Leadership,
+) -> Result<Election, RuntimeError> {
+    let namespace = settings.namespace.unwrap_or_else(|| config.default_namespace.clone());
+    let pulse = Pulse::new(health.clone());
+    let client = client::connect(config, metrics.requests.clone(), pulse, Leadership::alone()).map_err(Box::new)?;
+    let identity = settings.identity.map_or_else(random_identity, Ok)?;
+    Ok(Election::new(client, &namespace, settings.lease, identity, leadership, health.clone()))
+}
+
+/// Two processes must never share one.
+fn random_identity() -> Result<String, RuntimeError> {
+    let number = getrandom::u64().map_err(|error| RuntimeError::Entropy(error.to_string()))?;
+    Ok(format!("redis-operator-{number:016x}"))
+}
