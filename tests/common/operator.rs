@@ -10,7 +10,7 @@ use k8s_openapi::{
     api::{
         authentication::v1::{TokenRequest, TokenRequestSpec},
         core::v1::ServiceAccount,
-        rbac::v1::{ClusterRole, ClusterRoleBinding},
+        rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
@@ -57,11 +57,13 @@ pub(crate) struct Launch<'a> {
     pub(crate) log_filter: &'a str,
     /// More of the command line; nothing: it contends with nobody.
     pub(crate) arguments: Vec<String>,
+    /// The namespaces that its account may do something in; none: all.
+    pub(crate) namespaces: Vec<&'a str>,
 }
 
 impl Default for Launch<'_> {
     fn default() -> Self {
-        Self { certificate: "", key: "", server: None, log_filter: "info", arguments: Vec::new() }
+        Self { certificate: "", key: "", server: None, log_filter: "info", arguments: Vec::new(), namespaces: Vec::new() }
     }
 }
 
@@ -83,7 +85,7 @@ impl Operator {
         fs::write(folder.path().join("tls.crt"), launch.certificate).unwrap();
         fs::write(folder.path().join("tls.key"), launch.key).unwrap();
         let kubeconfig = folder.path().join("kubeconfig");
-        let token = token(place).await;
+        let token = token(place, &launch.namespaces).await;
         fs::write(&kubeconfig, account(&token, launch.server.as_deref())).unwrap();
         let log = folder.path().join("log");
         let (webhook_port, admin_port) = (free_port(), free_port());
@@ -140,6 +142,18 @@ impl Operator {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Sends it a signal, such as STOP.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill -{name} failed");
+    }
+
+    /// Waits for its end, after SIGTERM.
+    pub(crate) async fn ended(&mut self) {
+        let process = &mut self.process;
+        eventually("end of the operator", || std::future::ready(process.try_wait().unwrap())).await;
+    }
+
     /// Ends it with SIGKILL, at once.
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
@@ -157,31 +171,69 @@ impl Drop for Operator {
     }
 }
 
-/// A token of an account in this namespace that may do what `manifests/rbac.yaml` says.
-async fn token(place: &Place) -> String {
+/// A token of an account in this namespace that may do what `manifests/rbac.yaml` lets the loop do: everywhere, or in
+/// these namespaces only.
+async fn token(place: &Place, namespaces: &[&str]) -> String {
     let ours = PatchParams::apply("test").force();
-    let role = manifest("rbac.yaml");
     let roles: Api<ClusterRole> = Api::all(place.client.clone());
-    roles.patch("redis-operator", &ours, &Patch::Apply(role)).await.unwrap();
+    roles.patch("redis-operator", &ours, &Patch::Apply(manifest("rbac.yaml"))).await.unwrap();
     let accounts = place.api::<ServiceAccount>();
-    accounts
-        .patch(
-            ACCOUNT,
-            &ours,
-            &Patch::Apply(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}})),
-        )
-        .await
-        .unwrap();
-    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": place.namespace},
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}});
+    accounts.patch(ACCOUNT, &ours, &Patch::Apply(account)).await.unwrap();
+    let mut binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": place.namespace},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "redis-operator"},
-        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": place.namespace}]});
-    let bindings: Api<ClusterRoleBinding> = Api::all(place.client.clone());
-    bindings.patch(&place.namespace, &ours, &Patch::Apply(binding)).await.unwrap();
+        "subjects": [subject(place)]});
+    if namespaces.is_empty() {
+        binding["kind"] = json!("ClusterRoleBinding");
+        let bindings: Api<ClusterRoleBinding> = Api::all(place.client.clone());
+        bindings.patch(&place.namespace, &ours, &Patch::Apply(&binding)).await.unwrap();
+    }
+    for namespace in namespaces {
+        binding["kind"] = json!("RoleBinding");
+        let bindings: Api<RoleBinding> = Api::namespaced(place.client.clone(), namespace);
+        bindings.patch(&place.namespace, &ours, &Patch::Apply(&binding)).await.unwrap();
+    }
     let request = TokenRequest {
         spec: TokenRequestSpec { audiences: Vec::new(), ..TokenRequestSpec::default() },
         ..TokenRequest::default()
     };
     accounts.create_token_request(ACCOUNT, &PostParams::default(), &request).await.unwrap().status.unwrap().token
+}
+
+fn subject(place: &Place) -> Value {
+    json!({"kind": "ServiceAccount", "name": ACCOUNT, "namespace": place.namespace})
+}
+
+/// Lets the account of `place` do in the namespace of `home` what the operator does in its own: the Lease, and the Secret of
+/// its certificates; and what it does with the webhook configurations.
+pub(crate) async fn admit(place: &Place, home: &Place) {
+    let ours = PatchParams::apply("test").force();
+    for mut object in manifests("rbac.yaml") {
+        let (kind, name) = (object["kind"].clone(), object["metadata"]["name"].clone());
+        match (kind.as_str().unwrap(), name.as_str().unwrap()) {
+            ("ClusterRole", "redis-operator-webhooks") => {
+                let roles: Api<ClusterRole> = Api::all(place.client.clone());
+                roles.patch("redis-operator-webhooks", &ours, &Patch::Apply(object)).await.unwrap();
+            }
+            ("ClusterRoleBinding", "redis-operator-webhooks") => {
+                object["metadata"]["name"] = json!(format!("{}-webhooks", place.namespace));
+                object["subjects"] = json!([subject(place)]);
+                let bindings: Api<ClusterRoleBinding> = Api::all(place.client.clone());
+                let name = format!("{}-webhooks", place.namespace);
+                bindings.patch(&name, &ours, &Patch::Apply(object)).await.unwrap();
+            }
+            ("Role", name) => {
+                object["metadata"]["namespace"] = json!(home.namespace);
+                home.api::<Role>().patch(name, &ours, &Patch::Apply(&object)).await.unwrap();
+            }
+            ("RoleBinding", _) => {
+                object["metadata"] = json!({"name": place.namespace, "namespace": home.namespace});
+                object["subjects"] = json!([subject(place)]);
+                home.api::<RoleBinding>().patch(&place.namespace, &ours, &Patch::Apply(object)).await.unwrap();
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A kubeconfig like the test's own, for the account of this token.
@@ -213,9 +265,14 @@ pub(crate) fn crd() -> Value {
     manifest("crd.yaml")
 }
 
+/// The first object of a manifest.
 fn manifest(name: &str) -> Value {
+    manifests(name).remove(0)
+}
+
+/// Every object of a manifest.
+pub(crate) fn manifests(name: &str) -> Vec<Value> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests").join(name);
     let text = fs::read_to_string(file).unwrap();
-    // The first of several documents.
-    serde_saphyr::from_str(text.split("\n---\n").next().unwrap()).unwrap()
+    text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
 }

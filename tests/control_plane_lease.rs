@@ -1,0 +1,124 @@
+//! Several operators, one Lease: one of them reconciles; another takes over when it ends, dies or sleeps; and one that wakes
+//! writes nothing. On a real API server without a node.
+
+mod common;
+
+use std::time::Instant;
+
+use common::{
+    audit,
+    cluster::{Place, eventually},
+    operator::{Launch, Operator, admit, define},
+};
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use redis_operator::api::v1::Phase;
+use serde_json::json;
+
+/// An operator with an account of its own that contends for the Lease in the namespace of `home`.
+async fn contender(identity: &str, home: &Place) -> (Place, Operator) {
+    let place = Place::new(identity).await;
+    admit(&place, home).await;
+    let arguments = vec![format!("--namespace={}", home.namespace), format!("--identity={identity}")];
+    let operator = Operator::launch(&place, Launch { arguments, ..Launch::default() }).await;
+    (place, operator)
+}
+
+async fn holder(home: &Place) -> Option<String> {
+    let leases: Api<Lease> = home.api();
+    let lease = leases.get_opt("redis-operator").await.unwrap()?;
+    lease.spec?.holder_identity.filter(|holder| !holder.is_empty())
+}
+
+async fn is_held_by(home: &Place, identity: &str) {
+    eventually(&format!("lease held by {identity}"), || async {
+        (holder(home).await.as_deref() == Some(identity)).then_some(())
+    })
+    .await;
+}
+
+async fn leads(operator: &Operator) -> bool {
+    operator.metric("redis_operator_leader").await > 0.0
+}
+
+#[tokio::test]
+#[ignore = "needs a control plane"]
+async fn one_reconciles_and_the_other_takes_over_when_it_is_killed_or_told_to_stop() {
+    let home = Place::new("home").await;
+    define(&home).await;
+    let (first_place, mut first) = contender("first", &home).await;
+    is_held_by(&home, "first").await;
+    first.says("watches are synced").await;
+    let (second_place, mut second) = contender("second", &home).await;
+    second.says("first reconciles; second stands by").await;
+    home.create("one", json!({})).await.unwrap();
+    home.reaches("one", Phase::Pending).await;
+    assert!(leads(&first).await && !leads(&second).await);
+    let by_second = audit::since(Timestamp::UNIX_EPOCH).into_iter().filter(|entry| entry.user() == second.user);
+    let other: Vec<_> = by_second.filter(|entry| entry.resource() != "leases").collect();
+    assert!(other.is_empty(), "one that stands by asks for its Lease only: {other:?}");
+
+    let died = Instant::now();
+    first.kill();
+    home.create("two", json!({})).await.unwrap();
+    home.reaches("two", Phase::Pending).await;
+    eprintln!("SIGKILL to the first write of the next leader and its end: {:.1} s", died.elapsed().as_secs_f64());
+    is_held_by(&home, "second").await;
+
+    let (third_place, third) = contender("third", &home).await;
+    third.says("second reconciles; third stands by").await;
+    let told = Instant::now();
+    second.signal("TERM");
+    home.create("three", json!({})).await.unwrap();
+    home.reaches("three", Phase::Pending).await;
+    eprintln!("SIGTERM to the first write of the next leader and its end: {:.1} s", told.elapsed().as_secs_f64());
+    second.ended().await;
+    assert!(second.log().contains("gave the lease back"), "{}", second.log());
+    assert!(leads(&third).await);
+    for place in [first_place, second_place, third_place, home] {
+        place.leave().await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a control plane"]
+async fn a_leader_that_slept_through_its_lease_writes_nothing_when_it_wakes() {
+    let home = Place::new("home").await;
+    define(&home).await;
+    let (sleeper_place, mut sleeper) = contender("sleeper", &home).await;
+    is_held_by(&home, "sleeper").await;
+    sleeper.says("watches are synced").await;
+    let (next_place, next) = contender("next", &home).await;
+    next.says("sleeper reconciles; next stands by").await;
+    sleeper.signal("STOP");
+    // Work for one who wakes and believes that it leads.
+    for n in 0..20 {
+        home.create(&format!("cache-{n}"), json!({})).await.unwrap();
+    }
+    next.says("next reconciles").await;
+    let woken = Timestamp::now();
+    sleeper.signal("CONT");
+    sleeper.says("next reconciles; sleeper stands by").await;
+    for n in 0..20 {
+        home.reaches(&format!("cache-{n}"), Phase::Pending).await;
+    }
+    let writes: Vec<_> = audit::since(woken)
+        .into_iter()
+        .filter(|entry| entry.user() == sleeper.user && entry.is_write())
+        .map(|entry| (entry.verb().to_owned(), entry.resource(), entry.code()))
+        .collect();
+    // It may try to renew, and is told that it comes too late.
+    assert!(writes.iter().all(|(_, resource, code)| resource == "leases" && *code == 409), "{writes:?}");
+    assert!(!leads(&sleeper).await && leads(&next).await);
+    // It serves on, and is there when it is needed.
+    assert_eq!(sleeper.admin("/livez").await.unwrap().0, 200);
+    drop(next);
+    is_held_by(&home, "sleeper").await;
+    home.create("after", json!({})).await.unwrap();
+    home.reaches("after", Phase::Pending).await;
+    sleeper.kill();
+    for place in [sleeper_place, next_place, home] {
+        place.leave().await;
+    }
+}
