@@ -11,6 +11,7 @@ use axum::{
     routing::get,
 };
 use axum_server::{Handle, Server, accept::DefaultAcceptor};
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -119,7 +120,7 @@ async fn livez(State(health): State<Health>) -> (StatusCode, String) {
 }
 
 async fn readyz(State(health): State<Health>) -> (StatusCode, String) {
-    answer(health.readyz().map_err(|missing| missing.join("\n")))
+    answer(health.readyz(Timestamp::now()).map_err(|missing| missing.join("\n")))
 }
 
 async fn exposition(State(metrics): State<Metrics>) -> Response {
@@ -180,7 +181,7 @@ mod tests {
         let missing = get(address, "/readyz").await;
         assert!(missing.starts_with("HTTP/1.1 503 "), "{missing}");
         assert!(missing.ends_with("\r\n\r\nthe serving certificate is not loaded"), "{missing}");
-        health.certificate_loaded();
+        health.certificate_loaded(None);
         assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200 "));
         let metrics = get(address, "/metrics").await;
         assert!(metrics.starts_with("HTTP/1.1 200 ") && metrics.ends_with("\n# EOF\n"), "{metrics}");

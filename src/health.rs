@@ -5,10 +5,12 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
+
+use jiff::Timestamp;
 
 /// The reconcile loop is taken for stuck when it has not reported for this long. It reports at least every few seconds,
 /// work or none.
@@ -17,6 +19,10 @@ pub const STUCK_AFTER: Duration = Duration::from_mins(1);
 /// A watch is taken for stuck when it has shown no sign of life for this long: three times as long as one is kept open.
 /// An event, a bookmark, an end, a failure are signs, so it is this process that has stopped looking, and a restart helps.
 pub const WATCH_STUCK_AFTER: Duration = Duration::from_mins(3);
+
+/// Seconds before the end of the served certificate from which on calls had better go to another operator, whose certificate
+/// may have been renewed.
+const EXPIRING: i64 = 300;
 
 /// What the parts of the process report. Clones share one state.
 #[derive(Debug, Clone)]
@@ -27,6 +33,8 @@ pub struct Health {
 #[derive(Debug)]
 struct State {
     certificate_loaded: AtomicBool,
+    /// The end of the served certificate in Unix time.
+    certificate_expiry: AtomicI64,
     standing_by: AtomicBool,
     watches: Mutex<BTreeMap<&'static str, Watch>>,
     origin: Instant,
@@ -47,6 +55,7 @@ impl Health {
     pub fn new(now: Instant) -> Self {
         let state = State {
             certificate_loaded: AtomicBool::new(false),
+            certificate_expiry: AtomicI64::new(i64::MAX),
             standing_by: AtomicBool::new(false),
             watches: Mutex::default(),
             origin: now,
@@ -55,8 +64,9 @@ impl Health {
         Self { state: Arc::new(state) }
     }
 
-    /// The webhook has a certificate to show.
-    pub fn certificate_loaded(&self) {
+    /// The webhook has a certificate to show, or another one; its end in Unix time, if it can be read.
+    pub fn certificate_loaded(&self, expiry: Option<i64>) {
+        self.state.certificate_expiry.store(expiry.unwrap_or(i64::MAX), Ordering::Relaxed);
         self.state.certificate_loaded.store(true, Ordering::Relaxed);
     }
 
@@ -119,10 +129,14 @@ impl Health {
     ///
     /// # Errors
     /// Names everything that is still missing.
-    pub fn readyz(&self) -> Result<(), Vec<String>> {
+    pub fn readyz(&self, now: Timestamp) -> Result<(), Vec<String>> {
         let mut missing = Vec::new();
         if !self.state.certificate_loaded.load(Ordering::Relaxed) {
             missing.push("the serving certificate is not loaded".to_owned());
+        }
+        let left = self.state.certificate_expiry.load(Ordering::Relaxed).saturating_sub(now.as_second());
+        if left < EXPIRING {
+            missing.push(format!("the serving certificate expires in {left} s and no other was issued"));
         }
         let watches = self.watches();
         if watches.is_empty() && !self.state.standing_by.load(Ordering::Relaxed) {
@@ -152,30 +166,42 @@ mod tests {
     fn readiness_names_everything_that_is_missing() {
         let now = Instant::now();
         let health = Health::new(now);
-        let missing = || health.readyz().err().unwrap_or_default().join("; ");
+        let missing = || health.readyz(Timestamp::UNIX_EPOCH).err().unwrap_or_default().join("; ");
         assert_eq!(missing(), "the serving certificate is not loaded; the watches are not opened");
-        health.clone().certificate_loaded();
+        health.clone().certificate_loaded(None);
         health.watching("Pod", now);
         health.watching("Service", now);
         assert_eq!(missing(), "the watch on Pod is not synced; the watch on Service is not synced");
         health.watch_synced("Service");
         assert_eq!(missing(), "the watch on Pod is not synced");
         health.watch_synced("Pod");
-        assert_eq!(health.readyz(), Ok(()));
+        assert_eq!(health.readyz(Timestamp::UNIX_EPOCH), Ok(()));
+    }
+
+    #[test]
+    fn a_certificate_that_is_about_to_expire_is_nothing_to_send_callers_to() {
+        let health = Health::new(Instant::now());
+        health.stands_by();
+        health.certificate_loaded(Some(1000));
+        let at = |second| health.readyz(Timestamp::from_second(second).unwrap());
+        assert_eq!(at(700), Ok(()));
+        assert_eq!(at(701), Err(vec!["the serving certificate expires in 299 s and no other was issued".to_owned()]));
+        health.certificate_loaded(Some(2000));
+        assert_eq!(at(701), Ok(()));
     }
 
     #[test]
     fn one_who_stands_by_is_ready_without_watches_until_it_reconciles() {
         let now = Instant::now();
         let health = Health::new(now);
-        health.certificate_loaded();
+        health.certificate_loaded(None);
         health.watching("Pod", now);
         health.stands_by();
-        assert_eq!(health.readyz(), Ok(()));
+        assert_eq!(health.readyz(Timestamp::UNIX_EPOCH), Ok(()));
         health.beat(now + Duration::from_secs(1000));
         assert_eq!(health.livez(now + Duration::from_secs(1000)), Ok(()), "what it watched before is forgotten");
         health.watching("Pod", now);
-        assert_eq!(health.readyz(), Err(vec!["the watch on Pod is not synced".to_owned()]));
+        assert_eq!(health.readyz(Timestamp::UNIX_EPOCH), Err(vec!["the watch on Pod is not synced".to_owned()]));
     }
 
     #[test]
@@ -210,7 +236,10 @@ mod tests {
         health.watch_moved("Pod", at(1));
         assert_eq!(health.livez(at(182)), Ok(()), "an older sign takes nothing back");
         health.watch_moved("Node", at(1));
-        assert!(health.readyz().unwrap_err().iter().all(|missing| !missing.contains("Node")), "nobody watches it");
+        assert!(
+            health.readyz(Timestamp::UNIX_EPOCH).unwrap_err().iter().all(|missing| !missing.contains("Node")),
+            "nobody watches it"
+        );
     }
 
     #[test]

@@ -125,7 +125,9 @@ async fn trusted(place: &Place) -> Option<String> {
     Some(String::from_utf8(serde_json::from_value::<ByteString>(coded).unwrap().0).unwrap())
 }
 
-async fn delete<K: Resource<Scope = kube::core::ClusterResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned>(
+async fn delete<
+    K: Resource<Scope = kube::core::ClusterResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+>(
     place: &Place,
 ) {
     Api::<K>::all(place.client.clone()).delete(NAME, &DeleteParams::default()).await.unwrap();
@@ -201,10 +203,9 @@ async fn two_operators_agree_on_one_authority_and_mend_what_is_lost_or_damaged()
 
     let caller = Caller::begin(&fixture);
     fixture.home.delete::<Secret>(SECRET).await;
-    let second = eventually("another certificate", || async {
-        fixture.text("tls.crt").await.filter(|chain| *chain != first)
-    })
-    .await;
+    let second =
+        eventually("another certificate", || async { fixture.text("tls.crt").await.filter(|chain| *chain != first) })
+            .await;
     fixture.both_show(&second).await;
     let failures = caller.end().await;
     assert!(failures.is_empty(), "a lost Secret costs no caller anything: {failures:?}");

@@ -22,8 +22,7 @@ async fn instances_of_the_named_namespaces_are_looked_after_and_no_others() {
     let begun = Timestamp::now();
     let named = [one.namespace.as_str(), two.namespace.as_str()];
     let arguments = vec!["--leader-election=false".to_owned(), format!("--watch-namespaces={}", named.join(","))];
-    let operator =
-        Operator::launch(&one, Launch { arguments, namespaces: named.to_vec(), ..Launch::default() }).await;
+    let operator = Operator::launch(&one, Launch { arguments, namespaces: named.to_vec(), ..Launch::default() }).await;
     one.reaches("before", Phase::Pending).await;
     for place in [&one, &two] {
         place.create("after", json!({})).await.unwrap();

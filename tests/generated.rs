@@ -3,9 +3,12 @@
 use std::{fs, path::Path, process::Command};
 
 /// A file below the project's root, and the subcommand that prints it.
-const GENERATED: &[(&str, &str)] =
-    &[("manifests/crd.yaml", "crd"), ("manifests/rbac.yaml", "rbac"), ("manifests/webhooks.yaml", "webhooks"),
-    ("docs/directives.md", "directives")];
+const GENERATED: &[(&str, &str)] = &[
+    ("manifests/crd.yaml", "crd"),
+    ("manifests/rbac.yaml", "rbac"),
+    ("manifests/webhooks.yaml", "webhooks"),
+    ("docs/directives.md", "directives"),
+];
 
 #[test]
 fn generated_files_are_current() {

@@ -181,7 +181,8 @@ mod tests {
         let layer = Observed { metrics: Metrics::new().requests, pulse, leadership: Leadership::contended() };
         let mut server = layer.layer(service_fn(async |_: Request<Body>| Ok(answered(200, "{}")))).boxed();
         let path = "/api/v1/namespaces/shop/pods/cache-0";
-        for (method, answered) in [("GET", true), ("DELETE", false), ("PATCH", false), ("PUT", false), ("POST", false)] {
+        for (method, answered) in [("GET", true), ("DELETE", false), ("PATCH", false), ("PUT", false), ("POST", false)]
+        {
             let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
             assert_eq!(server.ready().await.unwrap().call(request).await.is_ok(), answered, "{method}");
         }

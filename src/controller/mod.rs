@@ -90,7 +90,8 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) {
     let (instances, stores, streams) = watches::open(&opening);
     let (counted, waiting) = (instances.clone(), queue.clone());
     metrics.observe(move || phases(&counted), move || waiting.depth());
-    let context = Arc::new(Context::new(client, defaults, instances.clone(), stores, metrics, queue.clone(), leadership));
+    let context =
+        Arc::new(Context::new(client, defaults, instances.clone(), stores, metrics, queue.clone(), leadership));
     let controller = Controller::for_stream(streams.instances, instances)
         .with_config(controller::Config::default().concurrency(turns::UNDER_WAY))
         .reconcile_on(streams.children)

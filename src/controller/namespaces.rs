@@ -125,8 +125,11 @@ mod tests {
                 writer.apply_watcher_event(&merged);
             }
         }
-        let mut names: Vec<String> =
-            reader.state().iter().map(|object| format!("{}/{}", object.namespace().unwrap(), object.name_any())).collect();
+        let mut names: Vec<String> = reader
+            .state()
+            .iter()
+            .map(|object| format!("{}/{}", object.namespace().unwrap(), object.name_any()))
+            .collect();
         names.sort();
         (names, whole)
     }
@@ -138,10 +141,7 @@ mod tests {
 
     #[test]
     fn nothing_is_shown_before_every_namespace_was_listed_and_nothing_of_the_meantime_is_lost() {
-        let meantime = [
-            ("a", Event::Apply(object("a", "new"))),
-            ("a", Event::Delete(object("a", "old"))),
-        ];
+        let meantime = [("a", Event::Apply(object("a", "new"))), ("a", Event::Delete(object("a", "old")))];
         let mut events = listed("a", &["old", "kept"]);
         events.extend(meantime);
         assert_eq!(after(&events), (Vec::new(), false));

@@ -71,7 +71,11 @@ const PEOPLE: &[(&str, &str, &[Permission])] = &[
     (
         "redis-operator-view",
         "view",
-        &[(api::GROUP, &["redisinstances", "redisinstances/scale", "redisinstances/status"], &["get", "list", "watch"])],
+        &[(
+            api::GROUP,
+            &["redisinstances", "redisinstances/scale", "redisinstances/status"],
+            &["get", "list", "watch"],
+        )],
     ),
 ];
 
@@ -81,7 +85,8 @@ const PEOPLE: &[(&str, &str, &[Permission])] = &[
 /// When one does not pass through JSON, which is a defect of this program.
 pub fn all() -> serde_json::Result<Vec<Value>> {
     let mut objects = Vec::new();
-    for (name, rules) in [(OPERATOR.to_owned(), loop_rules()), (format!("{OPERATOR}-webhooks"), named_rules(WEBHOOKS))] {
+    for (name, rules) in [(OPERATOR.to_owned(), loop_rules()), (format!("{OPERATOR}-webhooks"), named_rules(WEBHOOKS))]
+    {
         objects.push(serde_json::to_value(cluster_role(&name, None, rules))?);
         objects.push(serde_json::to_value(ClusterRoleBinding {
             metadata: metadata(&name),

@@ -61,7 +61,9 @@ pub enum IssuerError {
     #[error("cannot write the certificates as JSON: {0}")]
     Json(serde_json::Error),
     /// cert-manager keeps it.
-    #[error("{0} is kept by cert-manager; start the operator with --certificates=provided, or take cert-manager's annotation off")]
+    #[error(
+        "{0} is kept by cert-manager; start the operator with --certificates=provided, or take cert-manager's annotation off"
+    )]
     Foreign(String),
     /// The files cannot be written.
     #[error("cannot write {path}: {source}; mount a folder there that the operator may write to, such as an emptyDir")]

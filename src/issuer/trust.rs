@@ -61,7 +61,8 @@ impl Trust {
 
     /// What happens to the two, by name: nothing else is read.
     pub(super) fn watch(&self) -> impl Stream<Item = Shown> + Send + use<> {
-        let named = watcher::Config::default().timeout(TIMEOUT).fields(&format!("metadata.name={}", self.webhooks.name));
+        let named =
+            watcher::Config::default().timeout(TIMEOUT).fields(&format!("metadata.name={}", self.webhooks.name));
         let watches = self.configurations.iter().enumerate().map(|(index, configuration)| {
             let events = watcher(self.api(configuration), named.clone()).default_backoff();
             events.map(move |event| (index, event)).boxed()
@@ -137,7 +138,8 @@ impl Trust {
         let kind = &configuration.kind.kind;
         // Refused if somebody changed the list of webhooks meanwhile.
         let seen = json!({"op": "test", "path": "/metadata/resourceVersion", "value": object.resource_version()});
-        let bundle = |index| json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": coded});
+        let bundle =
+            |index| json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": coded});
         let steps: Vec<Value> = [seen].into_iter().chain((0..webhooks(object).len()).map(bundle)).collect();
         let patch: json_patch::Patch = serde_json::from_value(steps.into()).map_err(IssuerError::Json)?;
         let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
@@ -158,7 +160,11 @@ impl Trust {
         let kind = &configuration.kind.kind;
         let roles: Api<ClusterRole> = Api::all(self.client.clone());
         let Some(role) = roles.get_opt(&role).await.map_err(IssuerError::request("read", "ClusterRole"))? else {
-            tracing::warn!(kind, role, "the webhook configuration is gone and so is its ClusterRole; it is not put back");
+            tracing::warn!(
+                kind,
+                role,
+                "the webhook configuration is gone and so is its ClusterRole; it is not put back"
+            );
             return Ok(None);
         };
         let mut object = match &configuration.last {

@@ -5,10 +5,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::{
-    api::coordination::v1::LeaseSpec,
-    apimachinery::pkg::apis::meta::v1::MicroTime,
-};
+use k8s_openapi::{api::coordination::v1::LeaseSpec, apimachinery::pkg::apis::meta::v1::MicroTime};
 use tokio::time::Instant;
 
 /// For how long a record that does not change keeps others away.
@@ -111,7 +108,10 @@ mod tests {
         let first = held(&LeaseSpec::default(), "a", at(1));
         assert_eq!((first.lease_transitions, first.lease_duration_seconds), (Some(1), Some(15)));
         let renewed = held(&first, "a", at(2));
-        assert_eq!((renewed.lease_transitions, renewed.acquire_time.clone(), renewed.renew_time.clone()), (Some(1), Some(at(1)), Some(at(2))));
+        assert_eq!(
+            (renewed.lease_transitions, renewed.acquire_time.clone(), renewed.renew_time.clone()),
+            (Some(1), Some(at(1)), Some(at(2)))
+        );
         let taken = held(&renewed, "b", at(3));
         assert_eq!((taken.lease_transitions, taken.acquire_time), (Some(2), Some(at(3))));
     }

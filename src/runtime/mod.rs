@@ -100,7 +100,11 @@ async fn parts(
         part("admin listener", &shutdown, async { Ok(admin.await?) }),
         part("webhook server", &shutdown, async { serving.await.map_err(|_| RuntimeError::Ended("webhook server"))? }),
         part("certificate issuer", &shutdown, issue(issuing, &metrics, shutdown.clone())),
-        part("reconcile loop", &shutdown, reconcile(elected, defaults, health, metrics.clone(), webhooks, shutdown.clone())),
+        part(
+            "reconcile loop",
+            &shutdown,
+            reconcile(elected, defaults, health, metrics.clone(), webhooks, shutdown.clone())
+        ),
     );
     tracing::info!("redis-operator stops");
     outcome.map(|_| ())
@@ -128,11 +132,10 @@ async fn serve(
         key: settings.certificate_dir.join("tls.key"),
     };
     let period = Duration::from_secs(1);
-    let found = ServingCertificate::wait_for(files, period, metrics.webhooks.clone(), shutdown.clone()).await;
+    let found = ServingCertificate::wait_for(files, period, metrics.webhooks.clone(), health, shutdown.clone()).await;
     let Some(certificate) = found else { return Ok(()) };
     let server = ServerSettings { address: settings.webhook_address, limits: Limits::default() };
     let bound = webhook::server::bind(server, &certificate).await?;
-    health.certificate_loaded();
     tracing::info!(address = %bound.local_address(), "serving the admission webhooks");
     let (outcome, ()) = tokio::join!(
         bound.serve(webhook::router(defaults, &metrics.webhooks), &metrics, shutdown.clone()),

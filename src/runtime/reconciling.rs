@@ -35,7 +35,8 @@ pub(super) async fn reconcile(
     let leadership = if contended { Leadership::contended() } else { Leadership::alone() };
     let pulse = Pulse::new(health.clone());
     let reopened = pulse.reopened();
-    let client = client::connect(config.clone(), metrics.requests.clone(), pulse, leadership.clone()).map_err(Box::new)?;
+    let client =
+        client::connect(config.clone(), metrics.requests.clone(), pulse, leadership.clone()).map_err(Box::new)?;
     let setup = Setup {
         client,
         reopened,
@@ -51,7 +52,8 @@ pub(super) async fn reconcile(
         return Ok(());
     }
     let resigned = CancellationToken::new();
-    let mut election = others.spawn(election(settings, config, &metrics, &health, leadership.clone())?.run(resigned.clone()));
+    let mut election =
+        others.spawn(election(settings, config, &metrics, &health, leadership.clone())?.run(resigned.clone()));
     let leading = async {
         health.stands_by();
         while shutdown.run_until_cancelled(leadership.won()).await.is_some() {

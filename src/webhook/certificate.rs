@@ -16,7 +16,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use x509_parser::parse_x509_certificate;
 
-use crate::metrics::WebhookMetrics;
+use crate::{health::Health, metrics::WebhookMetrics};
 
 /// How often the files are read. 10 s: well within the time between a renewal and the expiry of the old certificate.
 pub const POLL_PERIOD: Duration = Duration::from_secs(10);
@@ -73,6 +73,7 @@ pub struct ServingCertificate {
     tls: RustlsConfig,
     content: String,
     metrics: WebhookMetrics,
+    health: Health,
 }
 
 impl ServingCertificate {
@@ -80,11 +81,15 @@ impl ServingCertificate {
     ///
     /// # Errors
     /// [`CertificateError`] names the file at fault and what to do about it.
-    pub async fn load(files: CertificateFiles, metrics: WebhookMetrics) -> Result<Self, CertificateError> {
+    pub async fn load(
+        files: CertificateFiles,
+        metrics: WebhookMetrics,
+        health: Health,
+    ) -> Result<Self, CertificateError> {
         let pair = Pair::read(&files).await?;
         let (config, leaf) = pair.check(&files)?;
-        leaf.announce(&files, &metrics, "serving certificate loaded");
-        Ok(Self { files, tls: RustlsConfig::from_config(config), content: pair.digest(), metrics })
+        leaf.announce(&files, &metrics, &health, "serving certificate loaded");
+        Ok(Self { files, tls: RustlsConfig::from_config(config), content: pair.digest(), metrics, health })
     }
 
     /// Tries [`load`](Self::load) every `period` until it succeeds, and logs each distinct reason once. `None` when
@@ -93,12 +98,13 @@ impl ServingCertificate {
         files: CertificateFiles,
         period: Duration,
         metrics: WebhookMetrics,
+        health: Health,
         shutdown: CancellationToken,
     ) -> Option<Self> {
         let mut ticks = every(period);
         let mut logged = String::new();
         loop {
-            match Self::load(files.clone(), metrics.clone()).await {
+            match Self::load(files.clone(), metrics.clone(), health.clone()).await {
                 Ok(certificate) => return Some(certificate),
                 Err(error) => {
                     let reason = error.to_string();
@@ -134,7 +140,7 @@ impl ServingCertificate {
             match pair.and_then(|pair| pair.check(&self.files)) {
                 Ok((config, leaf)) => {
                     self.tls.reload_from_config(config);
-                    leaf.announce(&self.files, &self.metrics, "serving certificate reloaded");
+                    leaf.announce(&self.files, &self.metrics, &self.health, "serving certificate reloaded");
                 }
                 Err(error) => {
                     self.metrics.certificate_refused();
@@ -218,7 +224,8 @@ impl Leaf {
         Self { fingerprint: hex(&Sha256::digest(leaf)), expiry }
     }
 
-    fn announce(&self, files: &CertificateFiles, metrics: &WebhookMetrics, message: &str) {
+    fn announce(&self, files: &CertificateFiles, metrics: &WebhookMetrics, health: &Health, message: &str) {
+        health.certificate_loaded(self.expiry);
         if let Some(expiry) = self.expiry {
             metrics.certificate_loaded(expiry);
         }

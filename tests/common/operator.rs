@@ -63,7 +63,14 @@ pub(crate) struct Launch<'a> {
 
 impl Default for Launch<'_> {
     fn default() -> Self {
-        Self { certificate: "", key: "", server: None, log_filter: "info", arguments: Vec::new(), namespaces: Vec::new() }
+        Self {
+            certificate: "",
+            key: "",
+            server: None,
+            log_filter: "info",
+            arguments: Vec::new(),
+            namespaces: Vec::new(),
+        }
     }
 }
 
@@ -96,7 +103,11 @@ impl Operator {
             .arg(format!("--admin-address=127.0.0.1:{admin_port}"))
             .arg(format!("--certificate-dir={}", folder.path().display()))
             // One that is killed is followed at once by the next.
-            .args(if launch.arguments.is_empty() { vec!["--leader-election=false".to_owned()] } else { launch.arguments })
+            .args(if launch.arguments.is_empty() {
+                vec!["--leader-election=false".to_owned()]
+            } else {
+                launch.arguments
+            })
             .env("KUBECONFIG", kubeconfig)
             .stdout(fs::File::create(&log).unwrap())
             .stderr(Stdio::inherit())

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     echo,
-    fixture::{Authority, Running, Volume, http, send, within},
+    fixture::{Authority, Running, Volume, http, send, well, within},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,7 +67,7 @@ async fn a_pair_that_does_not_serve_leaves_the_old_one_in_place() {
         (&swapped.key, &swapped.certificate),
     ] {
         server.volume.publish(certificate, key);
-        let refused = ServingCertificate::load(server.volume.files(), unseen()).await;
+        let refused = ServingCertificate::load(server.volume.files(), unseen(), well()).await;
         assert!(refused.is_err());
         // Time for several polls.
         for _ in 0..20 {
@@ -96,9 +96,9 @@ async fn waits_for_a_certificate_that_is_not_issued_yet() {
     let mut volume = Volume::new();
     let period = Duration::from_millis(5);
     let shutdown = CancellationToken::new();
-    let waiting = ServingCertificate::wait_for(volume.files(), period, unseen(), shutdown.clone());
+    let waiting = ServingCertificate::wait_for(volume.files(), period, unseen(), well(), shutdown.clone());
     let waiting = tokio::spawn(waiting);
-    let missing = ServingCertificate::load(volume.files(), unseen()).await;
+    let missing = ServingCertificate::load(volume.files(), unseen(), well()).await;
     let missing = missing.err().expect("nothing to load").to_string();
     assert!(missing.contains("tls.crt") && missing.contains("mount the Secret"), "{missing}");
     assert!(!waiting.is_finished());
@@ -109,7 +109,7 @@ async fn waits_for_a_certificate_that_is_not_issued_yet() {
     assert!(loaded.unwrap().is_some());
 
     shutdown.cancel();
-    let never = ServingCertificate::wait_for(Volume::new().files(), period, unseen(), shutdown);
+    let never = ServingCertificate::wait_for(Volume::new().files(), period, unseen(), well(), shutdown);
     assert!(within("the end of a cancelled wait", never).await.is_none());
 }
 
@@ -121,7 +121,7 @@ async fn a_key_on_one_line_is_not_quoted() {
     let joined = issued.key.replace('\n', "");
     for (certificate, key) in [(&issued.certificate, &joined), (&joined, &joined)] {
         volume.publish(certificate, key);
-        let refused = ServingCertificate::load(volume.files(), unseen()).await;
+        let refused = ServingCertificate::load(volume.files(), unseen(), well()).await;
         let refused = refused.err().expect("a refusal");
         let words = format!("{refused} {refused:?}");
         let bytes = format!("{:?}", issued.secret().as_bytes());
@@ -136,7 +136,7 @@ async fn each_refused_pair_is_logged_once() {
     let [first, wrong, next] = [(); 3].map(|()| authority.issue());
     let mut volume = Volume::new();
     volume.publish(&first.certificate, &first.key);
-    let certificate = ServingCertificate::load(volume.files(), unseen()).await.unwrap();
+    let certificate = ServingCertificate::load(volume.files(), unseen(), well()).await.unwrap();
     let shutdown = CancellationToken::new();
     let period = Duration::from_millis(1);
     let watching = certificate.watch(period, shutdown.clone());

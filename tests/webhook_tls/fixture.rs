@@ -15,6 +15,7 @@ use hyper::{Request, StatusCode, body::Bytes, client::conn::http1::SendRequest};
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use redis_operator::{
+    health::Health,
     metrics::Metrics,
     webhook::{
         certificate::{CertificateFiles, ServingCertificate},
@@ -41,6 +42,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Waits for `condition`, and says what was missing when it does not come.
 pub(crate) async fn within<T>(what: &str, condition: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, condition).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
+}
+
+/// A process in which nothing was reported yet.
+pub(crate) fn well() -> Health {
+    Health::new(std::time::Instant::now())
 }
 
 pub(crate) struct Authority {
@@ -165,7 +171,7 @@ impl Running {
         let issued = authority.issue();
         volume.publish(&issued.certificate, &issued.key);
         let certificate =
-            ServingCertificate::load(volume.files(), metrics.webhooks.clone()).await.expect("a certificate");
+            ServingCertificate::load(volume.files(), metrics.webhooks.clone(), well()).await.expect("a certificate");
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let bound = bind(ServerSettings { address, limits }, &certificate).await.expect("a port");
         let address = bound.local_address();

@@ -19,7 +19,7 @@ use redis_operator::webhook::{
 };
 use tokio::io::AsyncWriteExt;
 
-use crate::fixture::{Running, http, peer, send, until_closed};
+use crate::fixture::{Running, http, peer, send, until_closed, well};
 
 fn echo() -> Router {
     Router::new().route("/echo", post(|body: Bytes| async move { body }))
@@ -93,7 +93,8 @@ async fn a_panic_is_500_and_the_connection_lives_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_that_is_taken_fails_before_anything_is_served() {
     let server = Running::start(echo(), Limits::default()).await;
-    let certificate = ServingCertificate::load(server.volume.files(), server.metrics.webhooks.clone()).await.unwrap();
+    let certificate =
+        ServingCertificate::load(server.volume.files(), server.metrics.webhooks.clone(), well()).await.unwrap();
     let settings = ServerSettings { address: server.address, limits: Limits::default() };
     let Err(taken) = bind(settings, &certificate).await else {
         panic!("bound a port that is taken");
