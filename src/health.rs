@@ -36,6 +36,7 @@ struct State {
     /// The end of the served certificate in Unix time.
     certificate_expiry: AtomicI64,
     standing_by: AtomicBool,
+    leaving: AtomicBool,
     watches: Mutex<BTreeMap<&'static str, Watch>>,
     origin: Instant,
     /// Milliseconds from `origin` to the last beat, plus one; 0 while the loop has not started.
@@ -57,6 +58,7 @@ impl Health {
             certificate_loaded: AtomicBool::new(false),
             certificate_expiry: AtomicI64::new(i64::MAX),
             standing_by: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             watches: Mutex::default(),
             origin: now,
             last_beat: AtomicU64::new(0),
@@ -68,6 +70,17 @@ impl Health {
     pub fn certificate_loaded(&self, expiry: Option<i64>) {
         self.state.certificate_expiry.store(expiry.unwrap_or(i64::MAX), Ordering::Relaxed);
         self.state.certificate_loaded.store(true, Ordering::Relaxed);
+    }
+
+    /// The process is going to end: calls had better go elsewhere.
+    pub fn leaves(&self) {
+        self.state.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the webhooks have had a certificate to show.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.state.certificate_loaded.load(Ordering::Relaxed)
     }
 
     /// Another process reconciles: nothing is watched here, and there is nothing to wait for.
@@ -131,6 +144,9 @@ impl Health {
     /// Names everything that is still missing.
     pub fn readyz(&self, now: Timestamp) -> Result<(), Vec<String>> {
         let mut missing = Vec::new();
+        if self.state.leaving.load(Ordering::Relaxed) {
+            missing.push("the operator is shutting down".to_owned());
+        }
         if !self.state.certificate_loaded.load(Ordering::Relaxed) {
             missing.push("the serving certificate is not loaded".to_owned());
         }
@@ -202,6 +218,9 @@ mod tests {
         assert_eq!(health.livez(now + Duration::from_secs(1000)), Ok(()), "what it watched before is forgotten");
         health.watching("Pod", now);
         assert_eq!(health.readyz(Timestamp::UNIX_EPOCH), Err(vec!["the watch on Pod is not synced".to_owned()]));
+        health.stands_by();
+        health.leaves();
+        assert_eq!(health.readyz(Timestamp::UNIX_EPOCH), Err(vec!["the operator is shutting down".to_owned()]));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! | [`controller`] | observe, apply, status: the loop |
 //! | [`issuer`] | the webhooks' own CA: certificates, and the API server's trust in them |
 //! | [`lease`] | which of several operators reconciles |
+//! | [`check`] | the command that asks the webhooks as the API server would |
 //! | [`metrics`] | what is counted and measured |
 //! | [`offline`] | the commands that need no cluster: validate, explain |
 //! | [`runtime`] | wiring of all of it into one process |
@@ -16,6 +17,7 @@
 pub mod admin;
 pub mod api;
 pub mod build;
+pub mod check;
 pub mod client;
 #[cfg(not(feature = "fuzzing"))]
 pub mod controller;

@@ -10,6 +10,7 @@ use clap::Parser;
 use redis_operator::{
     api::crd,
     build::webhooks::{Webhooks, mutating, validating},
+    check,
     controller::permissions,
     domain::names::OPERATOR,
     offline::{self, arguments::Topic},
@@ -47,16 +48,26 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             };
             print_all(&[serde_json::to_value(mutating(&webhooks))?, serde_json::to_value(validating(&webhooks))?])?;
         }
+        Command::CheckWebhook(arguments) => {
+            provide_tls()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let report = runtime.block_on(check::check(&arguments))?;
+            writeln!(io::stdout(), "{}", report.lines.join("\n"))?;
+            return Ok(if report.faulty { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+        }
         Command::Run(settings) => {
-            // Two crates of the tree can bring a provider of their own; rustls panics where it has to guess.
-            rustls::crypto::aws_lc_rs::default_provider()
-                .install_default()
-                .map_err(|_| anyhow!("a TLS provider was installed twice"))?;
+            provide_tls()?;
             telemetry::start(&settings).context("cannot read --log-filter")?;
             return Ok(runtime::run(settings)?);
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Two crates of the tree can bring a provider of their own; rustls panics where it has to guess.
+fn provide_tls() -> anyhow::Result<()> {
+    let installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    installed.map_err(|_| anyhow!("a TLS provider was installed twice"))
 }
 
 fn print(object: &impl Serialize) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
+    check::CheckArguments,
     domain::{image::ImageReference, names::OPERATOR},
     offline::arguments::{Topic, ValidateArguments},
 };
@@ -31,6 +32,10 @@ pub enum Command {
     /// Exit code 0: nothing is refused. 1: something is refused. 2: something could not be read, so not everything was
     /// judged.
     Validate(ValidateArguments),
+    /// Ask the webhooks as the API server would, and say what is in the way.
+    ///
+    /// Exit code 0: both answer. 1: something is wrong.
+    CheckWebhook(CheckArguments),
     /// Explain what can be set.
     #[command(subcommand)]
     Explain(Topic),

@@ -53,6 +53,9 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("redis/", &["crate::", "kube::", "k8s_openapi"]),
     ("webhook/", &["crate::controller", "crate::client", "crate::runtime", "kube::"]),
     ("controller/", &["crate::webhook", "crate::client", "crate::runtime", "crate::settings", "axum", "rustls"]),
+    ("lease/", &["crate::webhook", "crate::controller", "crate::domain", "crate::build", "crate::runtime", "axum"]),
+    ("issuer/", &["crate::webhook", "crate::controller", "crate::runtime", "crate::settings", "axum"]),
+    ("check/", &["crate::webhook", "crate::controller", "crate::runtime", "crate::settings", "crate::issuer"]),
     ("client/", &["crate::webhook", "crate::controller", "crate::domain", "crate::build", "crate::runtime"]),
     ("metrics/", &["crate::", "kube", "k8s_openapi", "axum", "tokio", "HashMap"]),
     (

@@ -24,7 +24,7 @@ use k8s_openapi::{
     },
 };
 use kube::{
-    Api, Resource, ResourceExt,
+    Api, Resource,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -244,12 +244,19 @@ async fn webhook_configurations_that_are_damaged_or_deleted_are_put_right() {
     let chain = eventually("a certificate", || fixture.text("tls.crt")).await;
     fixture.both_show(&chain).await;
     let whole = configuration(&fixture.home).await.unwrap();
+    let (good, report) = checked(fixture.operators[0].webhook_port);
+    assert!(good && report.matches("answers a review in").count() == 2, "{report}");
+    let service = checked_as_is();
+    assert!(service.contains("FAULT  ") && service.contains("does not exist"), "{service}");
 
     let damaged = json!([{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": ""}]);
     let patch: Patch<()> = Patch::Json(serde_json::from_value(damaged).unwrap());
     let api: Api<ValidatingWebhookConfiguration> = Api::all(fixture.home.client.clone());
     api.patch(NAME, &PatchParams::default(), &patch).await.unwrap();
     fixture.both_show(&chain).await;
+    let stranger = fixture.operators[0].admin_port;
+    let (good, report) = checked(stranger);
+    assert!(!good && report.contains("FAULT  validate.redis.github.com: 127.0.0.1:"), "no TLS there: {report}");
 
     delete::<MutatingWebhookConfiguration>(&fixture.home).await;
     delete::<ValidatingWebhookConfiguration>(&fixture.home).await;
@@ -261,6 +268,21 @@ async fn webhook_configurations_that_are_damaged_or_deleted_are_put_right() {
     let api: Api<MutatingWebhookConfiguration> = Api::all(fixture.home.client.clone());
     eventually("the defaulting webhook's configuration", || async { api.get_opt(NAME).await.unwrap() }).await;
     fixture.leave().await;
+}
+
+/// What `check-webhook` says of a webhook at this port, and whether it finds no fault.
+fn checked(port: u16) -> (bool, String) {
+    check_webhook(&[format!("--connect=127.0.0.1:{port}")])
+}
+
+fn checked_as_is() -> String {
+    check_webhook(&[]).1
+}
+
+fn check_webhook(arguments: &[String]) -> (bool, String) {
+    let program = env!("CARGO_BIN_EXE_redis-operator");
+    let output = std::process::Command::new(program).arg("check-webhook").args(arguments).output().unwrap();
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
 }
 
 #[tokio::test]

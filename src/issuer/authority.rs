@@ -104,7 +104,7 @@ pub(super) fn is_good_leaf(leaf: &Pair, ca: &Pair, names: &[String], now: Timest
 ///
 /// # Errors
 /// What is wrong, in rustls' words.
-pub fn verify(chain: &str, trusted: &str, name: &str, now: Timestamp) -> Result<(), rustls::Error> {
+fn verify(chain: &str, trusted: &str, name: &str, now: Timestamp) -> Result<(), rustls::Error> {
     let general = |words: &str| rustls::Error::General(words.to_owned());
     let mut roots = rustls::RootCertStore::empty();
     for certificate in certificates(trusted) {

@@ -20,7 +20,7 @@ use thiserror::Error;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-pub use self::authority::{AuthorityError, verify};
+pub use self::authority::AuthorityError;
 use self::{
     authority::Pair,
     bundle::{Bundle, Renewal},

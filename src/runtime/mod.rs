@@ -28,6 +28,9 @@ use crate::{
 
 /// How often the certificate files are read again.
 const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
+/// How long the webhooks go on taking calls after the operator was told to end: for so long others may send them here, who
+/// have not heard of it.
+const LINGER: Duration = Duration::from_secs(5);
 /// Threads that answer admission, apart from those of the loop: a storm of reconciles must not delay an apply.
 const WEBHOOK_THREADS: usize = 2;
 
@@ -92,22 +95,36 @@ async fn parts(
 ) -> Result<(), RuntimeError> {
     let defaults = Defaults { image: settings.default_image.clone() };
     let metrics = Metrics::new();
-    let admin = admin::bind(settings.admin_address).await?.serve(health.clone(), metrics.clone(), shutdown.clone());
+    let closing = CancellationToken::new();
+    let admin = admin::bind(settings.admin_address).await?.serve(health.clone(), metrics.clone(), closing.clone());
     let (elected, issuing, served) = (settings.clone(), settings.clone(), defaults.clone());
-    let serving = webhooks.spawn(serve(settings, served, health.clone(), metrics.clone(), shutdown.clone()));
+    let serving = webhooks.spawn(serve(settings, served, health.clone(), metrics.clone(), closing.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "redis-operator starts");
     let outcome = tokio::try_join!(
         part("admin listener", &shutdown, async { Ok(admin.await?) }),
         part("webhook server", &shutdown, async { serving.await.map_err(|_| RuntimeError::Ended("webhook server"))? }),
+        part("shutdown", &shutdown, close(&health, &shutdown, &closing)),
         part("certificate issuer", &shutdown, issue(issuing, &metrics, shutdown.clone())),
         part(
             "reconcile loop",
             &shutdown,
-            reconcile(elected, defaults, health, metrics.clone(), webhooks, shutdown.clone())
+            reconcile(elected, defaults, health.clone(), metrics.clone(), webhooks, shutdown.clone())
         ),
     );
     tracing::info!("redis-operator stops");
     outcome.map(|_| ())
+}
+
+/// Ends the listeners a while after everything else was told to end.
+async fn close(health: &Health, shutdown: &CancellationToken, closing: &CancellationToken) -> Result<(), RuntimeError> {
+    shutdown.cancelled().await;
+    health.leaves();
+    // Nothing was shown yet to anybody, so nobody will come.
+    if health.is_serving() {
+        tokio::time::sleep_until(tokio::time::Instant::now() + LINGER).await;
+    }
+    closing.cancel();
+    Ok(())
 }
 
 /// A part of the process; one that returns before it was asked to is a failure.
