@@ -58,7 +58,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(settings) => {
             provide_tls()?;
             telemetry::start(&settings).context("cannot read --log-filter")?;
-            return Ok(runtime::run(settings)?);
+            return Ok(runtime::run(*settings)?);
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -26,7 +26,7 @@ pub struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the operator: webhooks and reconcile loop.
-    Run(RunSettings),
+    Run(Box<RunSettings>),
     /// Judge every `RedisInstance` in files as admission would, without a cluster.
     ///
     /// Exit code 0: nothing is refused. 1: something is refused. 2: something could not be read, so not everything was

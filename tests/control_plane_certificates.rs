@@ -167,13 +167,13 @@ impl Caller {
         let ports = fixture.operators.each_ref().map(|operator| operator.webhook_port);
         let work = tokio::spawn(async move {
             let mut failures = Vec::new();
-            let mut pace = tokio::time::interval(Duration::from_millis(20));
+            let mut beat = tokio::time::interval(Duration::from_millis(20));
             while !stopped.load(Ordering::Relaxed) {
                 for port in ports {
                     counted.fetch_add(1, Ordering::Relaxed);
                     failures.extend(call(&place, port).await.err());
                 }
-                pace.tick().await;
+                beat.tick().await;
             }
             failures
         });

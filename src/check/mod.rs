@@ -174,9 +174,9 @@ fn trusted(registered: &Registered, report: &mut Report) -> Option<Vec<Certifica
     let until = Timestamp::from_second(last).unwrap_or_default();
     let words = format!("{}: trusts {} CA certificate(s), the last until {until}", registered.name, certificates.len());
     if last > now {
-        report.good(words)
+        report.good(words);
     } else {
-        report.bad(words, cure)
+        report.bad(words, cure);
     }
     Some(certificates)
 }

@@ -80,7 +80,9 @@ impl IssuerError {
         let kind = kind.to_owned();
         move |source| match source {
             // 422: the object is not the one that the patch was made for.
-            kube::Error::Api(status) if status.code == 409 || (verb == "patch" && matches!(status.code, 404 | 422)) => {
+            kube::Error::Api(status)
+                if status.code == 409 || (verb != "create" && matches!(status.code, 404 | 422)) =>
+            {
                 Self::Overtaken(kind)
             }
             source => Self::Request { verb, kind, source: Box::new(source) },
@@ -198,26 +200,22 @@ impl Issuer {
     /// Of two that write at once, one is told that it comes too late, and reads what the other wrote.
     async fn store(&self, stored: Option<Secret>, bundle: &Bundle) -> Result<(), IssuerError> {
         let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
-        match stored {
-            Some(secret) => {
-                let secret = Secret { data: Some(bundle.data()), ..secret };
-                let written = self.secrets.replace(&self.settings.secret, &params, &secret).await;
-                written.map_err(IssuerError::request("patch", "Secret"))?;
-            }
-            None => {
-                let labels = [("app.kubernetes.io/name", OPERATOR), ("app.kubernetes.io/managed-by", OPERATOR)];
-                let metadata = ObjectMeta {
-                    name: Some(self.settings.secret.clone()),
-                    labels: Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
-                    ..ObjectMeta::default()
-                };
-                let data = Some(bundle.data());
-                let type_ = Some("kubernetes.io/tls".to_owned());
-                let secret = Secret { metadata, data, type_, ..Secret::default() };
-                let created = self.secrets.create(&params, &secret).await;
-                created.map_err(IssuerError::request("create", "Secret"))?;
-            }
+        if let Some(secret) = stored {
+            let secret = Secret { data: Some(bundle.data()), ..secret };
+            let written = self.secrets.replace(&self.settings.secret, &params, &secret).await;
+            written.map_err(IssuerError::request("update", "Secret"))?;
+            return Ok(());
         }
+        let labels = [("app.kubernetes.io/name", OPERATOR), ("app.kubernetes.io/managed-by", OPERATOR)];
+        let metadata = ObjectMeta {
+            name: Some(self.settings.secret.clone()),
+            labels: Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
+            ..ObjectMeta::default()
+        };
+        let (data, type_) = (Some(bundle.data()), Some("kubernetes.io/tls".to_owned()));
+        let secret = Secret { metadata, data, type_, ..Secret::default() };
+        let created = self.secrets.create(&params, &secret).await;
+        created.map_err(IssuerError::request("create", "Secret"))?;
         Ok(())
     }
 

@@ -40,8 +40,9 @@ struct Configuration {
     kind: ApiResource,
     /// What a list that is under way has shown.
     listing: Option<DynamicObject>,
-    /// `None` before the first list.
-    shown: Option<Option<DynamicObject>>,
+    /// Whether `shown` is the whole truth, as after the first list.
+    known: bool,
+    shown: Option<DynamicObject>,
     /// The last that was there: one that is put back is as its owner had it.
     last: Option<DynamicObject>,
 }
@@ -51,7 +52,7 @@ pub(super) type Shown = (usize, watcher::Result<Event<DynamicObject>>);
 
 impl Trust {
     pub(super) fn new(client: Client, webhooks: Webhooks) -> Self {
-        let configuration = |kind| Configuration { kind, listing: None, shown: None, last: None };
+        let configuration = |kind| Configuration { kind, listing: None, known: false, shown: None, last: None };
         let kinds = [
             ApiResource::erase::<admission::MutatingWebhookConfiguration>(&()),
             ApiResource::erase::<admission::ValidatingWebhookConfiguration>(&()),
@@ -90,12 +91,12 @@ impl Trust {
 
     /// Whether both have been listed.
     pub(super) fn is_known(&self) -> bool {
-        self.configurations.iter().all(|configuration| configuration.shown.is_some())
+        self.configurations.iter().all(|configuration| configuration.known)
     }
 
     /// Every certificate that the API server trusts at present, PEM.
     pub(super) fn present(&self) -> String {
-        let objects = self.configurations.iter().filter_map(|configuration| configuration.shown.as_ref()?.as_ref());
+        let objects = self.configurations.iter().filter_map(|configuration| configuration.shown.as_ref());
         let bundles = objects.flat_map(|object| webhooks(object).iter().filter_map(ca_bundle));
         let bytes = bundles.filter_map(|coded| serde_json::from_value::<ByteString>(coded.clone()).ok());
         bytes.map(|bytes| String::from_utf8_lossy(&bytes.0).into_owned() + "\n").collect()
@@ -109,7 +110,7 @@ impl Trust {
         let coded = serde_json::to_value(ByteString(trusted.as_bytes().to_vec())).map_err(IssuerError::Json)?;
         for index in 0..self.configurations.len() {
             let Some(configuration) = self.configurations.get(index) else { continue };
-            let shown = configuration.shown.clone().flatten();
+            let shown = configuration.shown.clone();
             let written = match shown {
                 Some(object) if object.annotations().contains_key(INJECTED) => {
                     let name = format!("{} {}", configuration.kind.kind, object.name_any());
@@ -208,7 +209,7 @@ impl Trust {
 impl Configuration {
     fn show(&mut self, object: Option<DynamicObject>) {
         self.last = object.clone().or_else(|| self.last.take());
-        self.shown = Some(object);
+        (self.known, self.shown) = (true, object);
     }
 }
 

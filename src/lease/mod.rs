@@ -122,7 +122,7 @@ impl Election {
     async fn create(&mut self) -> Result<(), Setback> {
         let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
         let spec = rules::held(&LeaseSpec::default(), &self.identity, wall_clock());
-        let lease = Lease { metadata, spec: Some(spec), ..Lease::default() };
+        let lease = Lease { metadata, spec: Some(spec) };
         let created = self.leases.create(&PostParams::default(), &lease).await.map_err(failed)?;
         self.remember(created);
         Ok(())
@@ -145,9 +145,10 @@ impl Election {
         let Some(lease) = self.known.take() else { return };
         let spec = rules::released(&lease.spec.clone().unwrap_or_default(), wall_clock());
         let released = timeout(REQUEST, self.write(Lease { spec: Some(spec), ..lease })).await;
-        match released {
-            Ok(Ok(())) => tracing::info!(lease = self.name, "gave the lease back"),
-            _ => tracing::warn!(lease = self.name, "could not give the lease back; it runs out by itself"),
+        if matches!(released, Ok(Ok(()))) {
+            tracing::info!(lease = self.name, "gave the lease back");
+        } else {
+            tracing::warn!(lease = self.name, "could not give the lease back; it runs out by itself");
         }
     }
 
