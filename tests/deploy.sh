@@ -60,13 +60,13 @@ local_cluster() {
 # The Secret is there before the pod that mounts it, which then starts ready.
 operator() {
   say "the operator: namespace, webhooks and their certificate, then the rest of manifests/"
-  run kubectl apply --server-side -f manifests/namespace.yaml -f manifests/webhooks.yaml
+  run kubectl apply --server-side -f manifests/default/namespace.yaml -f manifests/default/webhooks.yaml
   run webhook-certs/generate.sh
   # the local cluster has one Redis image, Debian's
   local edit="s|image: redis-operator:.*|image: $image|"
   [ -n "${KUBECONFIG:-}" ] || edit+="; s|default-image=redis:.*|default-image=redis:7.0.15|"
-  echo "\$ kubectl kustomize manifests | sed '$edit' | kubectl apply --server-side -f -"
-  kubectl kustomize manifests | sed "$edit" | kubectl apply --server-side -f -
+  echo "\$ kubectl kustomize manifests/provided | sed '$edit' | kubectl apply --server-side -f -"
+  kubectl kustomize manifests/provided | sed "$edit" | kubectl apply --server-side -f -
   run kubectl wait --for=condition=Established crd/redisinstances.redis.github.com --timeout=30s
   run kubectl -n "$namespace" rollout status deployment/redis-operator --timeout=120s || {
     kubectl -n "$namespace" describe pods | sed -n '/^Events:/,$p' >&2

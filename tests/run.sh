@@ -3,7 +3,7 @@
 # known by its file names: tests/control_plane_*.rs and tests/e2e_*.rs hold ignored
 # tests that run inside a cluster of their own; every other test needs nothing.
 #
-#   run.sh all | lint | unit | differential | fuzz | servers | control-plane | cluster
+#   run.sh all | lint | unit | differential | fuzz | servers | install | control-plane | cluster
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset KUBECONFIG # a user's cluster is never tested on
@@ -34,7 +34,7 @@ lint() {
     -A clippy::indexing_slicing -A clippy::needless_pass_by_value -A clippy::print_stdout -A clippy::print_stderr
   if command -v shellcheck >/dev/null; then
     at "shellcheck"
-    shellcheck -x tests/*.sh tests/*/*.sh fuzz/*.sh tests/cluster/cluster tests/cluster/kubectl webhook-certs/*.sh .ci/run
+    shellcheck -x tests/*.sh tests/*/*.sh fuzz/*.sh tests/cluster/cluster tests/cluster/kubectl tests/tools/tool webhook-certs/*.sh .ci/run
   fi
 }
 
@@ -59,6 +59,12 @@ fuzz() {
 servers() {
   at "accepted configurations on real Redis and Valkey servers"
   REDIS_SERVERS=$(tests/servers/install.sh) cargo test --locked --test servers -- --ignored --nocapture
+}
+
+install() {
+  at "manifests, chart, alerts and dashboard, with kustomize, Helm and promtool"
+  tests/tools/tool build
+  cargo test --locked --test install --test monitoring -- --ignored
 }
 
 # in_cluster PATTERN [OPTION...]: the ignored tests of these files, inside the cluster CLUSTER_NAME
@@ -109,14 +115,16 @@ cluster() {
     at "$script"
     "$cluster" exec "$script"
   done
+  at "tests/helm.sh"
+  CERTIFICATES=provided tests/helm.sh
   "$cluster" down
   trap - EXIT
 }
 
-all() { lint; unit; QUANTITIES=50000 IMAGES=20000 differential; fuzz; servers; control-plane; cluster; at "all passed"; }
+all() { lint; unit; QUANTITIES=50000 IMAGES=20000 differential; fuzz; servers; install; control-plane; cluster; at "all passed"; }
 
 shopt -s extglob
 case ${1:-} in
-  all | lint | unit | differential | fuzz | servers | control-plane | cluster) "$1" ;;
+  all | lint | unit | differential | fuzz | servers | install | control-plane | cluster) "$1" ;;
   *) sed -n '/^#   /s/^#   //p' "$0"; exit 2 ;;
 esac

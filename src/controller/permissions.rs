@@ -37,10 +37,10 @@ const LOOP: &[Permission] = &[
 /// What the operator asks for in its own namespace: the Lease, and the Secret of self-managed certificates. What is created
 /// has no name yet when it is judged, so a name can be asked for only with the other verbs.
 const OWN_NAMESPACE: &[(Permission, &[&str])] = &[
-    (("coordination.k8s.io", &["leases"], &["create"]), &[]),
-    (("coordination.k8s.io", &["leases"], &["get", "update"]), &[OPERATOR]),
     (("", &["secrets"], &["create"]), &[]),
     (("", &["secrets"], &["get", "update"]), &["redis-operator-webhook-cert"]),
+    (("coordination.k8s.io", &["leases"], &["create"]), &[]),
+    (("coordination.k8s.io", &["leases"], &["get", "update"]), &[OPERATOR]),
 ];
 
 const CONFIGURATIONS: &[&str] = &["mutatingwebhookconfigurations", "validatingwebhookconfigurations"];

@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# The chart's life on a real cluster: installed by real Helm in the place of whatever operator is there, used, upgraded,
+# uninstalled and installed again, while a Redis goes on serving. What an uninstallation leaves must be what
+# docs/install.md says, and nothing else. CERTIFICATES: the value certificates.source (self-managed).
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=deploy.sh
+. "$(dirname "${BASH_SOURCE[0]}")/deploy.sh"
+readonly certificates=${CERTIFICATES:-self-managed} user=redis-operator-helm
+# What is left beside the CRD once the chart is gone: what the operator made itself, or generate.sh for it.
+readonly crd=CustomResourceDefinition//redisinstances.redis.github.com
+readonly left_by_operator="Lease/$namespace/redis-operator Secret/$namespace/redis-operator-webhook-cert"
+older=$(mktemp -d)
+trap 'rm -rf "$older"' EXIT
+
+helm() { "$here/cluster" exec helm "$@"; }
+
+fail() { echo "FAILED: $*" >&2; exit 1; }
+
+# is WANTED FOUND WHAT
+is() { [ "$1" = "$2" ] || fail "$3 is \"$2\", not \"$1\""; }
+
+# everything: every object there is, as Kind/namespace/name, but the user's and those that come and go by themselves
+everything() {
+  local kinds; kinds=$(kubectl api-resources --verbs=list -o name | grep -vE '^(events|componentstatuses)' | paste -sd,)
+  kubectl get "$kinds" -A --ignore-not-found \
+    -o go-template='{{range .items}}{{.kind}}/{{or .metadata.namespace ""}}/{{.metadata.name}}{{"\n"}}{{end}}' |
+    grep -v "/$user" | LC_ALL=C sort
+}
+
+# what_is_left BEFORE: waits until what was not there before is the CRD and no more than what the operator made
+what_is_left() {
+  local deadline=$((SECONDS + 60)) left object surplus
+  while
+    left=$(LC_ALL=C comm -13 <(echo "$1") <(everything))
+    surplus=
+    for object in $left; do [[ " $crd $left_by_operator " == *" $object "* ]] || surplus+=" $object"; done
+    [ -n "$surplus" ]
+  do
+    ((SECONDS < deadline)) || fail "uninstalled, and still there:$surplus"
+    sleep 0.5
+  done
+  [[ $left == *"$crd"* ]] || fail "the CRD was not kept"
+  printf 'left, as docs/install.md says:\n%s\n' "$left"
+}
+
+# install CHART: as docs/install.md has it
+install() {
+  local set=(--set "image.tag=${image#*:}" --set defaultImage=redis:7.0.15 --set "certificates.source=$certificates")
+  run helm install redis-operator "$1" -n "$namespace" "${set[@]}" >"$older/notes"
+  grep -q 'rollout status' "$older/notes" || fail "the notes do not say what to do next: $(cat "$older/notes")"
+  [ "$certificates" = self-managed ] || run webhook-certs/generate.sh
+  run kubectl -n "$namespace" rollout status deployment/redis-operator --timeout=120s
+}
+
+bundle() { kubectl get validatingwebhookconfiguration redis-operator -o 'jsonpath={.webhooks[0].clientConfig.caBundle}'; }
+
+redis_pod() { kubectl -n $user get pod cache-0 -o 'jsonpath={.metadata.uid}'; }
+
+# of_the_instance: its objects, by name and identity
+of_the_instance() {
+  kubectl -n $user get statefulset,service,configmap,secret,pvc,pod -l app=redis \
+    -o 'jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.uid}{"\n"}{end}'
+}
+
+without_an_operator() {
+  say "a cluster without the operator"
+  kubectl kustomize manifests | kubectl delete --ignore-not-found -f - >/dev/null
+  kubectl delete namespace $user --ignore-not-found >/dev/null
+  run kubectl create namespace "$namespace"
+  run kubectl label namespace "$namespace" pod-security.kubernetes.io/enforce=restricted
+}
+
+# The chart as a version before this one might have been: its CRD is another.
+chart_before() {
+  cp -r charts/redis-operator "$older"
+  sed -i 's/How clients authenticate\./As it was before./' "$older/redis-operator/files/crd.yaml"
+}
+
+described() {
+  local auth='{.spec.versions[0].schema.openAPIV3Schema.properties.spec.properties.auth.description}'
+  kubectl get crd redisinstances.redis.github.com -o "jsonpath=$auth"
+}
+
+an_instance() {
+  say "an instance, in a namespace that enforces Pod Security restricted"
+  kubectl create namespace $user >/dev/null
+  kubectl label namespace $user pod-security.kubernetes.io/enforce=restricted >/dev/null
+  run kubectl -n $user apply -f manifests/samples/cache.yaml
+  run kubectl -n $user wait --for=condition=Ready ri/cache --timeout=90s
+  if run kubectl -n $user apply -f manifests/samples/four-faults.yaml 2>&1; then fail "four faults were accepted"; fi
+}
+
+upgraded() {
+  local trusted pod
+  say "upgraded: another CRD and a third replica; the caBundle and Redis stay as they are"
+  trusted=$(bundle) pod=$(redis_pod)
+  [ -n "$trusted" ] || fail "no caBundle"
+  is "As it was before." "$(described)" "the description of spec.auth"
+  run helm upgrade redis-operator charts/redis-operator -n "$namespace" --reuse-values --set replicas=3 --wait --timeout 120s >/dev/null
+  is "How clients authenticate." "$(described)" "the description of spec.auth"
+  is 3 "$(kubectl -n "$namespace" get deployment redis-operator -o 'jsonpath={.status.readyReplicas}')" "the number of ready operators"
+  is "$trusted" "$(bundle)" "the caBundle"
+  is "$pod" "$(redis_pod)" "the Redis pod"
+}
+
+uninstalled() {
+  local objects
+  say "uninstalled: instances and their objects stay, and writes are not refused for want of an operator"
+  objects=$(of_the_instance)
+  run helm uninstall redis-operator -n "$namespace" --wait --timeout 120s
+  what_is_left "$before"
+  run kubectl -n $user label ri cache seen=yes
+  is "$objects" "$(of_the_instance)" "what the instance has"
+}
+
+installed_again() {
+  local pod
+  say "installed again: the CRD is taken over, the instance is found as it was"
+  pod=$(redis_pod)
+  install charts/redis-operator
+  kubectl -n $user patch ri cache --type=merge -p '{"spec": {"config": {"maxmemory-samples": "7"}}}'
+  kubectl -n $user wait ri/cache --for='jsonpath={.status.observedGeneration}=2' --timeout=60s >/dev/null
+  run kubectl -n $user wait --for=condition=Ready ri/cache --timeout=60s
+  is "$pod" "$(redis_pod)" "the Redis pod"
+}
+
+ended() {
+  say "the instance deleted: its claim is kept; the chart uninstalled: only what the docs say is left"
+  run kubectl -n $user delete ri cache
+  run kubectl -n $user wait --for=delete pod/cache-0 --timeout=60s
+  is persistentvolumeclaim/redis-data-cache-0 "$(kubectl -n $user get pvc -o name)" "what is kept of the instance"
+  run helm uninstall redis-operator -n "$namespace" --wait --timeout 120s
+  what_is_left "$before"
+  kubectl delete namespace $user "$namespace" >/dev/null
+  kubectl delete crd redisinstances.redis.github.com >/dev/null
+}
+
+cd "$root"
+mkdir -p "$cache"
+local_cluster
+tests/tools/tool build
+without_an_operator
+before=$(everything)
+chart_before
+install "$older/redis-operator"
+an_instance
+upgraded
+uninstalled
+installed_again
+ended
