@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # The chart's life on a real cluster: installed by real Helm in the place of whatever operator is there, used, upgraded,
 # uninstalled and installed again, while a Redis goes on serving. What an uninstallation leaves must be what
-# docs/install.md says, and nothing else. CERTIFICATES: the value certificates.source (self-managed).
+# docs/install.md says, and nothing else. CERTIFICATES is the chart's certificates.source; cert-manager has to run then.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=deploy.sh
 . "$(dirname "${BASH_SOURCE[0]}")/deploy.sh"
 readonly certificates=${CERTIFICATES:-self-managed} user=redis-operator-helm
-# What is left beside the CRD once the chart is gone: what the operator made itself, or generate.sh for it.
+# What may be left once the chart is gone: the CRD, and what the operator, cert-manager or generate.sh made.
 readonly crd=CustomResourceDefinition//redisinstances.redis.github.com
-readonly left_by_operator="Lease/$namespace/redis-operator Secret/$namespace/redis-operator-webhook-cert"
+readonly made="Lease/$namespace/redis-operator Secret/$namespace/redis-operator-webhook-cert Secret/$namespace/redis-operator-ca"
 older=$(mktemp -d)
 trap 'rm -rf "$older"' EXIT
 
@@ -19,21 +19,22 @@ fail() { echo "FAILED: $*" >&2; exit 1; }
 # is WANTED FOUND WHAT
 is() { [ "$1" = "$2" ] || fail "$3 is \"$2\", not \"$1\""; }
 
-# everything: every object there is, as Kind/namespace/name, but the user's and those that come and go by themselves
+# everything: every object there is, as Kind/namespace/name, but the user's and what Kubernetes makes by itself
 everything() {
-  local kinds; kinds=$(kubectl api-resources --verbs=list -o name | grep -vE '^(events|componentstatuses)' | paste -sd,)
+  local kinds others='^(apiservices|componentstatuses|endpoints|endpointslices|events|ipaddresses|persistentvolumes)(\.|$)'
+  kinds=$(kubectl api-resources --verbs=list -o name | grep -vE "$others" | paste -sd,)
   kubectl get "$kinds" -A --ignore-not-found \
     -o go-template='{{range .items}}{{.kind}}/{{or .metadata.namespace ""}}/{{.metadata.name}}{{"\n"}}{{end}}' |
-    grep -v "/$user" | LC_ALL=C sort
+    grep -vE "/$user|^Lease/kube-" | LC_ALL=C sort
 }
 
-# what_is_left BEFORE: waits until what was not there before is the CRD and no more than what the operator made
+# what_is_left BEFORE: waits until what was not there before is the CRD and no more than what may be left
 what_is_left() {
   local deadline=$((SECONDS + 60)) left object surplus
   while
     left=$(LC_ALL=C comm -13 <(echo "$1") <(everything))
     surplus=
-    for object in $left; do [[ " $crd $left_by_operator " == *" $object "* ]] || surplus+=" $object"; done
+    for object in $left; do [[ " $crd $made " == *" $object "* ]] || surplus+=" $object"; done
     [ -n "$surplus" ]
   do
     ((SECONDS < deadline)) || fail "uninstalled, and still there:$surplus"
@@ -43,12 +44,13 @@ what_is_left() {
   printf 'left, as docs/install.md says:\n%s\n' "$left"
 }
 
-# install CHART: as docs/install.md has it
-install() {
+# installed CHART: as docs/install.md has it
+installed() {
   local set=(--set "image.tag=${image#*:}" --set defaultImage=redis:7.0.15 --set "certificates.source=$certificates")
-  run helm install redis-operator "$1" -n "$namespace" "${set[@]}" >"$older/notes"
+  shown helm install redis-operator "$1" -n "$namespace" "${set[@]}"
+  helm install redis-operator "$1" -n "$namespace" "${set[@]}" >"$older/notes"
   grep -q 'rollout status' "$older/notes" || fail "the notes do not say what to do next: $(cat "$older/notes")"
-  [ "$certificates" = self-managed ] || run webhook-certs/generate.sh
+  [ "$certificates" != provided ] || run webhook-certs/generate.sh
   run kubectl -n "$namespace" rollout status deployment/redis-operator --timeout=120s
 }
 
@@ -68,6 +70,17 @@ without_an_operator() {
   kubectl delete namespace $user --ignore-not-found >/dev/null
   run kubectl create namespace "$namespace"
   run kubectl label namespace "$namespace" pod-security.kubernetes.io/enforce=restricted
+}
+
+every_kustomization() {
+  local folder
+  say "what kustomize makes, as the API server takes it"
+  for folder in default provided namespaced network-policy; do
+    kubectl kustomize manifests/$folder | kubectl apply --server-side --dry-run=server -f - >/dev/null ||
+      fail "manifests/$folder is not accepted"
+    echo "manifests/$folder: accepted"
+  done
+  kubectl apply --server-side --dry-run=server -f manifests/install.yaml >/dev/null || fail "install.yaml is not accepted"
 }
 
 # The chart as a version before this one might have been: its CRD is another.
@@ -91,12 +104,13 @@ an_instance() {
 }
 
 upgraded() {
-  local trusted pod
+  local trusted pod set=(--reset-then-reuse-values --set replicas=3)
   say "upgraded: another CRD and a third replica; the caBundle and Redis stay as they are"
   trusted=$(bundle) pod=$(redis_pod)
   [ -n "$trusted" ] || fail "no caBundle"
   is "As it was before." "$(described)" "the description of spec.auth"
-  run helm upgrade redis-operator charts/redis-operator -n "$namespace" --reuse-values --set replicas=3 --wait --timeout 120s >/dev/null
+  shown helm upgrade redis-operator charts/redis-operator -n "$namespace" "${set[@]}"
+  helm upgrade redis-operator charts/redis-operator -n "$namespace" "${set[@]}" --wait --timeout 120s >/dev/null
   is "How clients authenticate." "$(described)" "the description of spec.auth"
   is 3 "$(kubectl -n "$namespace" get deployment redis-operator -o 'jsonpath={.status.readyReplicas}')" "the number of ready operators"
   is "$trusted" "$(bundle)" "the caBundle"
@@ -117,7 +131,7 @@ installed_again() {
   local pod
   say "installed again: the CRD is taken over, the instance is found as it was"
   pod=$(redis_pod)
-  install charts/redis-operator
+  installed charts/redis-operator
   kubectl -n $user patch ri cache --type=merge -p '{"spec": {"config": {"maxmemory-samples": "7"}}}'
   kubectl -n $user wait ri/cache --for='jsonpath={.status.observedGeneration}=2' --timeout=60s >/dev/null
   run kubectl -n $user wait --for=condition=Ready ri/cache --timeout=60s
@@ -140,9 +154,10 @@ mkdir -p "$cache"
 local_cluster
 tests/tools/tool build
 without_an_operator
+every_kustomization
 before=$(everything)
 chart_before
-install "$older/redis-operator"
+installed "$older/redis-operator"
 an_instance
 upgraded
 uninstalled
