@@ -117,6 +117,38 @@ upgraded() {
   is "$pod" "$(redis_pod)" "the Redis pod"
 }
 
+# may WANTED USER VERB RESOURCE NAMESPACE [SUBRESOURCE]
+may() {
+  local answer; answer=$(kubectl auth can-i "$3" "$4" --subresource="${6:-}" -n "$5" --as="$2" 2>/dev/null || true)
+  is "$1" "$answer" "whether $2 may $3 $4 ${6:-} in $5"
+}
+
+people() {
+  say "whoever has the role edit in a namespace may write instances there, whoever has view may read them"
+  kubectl -n $user create rolebinding writer --clusterrole=edit --user=writer >/dev/null
+  kubectl -n $user create rolebinding reader --clusterrole=view --user=reader >/dev/null
+  may yes writer create redisinstances.redis.github.com $user
+  may yes writer patch redisinstances.redis.github.com $user scale
+  may no writer patch redisinstances.redis.github.com $user status
+  may no writer create redisinstances.redis.github.com default
+  may yes reader list redisinstances.redis.github.com $user
+  may no reader delete redisinstances.redis.github.com $user
+}
+
+narrowed() {
+  local operator=system:serviceaccount:$namespace:redis-operator set=(--reset-then-reuse-values --set "watchNamespaces={$user}")
+  say "narrowed to one namespace: no permission in others; rolled back: in all of them"
+  may yes "$operator" list statefulsets.apps default
+  shown helm upgrade redis-operator charts/redis-operator -n "$namespace" "${set[@]}"
+  helm upgrade redis-operator charts/redis-operator -n "$namespace" "${set[@]}" >/dev/null
+  may yes "$operator" list statefulsets.apps $user
+  may yes "$operator" update leases.coordination.k8s.io/redis-operator "$namespace"
+  may no "$operator" list statefulsets.apps default
+  may no "$operator" get secrets default
+  run helm rollback redis-operator -n "$namespace" --wait --timeout 120s
+  may yes "$operator" list statefulsets.apps default
+}
+
 uninstalled() {
   local objects
   say "uninstalled: instances and their objects stay, and writes are not refused for want of an operator"
@@ -159,7 +191,9 @@ before=$(everything)
 chart_before
 installed "$older/redis-operator"
 an_instance
+people
 upgraded
+narrowed
 uninstalled
 installed_again
 ended
