@@ -4,13 +4,14 @@
 # one, or the one that KUBECONFIG names; that one finds its image by IMAGE.
 #
 #   deploy.sh image        compile the operator and build its image
-#   deploy.sh up           everything
+#   deploy.sh up           everything; CERTIFICATES=self-managed (as it is), cert-manager or provided
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 here=$root/tests/cluster
 cache=${CLUSTER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/redis-operator/cluster}
 export KUBECTL=$here/kubectl # for webhook-certs/generate.sh too
 namespace=redis-operator-system
+certificates=${CERTIFICATES:-self-managed}
 
 # shellcheck source-path=SCRIPTDIR source=cluster/build.sh
 . "$here/build.sh"
@@ -57,16 +58,27 @@ local_cluster() {
   "$here/cluster" load "$cache/images/operator.tar"
 }
 
-# The Secret is there before the pod that mounts it, which then starts ready.
+# The operator makes its certificates itself, or has them from cert-manager, or finds them.
 operator() {
-  say "the operator: namespace, webhooks and their certificate, then the rest of manifests/"
-  run kubectl apply --server-side -f manifests/default/namespace.yaml -f manifests/default/webhooks.yaml
-  run webhook-certs/generate.sh
+  local folder=manifests/default
+  say "the operator, with two replicas: $certificates certificates"
+  case $certificates in
+    self-managed) ;;
+    cert-manager)
+      folder=manifests/cert-manager
+      [ -n "${KUBECONFIG:-}" ] || run tests/cluster/cluster cert-manager
+      ;;
+    provided)
+      folder=manifests/provided
+      run kubectl apply --server-side -f manifests/default/namespace.yaml -f manifests/default/webhooks.yaml
+      run webhook-certs/generate.sh
+      ;;
+  esac
   # the local cluster has one Redis image, Debian's
   local edit="s|image: redis-operator:.*|image: $image|"
   [ -n "${KUBECONFIG:-}" ] || edit+="; s|default-image=redis:.*|default-image=redis:7.0.15|"
-  echo "\$ kubectl kustomize manifests/provided | sed '$edit' | kubectl apply --server-side -f -"
-  kubectl kustomize manifests/provided | sed "$edit" | kubectl apply --server-side -f -
+  echo "\$ kubectl kustomize $folder | sed '$edit' | kubectl apply --server-side -f -"
+  kubectl kustomize "$folder" | sed "$edit" | kubectl apply --server-side -f -
   run kubectl wait --for=condition=Established crd/redisinstances.redis.github.com --timeout=30s
   run kubectl -n "$namespace" rollout status deployment/redis-operator --timeout=120s || {
     kubectl -n "$namespace" describe pods | sed -n '/^Events:/,$p' >&2

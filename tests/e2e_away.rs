@@ -60,7 +60,7 @@ async fn without_an_operator_redis_serves_and_deleting_works() {
     .await;
 
     // It comes back to what is left.
-    scale(&client, 1).await;
+    scale(&client, 2).await;
     eventually("admission again", || async { kept.create("again", json!({})).await.ok() }).await;
     kept.reaches("again", Phase::Running).await;
     kept.reaches("stays", Phase::Running).await;

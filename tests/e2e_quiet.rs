@@ -8,13 +8,10 @@ use std::{collections::BTreeMap, env, time::Duration};
 use common::{
     audit,
     cluster::{Place, eventually},
+    deployed,
 };
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
-use kube::{
-    Api,
-    api::{DeleteParams, ListParams},
-};
+use kube::api::DeleteParams;
 use redis_operator::api::v1::Phase;
 use serde_json::json;
 use tokio::time::Instant;
@@ -39,27 +36,17 @@ async fn idle_instances_cost_no_write_and_an_operator_that_restarts_neither() {
     watch_the_clock(idle).await;
     assert_no_writes(&place, begun, &format!("in {idle:?} of idling"));
 
-    let operators: Api<Pod> = Api::namespaced(place.client.clone(), "redis-operator-system");
-    let old = operators.list(&ListParams::default()).await.unwrap().items.remove(0).metadata.name.unwrap();
+    let old = deployed::settled(&place.client).await;
     let begun = Timestamp::now();
-    operators.delete(&old, &DeleteParams::default().grace_period(0)).await.unwrap();
-    eventually("list of the instances by the new operator", || async {
+    deployed::pods(&place.client).delete(&old, &DeleteParams::default().grace_period(0)).await.unwrap();
+    eventually("list of the instances by the next leader", || async {
         let listed = |entry: &audit::Entry| {
             entry.user() == OPERATOR && entry.verb() == "watch" && entry.resource() == "redisinstances"
         };
         audit::since(begun).iter().any(listed).then_some(())
     })
     .await;
-    eventually("ready operator", || async {
-        let pods = operators.list(&ListParams::default()).await.unwrap().items;
-        let ready = |pod: &Pod| {
-            let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-            conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-        };
-        (pods.len() == 1 && pods.iter().all(|pod| pod.metadata.name.as_deref() != Some(&old) && ready(pod)))
-            .then_some(())
-    })
-    .await;
+    assert_ne!(deployed::settled(&place.client).await, old);
     watch_the_clock(Duration::from_secs(5)).await;
     assert_no_writes(&place, begun, "after the operator was restarted");
     place.leave().await;

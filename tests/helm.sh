@@ -5,7 +5,7 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=deploy.sh
 . "$(dirname "${BASH_SOURCE[0]}")/deploy.sh"
-readonly certificates=${CERTIFICATES:-self-managed} user=redis-operator-helm
+readonly user=redis-operator-helm
 # What may be left once the chart is gone: the CRD, and what the operator, cert-manager or generate.sh made.
 readonly crd=CustomResourceDefinition//redisinstances.redis.github.com
 readonly made="Lease/$namespace/redis-operator Secret/$namespace/redis-operator-webhook-cert Secret/$namespace/redis-operator-ca"

@@ -116,7 +116,7 @@ cluster() {
     "$cluster" exec "$script"
   done
   at "tests/helm.sh"
-  CERTIFICATES=provided tests/helm.sh
+  tests/helm.sh
   "$cluster" down
   trap - EXIT
 }

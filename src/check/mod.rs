@@ -227,8 +227,7 @@ fn described(certificate: &CertificateDer<'_>) -> String {
     });
     let until = Timestamp::from_second(parsed.validity().not_after.timestamp()).unwrap_or_default();
     let names: Vec<&str> = dns.collect();
-    format!(
-        "a certificate for {} until {until}",
-        if names.is_empty() { "no name".to_owned() } else { names.join(", ") }
-    )
+    let (first, more) = (names.first().copied().unwrap_or("no name"), names.len().saturating_sub(1));
+    let more = if more == 0 { String::new() } else { format!(" and {more} more name(s)") };
+    format!("a certificate for {first}{more} until {until}")
 }

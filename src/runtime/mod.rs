@@ -98,7 +98,8 @@ async fn parts(
     let closing = CancellationToken::new();
     let admin = admin::bind(settings.admin_address).await?.serve(health.clone(), metrics.clone(), closing.clone());
     let (elected, issuing, served) = (settings.clone(), settings.clone(), defaults.clone());
-    let serving = webhooks.spawn(serve(settings, served, health.clone(), metrics.clone(), closing.clone()));
+    let serving =
+        webhooks.spawn(serve(settings, served, health.clone(), metrics.clone(), shutdown.clone(), closing.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "redis-operator starts");
     let outcome = tokio::try_join!(
         part("admin listener", &shutdown, async { Ok(admin.await?) }),
@@ -142,21 +143,21 @@ async fn serve(
     defaults: Defaults,
     health: Health,
     metrics: Metrics,
-    shutdown: CancellationToken,
+    leaving: CancellationToken,
+    closing: CancellationToken,
 ) -> Result<(), RuntimeError> {
     let files = CertificateFiles {
         certificate: settings.certificate_dir.join("tls.crt"),
         key: settings.certificate_dir.join("tls.key"),
     };
     let period = Duration::from_secs(1);
-    let found = ServingCertificate::wait_for(files, period, metrics.webhooks.clone(), health, shutdown.clone()).await;
+    let found = ServingCertificate::wait_for(files, period, metrics.webhooks.clone(), health, leaving.clone()).await;
     let Some(certificate) = found else { return Ok(()) };
     let server = ServerSettings { address: settings.webhook_address, limits: Limits::default() };
     let bound = webhook::server::bind(server, &certificate).await?;
     tracing::info!(address = %bound.local_address(), "serving the admission webhooks");
-    let (outcome, ()) = tokio::join!(
-        bound.serve(webhook::router(defaults, &metrics.webhooks), &metrics, shutdown.clone()),
-        certificate.watch(CERTIFICATE_POLL, shutdown),
-    );
+    let router = webhook::server::parting(webhook::router(defaults, &metrics.webhooks), leaving);
+    let (outcome, ()) =
+        tokio::join!(bound.serve(router, &metrics, closing.clone()), certificate.watch(CERTIFICATE_POLL, closing),);
     Ok(outcome?)
 }

@@ -3,7 +3,12 @@
 
 use std::{io, net::SocketAddr};
 
-use axum::Router;
+use axum::{
+    Router,
+    http::{HeaderValue, header},
+    middleware::map_response,
+    response::Response,
+};
 use axum_server::{
     Handle, Server,
     accept::NoDelayAcceptor,
@@ -22,6 +27,18 @@ use crate::metrics::{Listener, Metrics};
 /// Most bytes of one request header, and the read buffer of one connection. An API server's header is below 1 KiB;
 /// hyper's own bound would allow about 400 KiB on each of the connections.
 const HEADER_BYTES: usize = 64 * 1024;
+
+/// The same router; once `leaving`, each answer is the last on its connection. A caller that keeps connections open so learns
+/// to make another, before those that are idle are closed under a request that is on its way.
+#[must_use]
+pub fn parting(router: Router, leaving: CancellationToken) -> Router {
+    router.layer(map_response(move |mut response: Response| {
+        if leaving.is_cancelled() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        std::future::ready(response)
+    }))
+}
 
 /// Where to listen and what to bear.
 #[derive(Debug, Clone, Copy)]

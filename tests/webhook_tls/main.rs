@@ -15,9 +15,10 @@ use axum::{Router, body::Bytes, routing::post};
 use hyper::StatusCode;
 use redis_operator::webhook::{
     certificate::ServingCertificate,
-    server::{Limits, ServerError, ServerSettings, bind},
+    server::{Limits, ServerError, ServerSettings, bind, parting},
 };
 use tokio::io::AsyncWriteExt;
+use tokio_util::sync::CancellationToken;
 
 use crate::fixture::{Running, http, peer, send, until_closed, well};
 
@@ -87,6 +88,21 @@ async fn a_panic_is_500_and_the_connection_lives_on() {
     let answer = String::from_utf8_lossy(&answer);
     assert!(!answer.contains("on purpose"), "{answer}");
     let (status, _) = send(&mut sender, "/echo", "after").await.unwrap();
+    assert_eq!(status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_leaves_has_callers_make_other_connections_and_answers_meanwhile() {
+    let leaving = CancellationToken::new();
+    let server = Running::start(parting(echo(), leaving.clone()), Limits::default()).await;
+    let mut kept = http(server.connect().await.unwrap()).await.unwrap();
+    send(&mut kept, "/echo", "before").await.unwrap();
+    leaving.cancel();
+    // The connection that was open gets its answer, and then its end; a new one is still taken.
+    let (status, _) = send(&mut kept, "/echo", "last").await.unwrap();
+    assert_eq!(status, StatusCode::OK);
+    assert!(send(&mut kept, "/echo", "after").await.is_err(), "the connection was to end with its last answer");
+    let (status, _) = server.post("/echo", "new").await.unwrap();
     assert_eq!(status, StatusCode::OK);
 }
 

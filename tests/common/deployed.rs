@@ -1,0 +1,71 @@
+//! The operator as it is deployed in the cluster: its pods, and which of them reconciles. Knows no test.
+
+use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease, core::v1::Pod};
+use kube::{
+    Api, Client,
+    api::{ListParams, Patch, PatchParams},
+};
+use serde_json::json;
+
+use super::cluster::{Place, eventually, instance};
+
+/// Namespace of the operator.
+pub(crate) const SYSTEM: &str = "redis-operator-system";
+/// Name of its Deployment and of its Lease.
+const OPERATOR: &str = "redis-operator";
+
+/// The operator's pods.
+pub(crate) fn pods(client: &Client) -> Api<Pod> {
+    Api::namespaced(client.clone(), SYSTEM)
+}
+
+/// The name of the pod that reconciles, once it is there and ready.
+pub(crate) async fn leader(client: &Client) -> String {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), SYSTEM);
+    eventually("operator that leads and is ready", || async {
+        let holder = leases.get_opt(OPERATOR).await.unwrap()?.spec?.holder_identity?;
+        let pod = pods(client).get_opt(&holder).await.unwrap()?;
+        (pod.metadata.deletion_timestamp.is_none() && is_ready(&pod)).then_some(holder)
+    })
+    .await
+}
+
+/// Waits until every pod that the Deployment wants is there and ready, no other is, and one of them leads.
+pub(crate) async fn settled(client: &Client) -> String {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
+    eventually("operator with all its pods", || async {
+        let deployment = deployments.get(OPERATOR).await.unwrap();
+        let wanted = usize::try_from(deployment.spec?.replicas?).unwrap();
+        let status = deployment.status.unwrap_or_default();
+        let updated = usize::try_from(status.updated_replicas.unwrap_or(0)).unwrap();
+        let seen = status.observed_generation >= deployment.metadata.generation;
+        let ours = ListParams::default().labels("app.kubernetes.io/name=redis-operator");
+        let pods = pods(client).list(&ours).await.unwrap().items;
+        (seen && updated == wanted && pods.len() == wanted && pods.iter().all(is_ready)).then_some(())
+    })
+    .await;
+    leader(client).await
+}
+
+/// Waits until the API server gets an answer from the webhooks: a ready pod is not yet a reachable one.
+pub(crate) async fn admits(place: &Place) {
+    let dry = kube::api::PostParams { dry_run: true, ..kube::api::PostParams::default() };
+    eventually("admission that answers", || async {
+        place.api().create(&dry, &instance("probe", json!({}))).await.ok()
+    })
+    .await;
+}
+
+/// Has every pod of the operator replaced, as `kubectl rollout restart` does.
+pub(crate) async fn restart(client: &Client, mark: &str) {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
+    let template = json!({"metadata": {"annotations": {"test/restarted": mark}}});
+    let patch = Patch::Merge(json!({"spec": {"template": template}}));
+    deployments.patch(OPERATOR, &PatchParams::default(), &patch).await.unwrap();
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let ready = conditions.into_iter().flatten().any(|one| one.type_ == "Ready" && one.status == "True");
+    ready && pod.metadata.deletion_timestamp.is_none()
+}

@@ -1,0 +1,174 @@
+//! Two operators in a real cluster, which calls their webhooks: a rolling update, a leader that dies, certificates that are
+//! lost, damaged or deleted. A file of its own, because it takes the operator away from everybody.
+
+mod common;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use common::{
+    cluster::{Place, eventually, instance},
+    deployed,
+};
+use k8s_openapi::api::{
+    admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
+    core::v1::Secret,
+};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+};
+use redis_operator::api::v1::{Phase, RedisInstance};
+use serde_json::json;
+use tokio::{sync::Semaphore, task::JoinHandle};
+
+/// Creations a second, as a dry run.
+const PACE: u32 = 200;
+const NAME: &str = "redis-operator";
+
+/// People who create instances all the time, and count what is refused for want of an answer.
+struct Crowd {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
+    work: JoinHandle<Vec<String>>,
+}
+
+impl Crowd {
+    fn begin(place: &Place) -> Self {
+        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&answered));
+        let api: Api<RedisInstance> = place.api();
+        let work = tokio::spawn(async move {
+            let mut beat = tokio::time::interval(Duration::from_secs(1) / PACE);
+            let room = Arc::new(Semaphore::new(64));
+            let mut asked = tokio::task::JoinSet::new();
+            let mut failures = Vec::new();
+            while !stopped.load(Ordering::Relaxed) {
+                beat.tick().await;
+                let (api, counted, place) =
+                    (api.clone(), Arc::clone(&counted), Arc::clone(&room).acquire_owned().await.unwrap());
+                asked.spawn(async move {
+                    let dry = PostParams { dry_run: true, ..PostParams::default() };
+                    let answer = api.create(&dry, &instance("crowd", json!({}))).await;
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    drop(place);
+                    answer.err().map(|error| error.to_string())
+                });
+                while let Some(failure) = asked.try_join_next() {
+                    failures.extend(failure.unwrap());
+                }
+            }
+            while let Some(failure) = asked.join_next().await {
+                failures.extend(failure.unwrap());
+            }
+            failures
+        });
+        Self { stop, answered, work }
+    }
+
+    /// Waits until so many more were answered.
+    async fn goes_on(&self, more: u64) {
+        let from = self.answered.load(Ordering::Relaxed);
+        eventually(&format!("{more} more admissions"), || async {
+            (self.answered.load(Ordering::Relaxed) >= from + more).then_some(())
+        })
+        .await;
+    }
+
+    async fn end(self, what: &str) -> Vec<String> {
+        self.stop.store(true, Ordering::Relaxed);
+        let failures = self.work.await.unwrap();
+        eprintln!("{what}: {} admissions, {} failed", self.answered.load(Ordering::Relaxed), failures.len());
+        failures
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn two_operators_lose_no_admission_and_no_work_whatever_happens_to_one_of_them() {
+    let place = Place::new("operators").await;
+    let client = place.client.clone();
+    let before = deployed::settled(&client).await;
+    deployed::admits(&place).await;
+    place.create("before", json!({})).await.unwrap();
+    place.reaches("before", Phase::Running).await;
+
+    let crowd = Crowd::begin(&place);
+    crowd.goes_on(200).await;
+    deployed::restart(&client, &place.namespace).await;
+    let after = deployed::settled(&client).await;
+    crowd.goes_on(200).await;
+    let failures = crowd.end("a rolling update of the operator").await;
+    assert!(failures.is_empty(), "{failures:?}");
+    assert_ne!(before, after);
+
+    let died = Instant::now();
+    deployed::pods(&client).delete(&after, &DeleteParams::default().grace_period(0)).await.unwrap();
+    eventually("creation after the leader died", || async { place.create("orphan", json!({})).await.ok() }).await;
+    place.reaches("orphan", Phase::Running).await;
+    eprintln!("the leader's pod killed to an instance Running under the next: {:.1} s", died.elapsed().as_secs_f64());
+    assert_ne!(deployed::settled(&client).await, after);
+
+    place.leave().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn certificates_that_are_lost_damaged_or_deleted_are_put_right_under_load() {
+    let place = Place::new("certificates").await;
+    let client = place.client.clone();
+    deployed::settled(&client).await;
+    deployed::admits(&place).await;
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), deployed::SYSTEM);
+    let shown = || async { secrets.get_opt("redis-operator-webhook-cert").await.unwrap()?.data?.remove("tls.crt") };
+    let first = shown().await.unwrap();
+
+    let crowd = Crowd::begin(&place);
+    secrets.delete("redis-operator-webhook-cert", &DeleteParams::default()).await.unwrap();
+    eventually("another certificate", || async { shown().await.filter(|chain| *chain != first) }).await;
+    // Long enough for every operator to take it up.
+    crowd.goes_on(20 * u64::from(PACE)).await;
+    let failures = crowd.end("the Secret of the certificates deleted").await;
+    assert!(failures.is_empty(), "{failures:?}");
+
+    let validating: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+    let damaged = json!([{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": ""}]);
+    let patch: Patch<()> = Patch::Json(serde_json::from_value(damaged).unwrap());
+    let begun = Instant::now();
+    validating.patch(NAME, &PatchParams::default(), &patch).await.unwrap();
+    bundled(&client).await;
+    deployed::admits(&place).await;
+    eprintln!("caBundle emptied to admission again: {:.2} s", begun.elapsed().as_secs_f64());
+
+    let begun = Instant::now();
+    Api::<MutatingWebhookConfiguration>::all(client.clone()).delete(NAME, &DeleteParams::default()).await.unwrap();
+    validating.delete(NAME, &DeleteParams::default()).await.unwrap();
+    bundled(&client).await;
+    eventually("refusal of an invalid spec", || async {
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
+        place.api().create(&dry, &instance("bad", json!({"config": {"maxmemroy": "1gb"}}))).await.err()
+    })
+    .await;
+    eventually("defaults", || async {
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
+        place.api().create(&dry, &instance("good", json!({}))).await.ok()?.spec.image
+    })
+    .await;
+    eprintln!("webhook configurations deleted to both in force again: {:.2} s", begun.elapsed().as_secs_f64());
+    place.leave().await;
+}
+
+/// Waits until the validating webhook is registered with a caBundle.
+async fn bundled(client: &Client) {
+    let api: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+    eventually("caBundle", || async {
+        let webhooks = api.get_opt(NAME).await.unwrap()?.webhooks?;
+        webhooks.first()?.client_config.ca_bundle.as_ref().filter(|bundle| !bundle.0.is_empty()).map(|_| ())
+    })
+    .await;
+}
