@@ -10,13 +10,13 @@ program := "${CARGO_TARGET_DIR:-target}/release/redis-operator"
 default:
     @just --list --unsorted
 
-# a local cluster with the operator in it, and an instance's life shown on it
-demo:
-    @tests/demo.sh
+# a local cluster with the operator in it, and an instance's life shown on it; `just demo cert-manager`: with cert-manager
+demo CERTIFICATES="":
+    @CERTIFICATES="$1" tests/demo.sh
 
 # the same without the show: ready for `just kubectl apply`
-up:
-    @tests/deploy.sh up
+up CERTIFICATES="":
+    @CERTIFICATES="$1" tests/deploy.sh up
 
 # kubectl for the cluster in use: arguments and standard input are passed on
 [no-exit-message]
@@ -26,7 +26,7 @@ kubectl *ARGS:
 # the operator's log; follow it with -f
 [no-exit-message]
 logs *ARGS:
-    @tests/cluster/kubectl -n redis-operator-system logs deployment/redis-operator "$@"
+    @tests/cluster/kubectl -n redis-operator-system logs --selector app.kubernetes.io/name=redis-operator --prefix --tail=-1 "$@"
 
 # stop the local cluster; nothing is left but the cache
 down:

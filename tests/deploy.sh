@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # Brings the operator into a cluster: cluster, image, certificate, manifests. Done
 # again, it changes what has changed and nothing else. The cluster is the local
-# one, or the one that KUBECONFIG names; that one finds its image by IMAGE.
+# one, or the one that KUBECONFIG names; that one finds its image by IMAGE. CERTIFICATES tells whose the certificate is:
+# self-managed by the operator (unless said otherwise), of cert-manager, or provided by webhook-certs/generate.sh.
 #
 #   deploy.sh image        compile the operator and build its image
-#   deploy.sh up           everything; CERTIFICATES=self-managed (as it is), cert-manager or provided
+#   deploy.sh up           everything
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 here=$root/tests/cluster
 cache=${CLUSTER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/redis-operator/cluster}
 export KUBECTL=$here/kubectl # for webhook-certs/generate.sh too
 namespace=redis-operator-system
-certificates=${CERTIFICATES:-self-managed}
+readonly certificates=${CERTIFICATES:-self-managed}
 
 # shellcheck source-path=SCRIPTDIR source=cluster/build.sh
 . "$here/build.sh"
@@ -58,22 +59,38 @@ local_cluster() {
   "$here/cluster" load "$cache/images/operator.tar"
 }
 
-# The operator makes its certificates itself, or has them from cert-manager, or finds them.
-operator() {
-  local folder=manifests/default
-  say "the operator, with two replicas: $certificates certificates"
+# cert-manager runs, if it is asked for; a user's own cluster has it
+cert_manager() {
+  if [ "$certificates" = cert-manager ] && [ -z "${KUBECONFIG:-}" ] &&
+    ! kubectl get namespace cert-manager >/dev/null 2>&1; then
+    run tests/cluster/cluster cert-manager
+  fi
+}
+
+# What is mounted is there before the pod that mounts it, which then starts ready; the kubelet is slow to bring it later.
+certificate() {
   case $certificates in
     self-managed) ;;
-    cert-manager)
-      folder=manifests/cert-manager
-      [ -n "${KUBECONFIG:-}" ] || run tests/cluster/cluster cert-manager
-      ;;
     provided)
-      folder=manifests/provided
       run kubectl apply --server-side -f manifests/default/namespace.yaml -f manifests/default/webhooks.yaml
       run webhook-certs/generate.sh
       ;;
+    cert-manager)
+      cert_manager
+      run kubectl apply --server-side -f manifests/default/namespace.yaml -f webhook-certs/cert-manager.yaml
+      run kubectl -n "$namespace" wait --for=condition=Ready certificate/redis-operator-webhook --timeout=60s
+      ;;
+    *)
+      echo "CERTIFICATES is self-managed, cert-manager or provided, not $certificates" >&2
+      return 1
+      ;;
   esac
+}
+
+operator() {
+  local folder=manifests/${certificates/self-managed/default}
+  say "the operator, its certificate $certificates"
+  certificate
   # the local cluster has one Redis image, Debian's
   local edit="s|image: redis-operator:.*|image: $image|"
   [ -n "${KUBECONFIG:-}" ] || edit+="; s|default-image=redis:.*|default-image=redis:7.0.15|"

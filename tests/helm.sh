@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The chart's life on a real cluster: installed by real Helm in the place of whatever operator is there, used, upgraded,
 # uninstalled and installed again, while a Redis goes on serving. What an uninstallation leaves must be what
-# docs/install.md says, and nothing else. CERTIFICATES is the chart's certificates.source; cert-manager has to run then.
+# docs/install.md says, and nothing else. CERTIFICATES is the chart's certificates.source.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=deploy.sh
 . "$(dirname "${BASH_SOURCE[0]}")/deploy.sh"
@@ -185,6 +185,7 @@ cd "$root"
 mkdir -p "$cache"
 local_cluster
 tests/tools/tool build
+cert_manager
 without_an_operator
 every_kustomization
 before=$(everything)

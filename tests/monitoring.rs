@@ -21,7 +21,7 @@ const TO_COME: &[&str] = &["redis_operator_leader"];
 /// Labels that Prometheus adds to each series.
 const OF_THE_TARGET: &[&str] = &["instance", "job"];
 
-/// Words of PromQL that stand where a metric's name could.
+/// Words of the query language that stand where a metric's name could.
 const WORDS: &[&str] =
     &["and", "bool", "by", "group_left", "group_right", "ignoring", "offset", "on", "or", "unless", "without"];
 /// Those that labels in parentheses follow.
@@ -115,7 +115,7 @@ fn every_query_of_the_dashboard_can_be_parsed() {
     assert!(said.contains(&format!("{} rules found", queries.len())), "{said}");
 }
 
-/// What a PromQL expression names. Not a parser: promtool has shown that it is one.
+/// What an expression names. Not a parser: promtool has shown that it is one.
 #[derive(Debug, Default)]
 struct Named {
     metrics: BTreeSet<String>,

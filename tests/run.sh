@@ -84,7 +84,7 @@ ended() {
   local status=$?
   if [ $status != 0 ]; then
     echo "--- the operator's last lines, if it ran as a pod" >&2
-    "$cluster" exec kubectl -n redis-operator-system logs deployment/redis-operator --tail=40 >&2 || true
+    "$cluster" exec kubectl -n redis-operator-system logs -l app.kubernetes.io/name=redis-operator --prefix --tail=40 >&2 || true
   fi
   "$cluster" down
 }
