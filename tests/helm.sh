@@ -52,6 +52,16 @@ installed() {
   grep -q 'rollout status' "$older/notes" || fail "the notes do not say what to do next: $(cat "$older/notes")"
   [ "$certificates" != provided ] || run webhook-certs/generate.sh
   run kubectl -n "$namespace" rollout status deployment/redis-operator --timeout=120s
+  answers
+}
+
+# answers: a ready pod is not yet a reachable one, the Service's routes follow a moment later
+answers() {
+  local deadline=$((SECONDS + 30)) said
+  until said=$(kubectl apply --dry-run=server -f manifests/samples/minimal.yaml 2>&1); do
+    ((SECONDS < deadline)) || fail "admission does not answer: $said"
+    sleep 0.2
+  done
 }
 
 bundle() { kubectl get validatingwebhookconfiguration redis-operator -o 'jsonpath={.webhooks[0].clientConfig.caBundle}'; }
