@@ -29,6 +29,11 @@ impl Entry {
         parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("/")
     }
 
+    /// API group of the object.
+    pub(crate) fn group(&self) -> &str {
+        self.text("/objectRef/apiGroup")
+    }
+
     /// Namespace of the object.
     pub(crate) fn namespace(&self) -> &str {
         self.text("/objectRef/namespace")
