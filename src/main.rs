@@ -37,6 +37,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Validate(arguments) => return offline::validate(&arguments),
         Command::Explain(Topic::Config(arguments)) => return offline::explain(&arguments),
         Command::Directives => offline::directives()?,
+        Command::Fields => {
+            let definition = serde_json::to_value(crd::definition()?)?;
+            write!(io::stdout(), "{}", offline::fields::markdown(&definition))?;
+        }
         Command::Crd => print(&crd::definition()?)?,
         Command::Rbac => print_all(&permissions::all()?)?,
         Command::Webhooks => {

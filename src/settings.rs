@@ -41,6 +41,8 @@ pub enum Command {
     Explain(Topic),
     /// Print the reference of directives as Markdown.
     Directives,
+    /// Print the reference of fields as Markdown.
+    Fields,
     /// Print the CustomResourceDefinition as YAML.
     Crd,
     /// Print what the operator may do, as YAML.

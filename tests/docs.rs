@@ -123,6 +123,16 @@ fn every_source_file_is_on_the_map() {
     );
 }
 
+#[test]
+fn every_page_is_in_the_book() {
+    let folder = root().join("docs");
+    let summary = fs::read_to_string(folder.join("SUMMARY.md")).unwrap();
+    let listed: BTreeSet<PathBuf> = links(&summary).iter().map(|link| folder.join(link)).collect();
+    let mut there: BTreeSet<PathBuf> = files(&folder, "md").into_iter().collect();
+    there.remove(&folder.join("SUMMARY.md"));
+    assert_eq!(listed, there);
+}
+
 /// The paths of the fields below a schema; compute resources have core/v1's own shape and are one field here.
 fn leaves(path: &str, schema: &Value, fields: &mut Vec<String>) {
     match schema["properties"].as_object() {

@@ -7,6 +7,7 @@ const GENERATED: &[(&str, &str)] = &[
     ("manifests/default/crd.yaml", "crd"),
     ("manifests/default/rbac.yaml", "rbac"),
     ("manifests/default/webhooks.yaml", "webhooks"),
+    ("docs/fields.md", "fields"),
     ("docs/directives.md", "directives"),
 ];
 

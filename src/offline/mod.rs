@@ -4,6 +4,7 @@
 pub mod arguments;
 pub mod explain;
 pub mod facts;
+pub mod fields;
 pub mod json;
 pub mod judge;
 pub mod node;
