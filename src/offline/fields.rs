@@ -17,28 +17,30 @@ pub fn markdown(definition: &Value) -> String {
     );
     for (part, title) in [("spec", "What you write"), ("status", "What the operator tells")] {
         let schema = version.pointer(&format!("/schema/openAPIV3Schema/properties/{part}"));
-        page.push_str(&format!("\n## {title}\n\n{COLUMNS}"));
-        rows(part, schema.unwrap_or(&Value::Null), &mut page);
+        page.extend([format!("\n## {title}\n\n{COLUMNS}")]);
+        page.extend(rows(part, schema.unwrap_or(&Value::Null)));
     }
-    let columns = version.get("additionalPrinterColumns").and_then(Value::as_array);
     page.push_str("\n## What `kubectl get ri` shows\n\n| column | field | with `-o wide` only |\n|---|---|---|\n");
-    for column in columns.into_iter().flatten() {
+    let columns = version.get("additionalPrinterColumns").and_then(Value::as_array);
+    page.extend(columns.into_iter().flatten().map(|column| {
         let wide = if column.get("priority").and_then(Value::as_i64) == Some(1) { "yes" } else { "" };
-        page.push_str(&format!("| {} | `{}` | {wide} |\n", text(column, "/name"), text(column, "/jsonPath")));
-    }
+        format!("| {} | `{}` | {wide} |\n", text(column, "/name"), text(column, "/jsonPath"))
+    }));
     page
 }
 
 /// A row for each field below this one, in the order of their names.
-fn rows(path: &str, schema: &Value, page: &mut String) {
-    let Some(fields) = schema.get("properties").and_then(Value::as_object) else { return };
-    for (name, field) in fields {
+fn rows(path: &str, schema: &Value) -> Vec<String> {
+    let fields = schema.get("properties").and_then(Value::as_object);
+    let below = |(name, field): (&String, &Value)| {
         let path = format!("{path}.{name}");
         let description = text(field, "/description").replace('|', "\\|");
-        page.push_str(&format!("| `{path}` | {} | {description} |\n", kind(field)));
-        rows(&path, field, page);
-        rows(&format!("{path}[]"), field.get("items").unwrap_or(&Value::Null), page);
-    }
+        let mut below = vec![format!("| `{path}` | {} | {description} |\n", kind(field))];
+        below.extend(rows(&path, field));
+        below.extend(rows(&format!("{path}[]"), field.get("items").unwrap_or(&Value::Null)));
+        below
+    };
+    fields.into_iter().flatten().flat_map(below).collect()
 }
 
 /// The type in a word or two, with what bounds it.

@@ -30,7 +30,6 @@ const HEADER_BYTES: usize = 64 * 1024;
 
 /// The same router; once `leaving`, each answer is the last on its connection. A caller that keeps connections open so learns
 /// to make another, before those that are idle are closed under a request that is on its way.
-#[must_use]
 pub fn parting(router: Router, leaving: CancellationToken) -> Router {
     router.layer(map_response(move |mut response: Response| {
         if leaving.is_cancelled() {
