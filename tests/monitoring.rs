@@ -49,7 +49,7 @@ fn every_metric_and_label_that_is_named_exists() {
 
 #[test]
 fn every_alert_says_what_it_must_and_has_a_runbook() {
-    let page = fs::read_to_string(root().join("docs/runbooks.md")).unwrap();
+    let (page, listed) = (file("docs/runbooks.md"), file("docs/monitoring.md"));
     let headings: BTreeSet<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
     let mut alerts = BTreeSet::new();
     for rule in rules() {
@@ -61,6 +61,12 @@ fn every_alert_says_what_it_must_and_has_a_runbook() {
             "{alert}: {}",
             rule["labels"]
         );
+        let row = format!(
+            "| [{alert}](runbooks.md#{}) | {} |",
+            alert.to_lowercase(),
+            rule["labels"]["severity"].as_str().unwrap()
+        );
+        assert!(listed.contains(&row), "docs/monitoring.md has no row {row}");
         for annotation in ["summary", "description"] {
             let said = rule["annotations"][annotation].as_str().unwrap_or_default();
             assert!(said.ends_with('.') && said.len() > 20, "{alert}: {annotation} {said:?}");
