@@ -3,16 +3,11 @@
 
 mod common;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
 use common::{
     cluster::{Place, eventually, instance},
+    crowd::{Crowd, PACE},
     deployed,
 };
 use k8s_openapi::api::{
@@ -23,70 +18,10 @@ use kube::{
     Api, Client,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
-use redis_operator::api::v1::{Phase, RedisInstance};
+use redis_operator::api::v1::Phase;
 use serde_json::json;
-use tokio::{sync::Semaphore, task::JoinHandle};
 
-/// Creations a second, as a dry run.
-const PACE: u32 = 200;
 const NAME: &str = "redis-operator";
-
-/// People who create instances all the time, and count what is refused for want of an answer.
-struct Crowd {
-    stop: Arc<AtomicBool>,
-    answered: Arc<AtomicU64>,
-    work: JoinHandle<Vec<String>>,
-}
-
-impl Crowd {
-    fn begin(place: &Place) -> Self {
-        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&answered));
-        let api: Api<RedisInstance> = place.api();
-        let work = tokio::spawn(async move {
-            let mut beat = tokio::time::interval(Duration::from_secs(1) / PACE);
-            let room = Arc::new(Semaphore::new(64));
-            let mut asked = tokio::task::JoinSet::new();
-            let mut failures = Vec::new();
-            while !stopped.load(Ordering::Relaxed) {
-                beat.tick().await;
-                let (api, counted, place) =
-                    (api.clone(), Arc::clone(&counted), Arc::clone(&room).acquire_owned().await.unwrap());
-                asked.spawn(async move {
-                    let dry = PostParams { dry_run: true, ..PostParams::default() };
-                    let answer = api.create(&dry, &instance("crowd", json!({}))).await;
-                    counted.fetch_add(1, Ordering::Relaxed);
-                    drop(place);
-                    answer.err().map(|error| error.to_string())
-                });
-                while let Some(failure) = asked.try_join_next() {
-                    failures.extend(failure.unwrap());
-                }
-            }
-            while let Some(failure) = asked.join_next().await {
-                failures.extend(failure.unwrap());
-            }
-            failures
-        });
-        Self { stop, answered, work }
-    }
-
-    /// Waits until so many more were answered.
-    async fn goes_on(&self, more: u64) {
-        let from = self.answered.load(Ordering::Relaxed);
-        eventually(&format!("{more} more admissions"), || async {
-            (self.answered.load(Ordering::Relaxed) >= from + more).then_some(())
-        })
-        .await;
-    }
-
-    async fn end(self, what: &str) -> Vec<String> {
-        self.stop.store(true, Ordering::Relaxed);
-        let failures = self.work.await.unwrap();
-        eprintln!("{what}: {} admissions, {} failed", self.answered.load(Ordering::Relaxed), failures.len());
-        failures
-    }
-}
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]

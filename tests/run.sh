@@ -3,7 +3,7 @@
 # known by its file names: tests/control_plane_*.rs and tests/e2e_*.rs hold ignored
 # tests that run inside a cluster of their own; every other test needs nothing.
 #
-#   run.sh all | lint | unit | differential | fuzz | servers | install | control-plane | cluster
+#   run.sh all | lint | unit | differential | fuzz | servers | install | control-plane | cluster | cert-manager
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset KUBECONFIG # a user's cluster is never tested on
@@ -61,7 +61,18 @@ servers() {
   REDIS_SERVERS=$(tests/servers/install.sh) cargo test --locked --test servers -- --ignored --nocapture
 }
 
-install() {
+instcert-manager() {
+  export CLUSTER_NAME=test-cert-manager CERTIFICATES=cert-manager
+  at "certificates of cert-manager's own controllers"
+  trap ended EXIT
+  "$cluster" down
+  tests/deploy.sh up
+  in_cluster 'cert_manager_*' --nocapture
+  "$cluster" down
+  trap - EXIT
+}
+
+all() {
   at "manifests, chart, alerts and dashboard, with kustomize, Helm and promtool"
   tests/tools/tool build
   cargo test --locked --test install --test monitoring -- --ignored
@@ -121,10 +132,21 @@ cluster() {
   trap - EXIT
 }
 
-all() { lint; unit; QUANTITIES=50000 IMAGES=20000 differential; fuzz; servers; install; control-plane; cluster; at "all passed"; }
+cert-manager() {
+  export CLUSTER_NAME=test-cert-manager CERTIFICATES=cert-manager
+  at "certificates of cert-manager's own controllers"
+  trap ended EXIT
+  "$cluster" down
+  tests/deploy.sh up
+  in_cluster 'cert_manager_*' --nocapture
+  "$cluster" down
+  trap - EXIT
+}
+
+all() { lint; unit; QUANTITIES=50000 IMAGES=20000 differential; fuzz; servers; install; control-plane; cluster; cert-manager; at "all passed"; }
 
 shopt -s extglob
 case ${1:-} in
-  all | lint | unit | differential | fuzz | servers | install | control-plane | cluster) "$1" ;;
+  all | lint | unit | differential | fuzz | servers | install | control-plane | cluster | cert-manager) "$1" ;;
   *) sed -n '/^#   /s/^#   //p' "$0"; exit 2 ;;
 esac

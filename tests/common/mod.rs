@@ -6,6 +6,7 @@
 pub(crate) mod admission_table;
 pub(crate) mod audit;
 pub(crate) mod cluster;
+pub(crate) mod crowd;
 pub(crate) mod deployed;
 pub(crate) mod operator;
 pub(crate) mod proxy;
