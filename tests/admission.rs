@@ -136,6 +136,25 @@ async fn a_spec_of_junk_is_refused_by_its_length_and_never_taken_apart() {
 }
 
 #[tokio::test]
+async fn an_image_that_never_served_can_be_taken_back() {
+    let router = webhook::router(defaults(), &Metrics::new().webhooks);
+    let object =
+        |image: &str, status: Value| json!({"metadata": {"name": "cache"}, "spec": {"image": image}, "status": status});
+    for (status, allowed) in [
+        (json!({"status": "Running", "version": "7.2.5"}), false),
+        (json!({"status": "Updating", "version": "7.0.15"}), true),
+        (json!({"status": "Creating"}), true),
+        (json!("none"), false),
+        (Value::Null, false),
+    ] {
+        let review = review("u", &object("redis:7.0.15", Value::Null), Some(&object("redis:7.2.5", status.clone())));
+        let (_, answer) = post(&router, "/validate", review.to_string()).await;
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["response"]["allowed"], json!(allowed), "{status}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_size_that_an_update_leaves_out_stays() {
     let router = webhook::router(defaults(), &Metrics::new().webhooks);
     let object = |spec: Value| json!({"metadata": {"name": "cache"}, "spec": spec});

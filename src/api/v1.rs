@@ -185,7 +185,7 @@ pub struct RedisInstanceStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub primary: Option<String>,
-    /// Version of Redis, from the image's tag.
+    /// Version of Redis that served last, from its image's tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub version: Option<String>,

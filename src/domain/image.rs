@@ -98,6 +98,16 @@ impl ImageReference {
         self.tag.as_deref()
     }
 
+    /// The version that the tag tells, such as `7.4.1`; `None` when it tells none.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        let tag = self.tag()?;
+        let tag = tag.strip_prefix('v').unwrap_or(tag);
+        let version = tag.split(['-', '_', '+']).next()?;
+        let numeric = version.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+        numeric.then_some(version)
+    }
+
     /// The digest with its algorithm, without the `@`.
     #[must_use]
     pub fn digest(&self) -> Option<&str> {

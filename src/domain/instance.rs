@@ -83,11 +83,7 @@ impl ValidatedInstance {
     /// The version that the image's tag tells, such as `7.4.1`; `None` when the tag tells none.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
-        let tag = self.image.tag()?;
-        let tag = tag.strip_prefix('v').unwrap_or(tag);
-        let version = tag.split(['-', '_', '+']).next()?;
-        let numeric = version.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
-        numeric.then_some(version)
+        self.image.version()
     }
 }
 

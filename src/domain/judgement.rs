@@ -2,8 +2,9 @@
 //! Admission and `redis-operator validate` both ask here, so they cannot differ. Objects come with their defaults.
 
 use super::{
+    downgrade,
     field_error::FieldError,
-    update::validate_update,
+    update,
     validate::validate,
     warnings::{of_change, warnings},
 };
@@ -24,20 +25,23 @@ pub fn too_long() -> FieldError {
 /// Every fault of the object, or every fault that the change brings in.
 pub fn judge(new: &RedisInstance, old: Option<&RedisInstance>) -> Result<Vec<String>, Vec<FieldError>> {
     let judged = validate(new);
-    let errors = match (old, &judged) {
-        (Some(old), _) => validate_update(old, new),
-        (None, Err(errors)) => errors.clone(),
-        (None, Ok(_)) => Vec::new(),
-    };
+    let Some(old) = old else { return Ok(warnings(&judged?)) };
+    let stored = validate(old);
+    let (known, brought) = (stored.as_ref().err(), judged.as_ref().err());
+    let errors =
+        update::faults(old, known.map(Vec::as_slice).unwrap_or_default(), new, brought.cloned().unwrap_or_default());
     if !errors.is_empty() {
         return Err(errors);
     }
     // Builders take what was checked and cannot fail, so what is accepted here can be built.
     let Ok(instance) = judged else { return Ok(Vec::new()) };
     let mut told = warnings(&instance);
-    // An object that is judged without having been stored is no change of anything.
-    if let Some(old) = old.and_then(|old| validate(old).ok()) {
-        told.extend(of_change(&old, &instance));
+    if let Ok(stored) = stored {
+        // What was told when it was stored is no news at every change of something else.
+        let known = warnings(&stored);
+        told.retain(|text| !known.contains(text));
+        told.extend(downgrade::warning(old, new));
+        told.extend(of_change(&stored, &instance));
     }
     Ok(told)
 }
@@ -68,6 +72,24 @@ mod tests {
         let (old, new) = (instance(&json!({"image": "redis:7.2"})), instance(&json!({"image": "redis"})));
         assert_eq!(judge(&new, None).unwrap().len(), 1);
         assert_eq!(judge(&new, Some(&old)).unwrap().len(), 2);
-        assert_eq!(judge(&new, Some(&new)).unwrap().len(), 1);
+        assert_eq!(judge(&new, Some(&new)), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_change_is_told_only_what_the_one_before_was_not() {
+        let spec = |maxmemory: &str, hz: &str| {
+            json!({"image": "redis:7.0.15", "resources": {"limits": {"memory": "100Mi"}},
+                "config": {"maxmemory": maxmemory, "hz": hz}})
+        };
+        let told = |old: &Value, new: &Value| judge(&instance(new), Some(&instance(old))).unwrap();
+        let (tight, other, roomy) = (spec("80mb", "10"), spec("80mb", "20"), spec("20mb", "10"));
+        let doubts = judge(&instance(&tight), None).unwrap();
+        assert_eq!(doubts.len(), 2, "the version and the memory: {doubts:?}");
+        assert_eq!(told(&tight, &other), ["spec.config[hz]: applied live, no restart"]);
+        let live = "spec.config[maxmemory]: applied live, no restart".to_owned();
+        assert_eq!(told(&roomy, &tight), [doubts[1].clone(), live.clone()]);
+        assert_eq!(told(&tight, &roomy), [live]);
+        let broken = json!({"image": "redis:7.0.15", "config": {"hz": "fast"}});
+        assert_eq!(told(&broken, &tight), doubts, "what was never accepted was never told");
     }
 }

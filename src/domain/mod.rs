@@ -7,6 +7,7 @@ pub mod config;
 pub mod cross_field;
 pub mod defaults;
 pub mod directives;
+pub mod downgrade;
 pub mod effective;
 pub mod field_error;
 pub mod hex;

@@ -25,6 +25,8 @@ pub const CAUSE_ANNOTATION: &str = "kubernetes.io/change-cause";
 
 /// Annotation of an instance: directives that its user vouches for though no table has them, separated by commas.
 pub const VOUCHED_ANNOTATION: &str = "redis.github.com/allow-unknown-directives";
+/// Annotation of an instance: the image that it may go down to, though the data cannot be read by it.
+pub const DOWNGRADE_ANNOTATION: &str = "redis.github.com/allow-downgrade";
 
 /// Path of the defaulting webhook.
 pub const MUTATE_PATH: &str = "/mutate";

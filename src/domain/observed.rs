@@ -185,6 +185,11 @@ fn last_words(container: &ContainerStatus, waiting: &ContainerStateWaiting) -> (
     if let Some(refusal) = said.and_then(refused_line) {
         return (Reason::ConfigRejected, format!("redis refuses its configuration: {}", one_line(Some(&refusal))));
     }
+    if let Some(words) = said.and_then(unreadable_data) {
+        let cure =
+            "a later version or another engine wrote it: set spec.image back, or move the data to a new RedisInstance";
+        return (Reason::DataUnreadable, format!("redis cannot read the data ({}); {cure}", one_line(Some(words))));
+    }
     let why = match (said.and_then(|said| said.lines().last()), ended) {
         (Some(said), _) => one_line(Some(said)),
         (None, Some(ended)) => format!("exit code {}", ended.exit_code),
@@ -201,6 +206,13 @@ fn refused_line(said: &str) -> Option<String> {
     let mut lines = quoted.lines();
     let directive = lines.next().filter(|line| !line.contains("requirepass") && !line.contains("masterauth"))?;
     Some(format!("{directive}: {}", lines.next().unwrap_or("no reason given")))
+}
+
+/// What a server says of data that another release or engine wrote, from the line in its log. The signature of a file is
+/// the name of the engine.
+fn unreadable_data(said: &str) -> Option<&str> {
+    let words = ["Can't handle RDB format version", "Wrong signature trying to load DB"];
+    said.lines().find_map(|line| words.iter().find_map(|words| line.find(words).and_then(|at| line.get(at..))))
 }
 
 /// Text from outside as one printable line of at most 300 characters.
@@ -262,6 +274,13 @@ mod tests {
                 crashed("Can't open the log\n"),
                 Reason::RedisCrashes,
                 "cache-0: redis ends again and again: Can't open the log",
+            ),
+            (
+                crashed(
+                    "1:M 24 Nov 2026 19:06:02.537 # Can't handle RDB format version 12\n1:M 24 Nov 2026 19:06:02.537 # Fatal error loading the DB: Invalid argument. Exiting.\n",
+                ),
+                Reason::DataUnreadable,
+                "cache-0: redis cannot read the data (Can't handle RDB format version 12); a later version or another engine wrote it: set spec.image back, or move the data to a new RedisInstance",
             ),
             (
                 waiting("CrashLoopBackOff", &json!({"exitCode": 137, "reason": "OOMKilled"})),

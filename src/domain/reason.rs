@@ -44,7 +44,7 @@ macro_rules! reasons {
 
 reasons! {
     /// The children are being made, or their controller has not seen them yet.
-    Creating NORMAL,
+    Creating None,
     /// A pod is not there or not ready.
     PodsNotReady None,
     /// Every pod serves.
@@ -99,6 +99,8 @@ reasons! {
     ConfigRejected WARNING,
     /// Redis ends again and again.
     RedisCrashes WARNING,
+    /// Redis cannot read data that a later version or another engine wrote.
+    DataUnreadable WARNING,
     /// Redis was killed for using more than its memory limit.
     OutOfMemory WARNING,
     /// A container cannot be started.

@@ -170,7 +170,10 @@ fn describe_pods(status: &mut RedisInstanceStatus, subject: Subject<'_>) {
     let Some(instance) = subject.instance else { return };
     status.ready_pods = Some(format!("{}/{}", rollout.ready, instance.replicas));
     status.primary = (rollout.ready > 0).then(|| names::pod(&instance.name, 0));
-    status.version = instance.version().map(str::to_owned);
+    // What wrote the data last: an image that never served has not, and admission lets a change to it be taken back.
+    if status.status == Phase::Running {
+        status.version = instance.version().map(str::to_owned);
+    }
     let selector = names::selector_labels(&instance.name);
     status.selector = Some(selector.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(","));
 }
@@ -282,6 +285,24 @@ mod tests {
         assert_eq!((status.primary.as_deref(), status.version.as_deref()), (Some("cache-0"), Some("7.2.5")));
         let kinds: Vec<&str> = status.conditions.iter().map(|c| c.type_.as_str()).collect();
         assert_eq!(kinds, ["Ready"]);
+    }
+
+    #[test]
+    fn the_version_is_that_of_the_image_that_served_last() {
+        assert_eq!(after(&[creating(), seen(1, 0, true)]).version, None);
+        let instance = validated(json!({"image": "redis:7.4.1"}));
+        let mut status = after(&[seen(1, 1, true)]);
+        for (finding, version) in [
+            (Finding::Changing(Reason::RollingOut, "image changed".to_owned()), "7.2.5"),
+            (seen(1, 0, false), "7.2.5"),
+            (seen(1, 1, true), "7.4.1"),
+        ] {
+            let observed =
+                if let Finding::Applied(observed) = &finding { observed.clone() } else { Observed::default() };
+            let subject = Subject { generation: Some(2), instance: Some(&instance), observed: &observed };
+            status = derive(&status, subject, &finding, &at(9));
+            assert_eq!(status.version.as_deref(), Some(version), "{finding:?}");
+        }
     }
 
     #[test]

@@ -1,19 +1,25 @@
 //! What a change may be: the faults of the new object that the old one did not have, and the changes that are refused.
 //! Both objects have their defaults filled in. Rules about one object alone are in `validate`.
 
-use super::{field_error::FieldError, quantity::Quantity, validate::validate};
+use super::{downgrade, field_error::FieldError, quantity::Quantity};
 use crate::api::v1::{RedisInstance, StorageSpec};
 
-/// Every fault that this change brings in. A fault that the stored object already has, word for word, is not held
-/// against a change of something else: an object that a newer rule calls invalid still takes a label (ratcheting).
+/// Every fault that this change brings in: those of the new object that the old one, `known`, does not have, and what is
+/// refused as a change. A fault that the stored object already has, word for word, is not held against a change of
+/// something else: an object that a newer rule calls invalid still takes a label (ratcheting).
 #[must_use]
-pub fn validate_update(old: &RedisInstance, new: &RedisInstance) -> Vec<FieldError> {
-    let known = validate(old).err().unwrap_or_default();
-    let mut errors = validate(new).err().unwrap_or_default();
+pub fn faults(
+    old: &RedisInstance,
+    known: &[FieldError],
+    new: &RedisInstance,
+    mut errors: Vec<FieldError>,
+) -> Vec<FieldError> {
     errors.retain(|error| !known.contains(error));
-    let (old, new) = (old.spec.storage.clone().unwrap_or_default(), new.spec.storage.clone().unwrap_or_default());
-    errors.extend(shrunk(&old, &new));
-    errors.extend(moved(&old, &new));
+    errors.extend(downgrade::fault(old, new));
+    let none = StorageSpec::default();
+    let (old, new) = (old.spec.storage.as_ref().unwrap_or(&none), new.spec.storage.as_ref().unwrap_or(&none));
+    errors.extend(shrunk(old, new));
+    errors.extend(moved(old, new));
     errors
 }
 
@@ -40,6 +46,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::domain::validate::validate;
 
     fn instance(spec: Value) -> RedisInstance {
         serde_json::from_value(json!({"apiVersion": "redis.github.com/v1", "kind": "RedisInstance",
@@ -47,17 +54,19 @@ mod tests {
         .unwrap()
     }
 
-    fn faults(old: Value, new: Value) -> Vec<String> {
-        validate_update(&instance(old), &instance(new)).iter().map(ToString::to_string).collect()
+    fn told(old: Value, new: Value) -> Vec<String> {
+        let (old, new) = (instance(old), instance(new));
+        let of = |instance: &RedisInstance| validate(instance).err().unwrap_or_default();
+        faults(&old, &of(&old), &new, of(&new)).iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn size_is_compared_by_value_and_may_only_grow() {
         let sized = |size: &str| json!({"image": "redis:7", "storage": {"size": size}});
-        assert!(faults(sized("1Gi"), sized("1024Mi")).is_empty());
-        assert!(faults(sized("1Gi"), sized("2Gi")).is_empty());
+        assert!(told(sized("1Gi"), sized("1024Mi")).is_empty());
+        assert!(told(sized("1Gi"), sized("2Gi")).is_empty());
         assert!(
-            faults(sized("10Gi"), sized("5Gi"))[0]
+            told(sized("10Gi"), sized("5Gi"))[0]
                 .starts_with("spec.storage.size: Forbidden: may not be reduced from 10Gi to 5Gi")
         );
     }
@@ -65,17 +74,17 @@ mod tests {
     #[test]
     fn the_class_stays_also_from_absent_to_empty() {
         let classed = |class: Option<&str>| json!({"image": "redis:7", "storage": {"storageClassName": class}});
-        assert!(faults(classed(Some("fast")), classed(Some("fast"))).is_empty());
+        assert!(told(classed(Some("fast")), classed(Some("fast"))).is_empty());
         for (old, new) in [(Some("a"), Some("b")), (Some("a"), None), (None, Some(""))] {
-            assert_eq!(faults(classed(old), classed(new)).len(), 1, "{old:?} to {new:?}");
+            assert_eq!(told(classed(old), classed(new)).len(), 1, "{old:?} to {new:?}");
         }
     }
 
     #[test]
     fn a_fault_that_was_there_before_is_not_held_against_another_change() {
         let broken = |extra: &str| json!({"image": "Redis:7", "config": {"maxmemory": extra}});
-        assert!(faults(broken("1gb"), broken("2gb")).is_empty());
-        assert_eq!(faults(broken("1gb"), broken("\"")).len(), 1);
-        assert_eq!(faults(broken("1gb"), json!({"image": "Redis:8"})).len(), 1);
+        assert!(told(broken("1gb"), broken("2gb")).is_empty());
+        assert_eq!(told(broken("1gb"), broken("\"")).len(), 1);
+        assert_eq!(told(broken("1gb"), json!({"image": "Redis:8"})).len(), 1);
     }
 }

@@ -8,12 +8,16 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Status, StatusCause, StatusDetails},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 use thiserror::Error;
 
 use crate::{
     api,
-    domain::{field_error::FieldError, judgement::SPEC_LIMIT, names::VOUCHED_ANNOTATION},
+    domain::{
+        field_error::FieldError,
+        judgement::SPEC_LIMIT,
+        names::{DOWNGRADE_ANNOTATION, VOUCHED_ANNOTATION},
+    },
 };
 
 const API_VERSION: &str = "admission.k8s.io/v1";
@@ -91,6 +95,9 @@ pub(super) struct Object<'a> {
     metadata: Metadata,
     #[serde(borrow, default)]
     spec: Option<&'a RawValue>,
+    /// What the defaulting webhook is shown of it nobody has checked.
+    #[serde(borrow, default)]
+    status: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
@@ -104,11 +111,19 @@ struct Metadata {
     annotations: Option<Annotations>,
 }
 
-/// Of all annotations the one that is judged.
+/// Of all annotations those that are judged.
 #[derive(Default, Deserialize)]
 struct Annotations {
     #[serde(rename = "redis.github.com/allow-unknown-directives")]
     vouched: Option<String>,
+    #[serde(rename = "redis.github.com/allow-downgrade")]
+    downgrade: Option<String>,
+}
+
+/// Of the status what a change is judged by.
+#[derive(Deserialize)]
+struct Served {
+    version: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -124,22 +139,24 @@ impl Object<'_> {
         self.spec.is_some_and(|spec| spec.get().len() > SPEC_LIMIT)
     }
 
-    /// What is judged, as JSON: name, namespace, uid, our annotation, spec.
+    /// What is judged, as JSON: name, namespace, uid, our annotations, spec, and the version that served.
     pub(super) fn to_value(&self) -> Result<Value, ReviewError> {
         let metadata = &self.metadata;
-        let vouched = metadata.annotations.as_ref().and_then(|annotations| annotations.vouched.clone());
         let mut fields = Map::new();
         for (field, value) in [("name", &metadata.name), ("namespace", &metadata.namespace), ("uid", &metadata.uid)] {
             fields.extend(value.clone().map(|value| (field.to_owned(), Value::from(value))));
         }
-        fields.extend(vouched.map(|names| {
-            let annotations = Map::from_iter([(VOUCHED_ANNOTATION.to_owned(), Value::from(names))]);
-            ("annotations".to_owned(), Value::Object(annotations))
-        }));
+        if let Some(annotations) = &metadata.annotations {
+            let ours = [(VOUCHED_ANNOTATION, &annotations.vouched), (DOWNGRADE_ANNOTATION, &annotations.downgrade)];
+            let ours = ours.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.clone()?.into())));
+            fields.insert("annotations".to_owned(), Value::Object(ours.collect()));
+        }
         let mut object = Map::from_iter([("metadata".to_owned(), Value::Object(fields))]);
         if let Some(spec) = self.spec {
             object.insert("spec".to_owned(), serde_json::from_str(spec.get())?);
         }
+        let served = self.status.and_then(|status| serde_json::from_str::<Option<Served>>(status.get()).ok()?);
+        object.extend(served.map(|Served { version }| ("status".to_owned(), json!({ "version": version }))));
         Ok(Value::Object(object))
     }
 }

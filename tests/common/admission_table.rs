@@ -30,6 +30,8 @@ pub(crate) struct Case {
     #[serde(default)]
     pub(crate) repeat: BTreeMap<String, (String, usize)>,
     #[serde(default)]
+    pub(crate) served: bool,
+    #[serde(default)]
     pub(crate) past_admission: bool,
 }
 
