@@ -53,13 +53,13 @@ impl<
 {
 }
 
-/// Applies every child, the StatefulSet last so that its pods find the rest; answers the StatefulSet as it is now,
+/// Applies every child, the StatefulSet last so that its pods find the rest; answers the StatefulSet if it was written,
 /// or what stands in the way.
 pub(super) async fn children(
     instance: &ValidatedInstance,
     children: Children,
     context: &Context,
-) -> Result<Result<StatefulSet, Finding>, Error> {
+) -> Result<Result<Option<StatefulSet>, Finding>, Error> {
     match around_the_pods(instance, children, context).await? {
         Ok(stateful_set) => Box::pin(one(instance, stateful_set, &context.stores.stateful_sets, context)).await,
         Err(finding) => Ok(Err(finding)),
@@ -92,34 +92,37 @@ async fn one<K: Child>(
     desired: K,
     store: &Store<K>,
     context: &Context,
-) -> Result<Result<K, Finding>, Error> {
+) -> Result<Result<Option<K>, Finding>, Error> {
     let live = store.get(&ObjectRef::from_obj(&desired));
     ensure(instance, desired, live.as_deref(), context).await
 }
 
 /// Creates the child, or applies it where it differs from `live`. A child that is not known to exist is created, which
-/// the API server refuses when the name is taken: so nothing of somebody else's is ever overwritten by a race.
+/// the API server refuses when the name is taken: so nothing of somebody else's is ever overwritten by a race. Answers
+/// the child if it was written.
 pub(super) async fn ensure<K: Child>(
     instance: &ValidatedInstance,
     desired: K,
     live: Option<&K>,
     context: &Context,
-) -> Result<Result<K, Finding>, Error> {
+) -> Result<Result<Option<K>, Finding>, Error> {
     let api: Api<K> = Api::namespaced(context.client.clone(), &instance.namespace);
     let (kind, name) = (K::kind(&()), desired.name_any());
     let desired = stamped(desired)?;
+    let found;
     let live = match live {
-        Some(live) => live.clone(),
+        Some(live) => live,
         None => match api
             .create(&PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() }, &desired)
             .await
         {
             Ok(created) => {
                 tracing::info!(%kind, child = name, "created");
-                return Ok(Ok(created));
+                return Ok(Ok(Some(written(instance, created, context))));
             }
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                api.get(&name).await.map_err(Error::request("get", &kind, &name))?
+                found = api.get(&name).await.map_err(Error::request("get", &kind, &name))?;
+                &found
             }
             Err(error) => return Err(Error::request("create", &kind, &name)(error)),
         },
@@ -127,8 +130,13 @@ pub(super) async fn ensure<K: Child>(
     if let Some(finding) = obstacle(&kind, live.meta(), instance) {
         return Ok(Err(finding));
     }
-    if !differs(&desired, &live)? {
-        return Ok(Ok(live));
+    let hash = |child: &K| child.annotations().get(APPLIED_HASH_ANNOTATION).cloned();
+    if hash(live) == hash(&desired) && context.is_sound(&instance.uid, live) {
+        return Ok(Ok(None));
+    }
+    if !differs(&desired, live)? {
+        context.found_sound(&instance.uid, live);
+        return Ok(Ok(None));
     }
     claim_fields(&api, &name).await.map_err(Error::request("claim the fields of", &kind, &name))?;
     // Only this very object: one that somebody else made meanwhile under the same name has another uid, and the API
@@ -142,7 +150,15 @@ pub(super) async fn ensure<K: Child>(
         .await
         .map_err(Error::request("apply", &kind, &name))?;
     tracing::info!(%kind, child = name, "applied");
-    Ok(Ok(applied))
+    Ok(Ok(Some(written(instance, applied, context))))
+}
+
+/// The child, remembered as what the watch is about to show. Secrets are not watched.
+fn written<K: Child>(instance: &ValidatedInstance, child: K, context: &Context) -> K {
+    if K::kind(&()) != "Secret" {
+        context.wrote(&instance.uid, &child);
+    }
+    child
 }
 
 /// The object with the hash of itself, by which a field that was taken away is noticed.

@@ -15,7 +15,7 @@ use kube::{
     },
 };
 
-use super::{Stored, queue::Queue, turns::Turns, watches::Stores};
+use super::{Stored, queue::Queue, seen::Known, turns::Turns, watches::Stores};
 use crate::{
     api::v1::RedisInstanceStatus,
     domain::{
@@ -54,8 +54,12 @@ pub(super) struct Context {
 /// What is remembered of one instance, by its uid.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
-    /// The status last written, which the watch may not have shown yet, with the resourceVersion it got.
-    pub(super) written: Option<(String, RedisInstanceStatus)>,
+    /// What the stores were last seen to show.
+    pub(super) known: Known,
+    /// The status last written, which the watch may not have shown yet, with the version it got.
+    pub(super) written: Option<(u128, RedisInstanceStatus)>,
+    /// A status that is held back for the next one to tell both, and for how long.
+    pub(super) held_back: Option<(Instant, RedisInstanceStatus)>,
     /// When its Secret was last seen to be right, and for which source of the password. Secrets are not watched.
     pub(super) secret_checked: Option<(Instant, Auth)>,
     /// The password that the Secret had when it was last looked at.
@@ -101,9 +105,13 @@ impl Context {
         }
     }
 
-    /// What is remembered of this instance.
-    pub(super) fn recall(&self, uid: &str) -> Memory {
-        self.memories.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned().unwrap_or_default()
+    /// Reads what is remembered of this instance.
+    pub(super) fn recall<T>(&self, uid: &str, read: impl FnOnce(&Memory) -> T) -> T {
+        let memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
+        match memories.get(uid) {
+            Some(memory) => read(memory),
+            None => read(&Memory::default()),
+        }
     }
 
     /// Changes what is remembered of this instance.

@@ -130,7 +130,7 @@ pub(super) fn record(instance: &Stored, error: &Error, context: &Context) {
 #[expect(clippy::needless_pass_by_value, reason = "the signature is the controller's")]
 pub(super) fn policy(instance: Arc<Stored>, error: &Error, context: Arc<Context>) -> Action {
     let uid = instance.uid().unwrap_or_default();
-    Action::requeue(wait(error, context.recall(&uid).failures, &uid))
+    Action::requeue(wait(error, context.recall(&uid, |memory| memory.failures), &uid))
 }
 
 /// 1 s, 2 s, 4 s ... 300 s, or what the API server asked for if that is longer, plus up to a quarter that depends on the

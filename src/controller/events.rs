@@ -24,13 +24,6 @@ use crate::{
 /// Reasons of a phase that waits, for something that a person may have to mend.
 const WAITS: [Reason; 3] = [Reason::Unschedulable, Reason::SecretNotFound, Reason::PasswordUnusable];
 
-/// Tells that the children of a new instance are being made.
-pub(super) async fn creating(instance: &ValidatedInstance, context: &Context) {
-    let note = "creating ConfigMap, Services and StatefulSet".to_owned();
-    let note = if instance.auth.is_enabled() { note.replace("Services", "Secret, Services") } else { note };
-    publish(Reason::Creating, note, &reference(instance), context).await;
-}
-
 /// Tells what is about to be done about each change, and why.
 pub(super) async fn changing(instance: &ValidatedInstance, changes: &[Change], context: &Context) {
     for change in changes {

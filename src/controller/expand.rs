@@ -105,7 +105,7 @@ async fn grow(instance: &ValidatedInstance, name: &str, context: &Context) -> Re
         return Ok(None);
     }
     // A refusal is remembered: asking again in every pass would be a write for nothing.
-    if let Some((at, of, told)) = context.recall(&instance.uid).growth_refused
+    if let Some((at, of, told)) = context.recall(&instance.uid, |memory| memory.growth_refused.clone())
         && of == instance.storage.size
         && at.elapsed() < REFUSED
     {

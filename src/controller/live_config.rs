@@ -95,17 +95,17 @@ pub(super) async fn ensure(
     let servers = servers(instance, context);
     let conf = hash(&render(instance));
     let fingerprint = fingerprint(&conf, &servers);
-    let memory = context.remember(&instance.uid, |memory| {
+    let (proved, refused) = context.remember(&instance.uid, |memory| {
         // What the operator before this one proved holds for a period, so that a restart asks nobody at once.
         if settled && !pending && memory.config_proved.is_none() {
             memory.config_proved = Some((Instant::now() + PERIOD, fingerprint.clone()));
         }
-        memory.clone()
+        (memory.config_proved.clone(), memory.config_refused.clone())
     });
-    if let Some((_, refusal)) = memory.config_refused.filter(|(of, _)| pending && *of == fingerprint) {
+    if let Some((_, refusal)) = refused.filter(|(of, _)| pending && *of == fingerprint) {
         return Ok(Outcome::Refused(refusal));
     }
-    let proved = memory.config_proved.is_some_and(|(until, of)| of == fingerprint && Instant::now() < until);
+    let proved = proved.is_some_and(|(until, of)| of == fingerprint && Instant::now() < until);
     if servers.is_empty() {
         context.remember(&instance.uid, |memory| memory.trouble = None);
     }

@@ -18,6 +18,7 @@ mod recreate;
 mod restart;
 mod retention;
 mod secret;
+mod seen;
 mod status;
 mod turns;
 mod watches;

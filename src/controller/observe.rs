@@ -73,7 +73,7 @@ pub(super) fn growth(instance: &ValidatedInstance, context: &Context) -> Option<
 
 /// What ails a server that answers, as it told when it was last asked.
 pub(super) fn trouble(instance: &ValidatedInstance, context: &Context) -> Option<Trouble> {
-    context.recall(&instance.uid).trouble
+    context.recall(&instance.uid, |memory| memory.trouble.clone())
 }
 
 /// The children with the redis.conf that the ConfigMap has: what the servers did not take yet stays out of it.

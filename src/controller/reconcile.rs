@@ -12,10 +12,12 @@ use super::{
     events,
     expand::{self, Volumes},
     live_config::{self, Outcome},
-    observe, recreate, restart, retention, secret, status,
+    observe, recreate, restart, retention, secret,
+    seen::Versions,
+    status::{self, Told},
 };
 use crate::{
-    api::v1::{Phase, RedisInstance},
+    api::v1::RedisInstance,
     build::build,
     domain::{
         change::{Change, Class, classify, needs_statefulset_restart},
@@ -61,29 +63,46 @@ pub(super) async fn reconcile(stored: Arc<Stored>, context: Arc<Context>) -> Res
 
 async fn pass(stored: &RedisInstance, context: &Context) -> Result<Action, Error> {
     let uid = stored.uid().unwrap_or_default();
+    let versions = Versions::shown(stored, context);
+    if let Some(rest) = versions.as_ref().and_then(|versions| context.nothing_new(&uid, versions)) {
+        return Ok(Action::requeue(rest));
+    }
     let judged = judge(stored, context)?;
     let (finding, failure) = match &judged {
         Judged::Deleting => (Finding::Deleting, None),
         Judged::Invalid(errors) => (Finding::Invalid(errors.clone()), None),
         Judged::Valid(instance) => shown(Box::pin(pursue(stored, instance, context)).await)?, // client
     };
-    status::record(stored, judged.instance(), &finding, context).await?; // client
+    let told = status::record(stored, judged.instance(), &finding, context).await?; // client
     if let Some(error) = failure {
         return Err(error);
     }
+    if matches!(finding, Finding::Deleting) {
+        context.forget(&uid);
+        return Ok(Action::await_change());
+    }
     context.remember(&uid, |memory| memory.failures = 0);
-    Ok(match finding {
-        Finding::Deleting => {
-            context.forget(&uid);
-            Action::await_change()
-        }
-        Finding::Waiting(..) => Action::requeue(spread(WAITING, &uid)),
-        Finding::Stalled(..) => Action::requeue(spread(STALLED, &uid)),
-        Finding::Applied(Observed { config: Some(Aspect { holds: Some(false), .. }), .. }) => {
-            Action::requeue(spread(UNREACHED, &uid))
-        }
-        _ => Action::requeue(spread(RESYNC, &uid)),
-    })
+    let (enough, told) = match told {
+        Told::Same => (enough(&finding, &uid), None),
+        Told::Written(version) => (enough(&finding, &uid), version),
+        Told::HeldBack(rest) => (rest, None),
+    };
+    if let Some(versions) = versions {
+        context.saw(stored, versions, told, enough);
+    }
+    Ok(Action::requeue(enough))
+}
+
+/// How long it is enough to have looked once, unless a watch calls.
+fn enough(finding: &Finding, uid: &str) -> Duration {
+    let unreached = |config: &Option<Aspect>| config.as_ref().is_some_and(|config| config.holds == Some(false));
+    let enough = match finding {
+        Finding::Waiting(..) => WAITING,
+        Finding::Stalled(..) => STALLED,
+        Finding::Applied(Observed { config, .. }) if unreached(config) => UNREACHED,
+        _ => RESYNC,
+    };
+    spread(enough, uid)
 }
 
 /// What is to be done with an instance at all.
@@ -123,7 +142,7 @@ async fn pursue(stored: &RedisInstance, instance: &ValidatedInstance, context: &
     }
     let live = observe::live(instance, context);
     let changes = live.as_ref().map(|live| classify(live, instance)).unwrap_or_default();
-    announce(stored, instance, live.is_none(), &changes, context).await?; // client
+    announce(stored, instance, &changes, context).await?; // client
     let config = live_config::ensure(instance, live.as_ref(), &changes, &told, settled, context).await?; // redis
     let (config, conf_waits) = match config {
         Outcome::Refused(finding) => return Ok(finding),
@@ -152,7 +171,7 @@ async fn pursue(stored: &RedisInstance, instance: &ValidatedInstance, context: &
     restart::crashing_pods(instance, &changes, context).await?; // client
     Ok(match applied {
         Ok(stateful_set) => {
-            let seen = observe::observe(&instance.namespace, &instance.name, Some(&stateful_set), context);
+            let seen = observe::observe(&instance.namespace, &instance.name, stateful_set.as_ref(), context);
             let trouble = seen.trouble.or_else(|| observe::trouble(instance, context));
             Finding::Applied(Observed { trouble, config, storage, ..seen })
         }
@@ -165,14 +184,10 @@ async fn pursue(stored: &RedisInstance, instance: &ValidatedInstance, context: &
 async fn announce(
     stored: &RedisInstance,
     instance: &ValidatedInstance,
-    is_new: bool,
     changes: &[Change],
     context: &Context,
 ) -> Result<(), Error> {
     let told = status::latest(stored, context);
-    if is_new && told.status == Phase::Unknown {
-        events::creating(instance, context).await;
-    }
     let unseen = told.observed_generation != stored.metadata.generation;
     let announced = context.remember(&instance.uid, |memory| {
         // A new word of the user's: what was refused before is tried again.
@@ -185,7 +200,7 @@ async fn announce(
         changes.iter().filter(|change| !announced.contains(change) && (unseen || !lasting(change))).cloned().collect();
     events::changing(instance, &fresh, context).await;
     match underway(&fresh) {
-        Some(finding) => status::record(stored, Some(instance), &finding, context).await,
+        Some(finding) => status::record(stored, Some(instance), &finding, context).await.map(drop),
         None => Ok(()),
     }
 }

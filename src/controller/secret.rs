@@ -33,7 +33,7 @@ pub(super) async fn ensure(
             memory.secret_checked.get_or_insert_with(|| (Instant::now(), instance.auth.clone()));
         });
     }
-    let checked = context.recall(&instance.uid).secret_checked;
+    let checked = context.recall(&instance.uid, |memory| memory.secret_checked.clone());
     let trusted = checked.is_some_and(|(at, auth)| auth == instance.auth && at.elapsed() < TRUSTED);
     if instance.auth == Auth::Disabled || trusted {
         return Ok(None);
@@ -54,7 +54,7 @@ pub(super) async fn password(instance: &ValidatedInstance, context: &Context) ->
     if instance.auth == Auth::Disabled {
         return Ok(None);
     }
-    if let Some(password) = context.recall(&instance.uid).password {
+    if let Some(password) = context.recall(&instance.uid, |memory| memory.password.clone()) {
         return Ok(Some(password));
     }
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &instance.namespace);

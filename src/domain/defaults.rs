@@ -1,7 +1,7 @@
 //! The values of absent fields. Works on raw JSON because admission sees objects before their types are checked:
 //! what has the wrong type is left for the schema to refuse. Idempotent, and never fails.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::api::v1::RedisInstance;
 
@@ -43,14 +43,15 @@ impl Defaults {
         self.apply(object);
     }
 
-    /// The same for an object that was read typed.
+    /// The same for an object that was read typed, without its status: that is nothing to judge by.
     ///
     /// # Errors
     /// When the object cannot pass through JSON, which no object that came from the API server does.
     pub fn applied(&self, instance: &RedisInstance) -> Result<RedisInstance, serde_json::Error> {
-        let mut raw = serde_json::to_value(instance)?;
+        let mut raw = json!({"spec": instance.spec});
         self.apply(&mut raw);
-        serde_json::from_value(raw)
+        let spec = serde_json::from_value(raw.get_mut("spec").map(Value::take).unwrap_or_default())?;
+        Ok(RedisInstance { metadata: instance.metadata.clone(), spec, status: None })
     }
 }
 
@@ -68,8 +69,6 @@ fn fill(parent: &mut Map<String, Value>, name: &str, default: impl FnOnce() -> V
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn defaulted(mut object: Value) -> Value {

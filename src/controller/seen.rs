@@ -1,0 +1,195 @@
+//! Whether there is anything new for a reconcile: what the stores show, against what the last one saw when it began and
+//! what was written since. Compares versions only; what the objects hold is not its business.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use kube::{
+    Resource, ResourceExt,
+    runtime::reflector::{ObjectRef, Store},
+};
+
+use super::{apply::Child, context::Context};
+use crate::{
+    api::{self, v1::RedisInstance},
+    domain::names::{DATA_VOLUME, pod, pods_service},
+};
+
+/// How long the watches may take to show what was written; after that, what they show is believed.
+const ECHO: Duration = Duration::from_secs(1);
+
+/// Kind and name of an object of an instance's.
+type Place = (&'static str, String);
+
+/// The versions of all that a reconcile reads; what is not there has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Versions(BTreeMap<Place, u128>);
+
+impl Versions {
+    /// What the stores show; `None` when a version is no number, by which nothing can be told.
+    pub(super) fn shown(stored: &RedisInstance, context: &Context) -> Option<Self> {
+        let (namespace, name) = (stored.namespace().unwrap_or_default(), stored.name_any());
+        let stores = &context.stores;
+        let mut versions = Self::default();
+        versions.add(stored)?;
+        versions.find(&stores.config_maps, &namespace, &name)?;
+        versions.find(&stores.services, &namespace, &name)?;
+        versions.find(&stores.services, &namespace, &pods_service(&name))?;
+        versions.find(&stores.stateful_sets, &namespace, &name)?;
+        let live = stores.stateful_sets.get(&ObjectRef::new(&name).within(&namespace));
+        let running = live.and_then(|live| live.spec.as_ref()?.replicas).unwrap_or(0);
+        for ordinal in 0..running.max(stored.spec.replicas.unwrap_or(1)) {
+            let pod = pod(&name, ordinal);
+            versions.find(&stores.pods, &namespace, &pod)?;
+            versions.find(&stores.claims, &namespace, &format!("{DATA_VOLUME}-{pod}"))?;
+        }
+        Some(versions)
+    }
+
+    fn find<K: Child>(&mut self, store: &Store<K>, namespace: &str, name: &str) -> Option<()> {
+        store.get(&ObjectRef::new(name).within(namespace)).map_or(Some(()), |object| self.add(object.as_ref()))
+    }
+
+    fn add<K: Resource<DynamicType = ()>>(&mut self, object: &K) -> Option<()> {
+        self.0.insert(place(object), version(object)?);
+        Some(())
+    }
+}
+
+/// What is known of one instance's objects without what they hold.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    /// What the last reconcile that came to its end saw when it began, and until when that is enough.
+    seen: Option<(Versions, Instant)>,
+    /// What this process wrote, the version it got, and how long the watches may take to show it.
+    written: Vec<(Place, u128, Instant)>,
+    /// The versions of children that were found to hold all that their own hash stands for.
+    sound: BTreeMap<Place, u128>,
+}
+
+impl Known {
+    /// If a reconcile would find nothing new: how long until there is to be one all the same.
+    fn nothing_new(&mut self, shown: &Versions, now: Instant) -> Option<Duration> {
+        let pending = |place: &Place, version: u128| shown.0.get(place).is_none_or(|shown| *shown < version);
+        self.written.retain(|(place, version, until)| *until > now && pending(place, *version));
+        // What the stores show is older than what is there. The watch calls when it has caught up.
+        if let Some(until) = self.written.iter().map(|(.., until)| *until).max() {
+            return Some(until - now);
+        }
+        let (seen, until) = self.seen.take()?;
+        let nothing = until > now && seen == *shown;
+        nothing.then(|| {
+            self.seen = Some((seen, until));
+            until - now
+        })
+    }
+
+    fn wrote(&mut self, place: Place, version: u128, now: Instant) {
+        self.written.retain(|(earlier, ..)| *earlier != place);
+        self.written.push((place, version, now + ECHO));
+    }
+}
+
+impl Context {
+    /// If a reconcile of this instance would find nothing new: how long until there is to be one all the same.
+    pub(super) fn nothing_new(&self, uid: &str, shown: &Versions) -> Option<Duration> {
+        let caught_up =
+            |version: u128| shown.0.iter().any(|((kind, _), shown)| *kind == api::KIND && *shown >= version);
+        self.remember(uid, |memory| {
+            memory.written.take_if(|(version, _)| caught_up(*version));
+            memory.known.nothing_new(shown, Instant::now())
+        })
+    }
+
+    /// Remembers what a reconcile that came to its end saw when it began, and for how long that is enough. `told` is the
+    /// version of the instance when nothing but its status differs from the one that was reconciled.
+    pub(super) fn saw(&self, stored: &RedisInstance, mut seen: Versions, told: Option<u128>, enough: Duration) {
+        if let Some(told) = told {
+            seen.0.insert(place(stored), told);
+        }
+        let until = Instant::now() + enough;
+        self.remember(&stored.uid().unwrap_or_default(), |memory| memory.known.seen = Some((seen, until)));
+    }
+
+    /// Remembers what was written of an instance, for the watches to show.
+    pub(super) fn wrote<K: Resource<DynamicType = ()>>(&self, uid: &str, written: &K) {
+        let Some(version) = version(written) else { return };
+        self.remember(uid, |memory| memory.known.wrote(place(written), version, Instant::now()));
+    }
+
+    /// Whether this very version of a child was found to hold all that its own hash stands for.
+    pub(super) fn is_sound<K: Resource<DynamicType = ()>>(&self, uid: &str, live: &K) -> bool {
+        let sound = self.recall(uid, |memory| memory.known.sound.get(&place(live)).copied());
+        sound.is_some() && sound == version(live)
+    }
+
+    /// Remembers that it does.
+    pub(super) fn found_sound<K: Resource<DynamicType = ()>>(&self, uid: &str, live: &K) {
+        let Some(version) = version(live) else { return };
+        self.remember(uid, |memory| memory.known.sound.insert(place(live), version));
+    }
+}
+
+fn place<K: Resource<DynamicType = ()>>(object: &K) -> Place {
+    let kind = match K::kind(&()) {
+        std::borrow::Cow::Borrowed(kind) => kind,
+        std::borrow::Cow::Owned(_) => "",
+    };
+    (kind, object.name_any())
+}
+
+/// Versions are numbers that grow.
+pub(super) fn version<K: Resource<DynamicType = ()>>(object: &K) -> Option<u128> {
+    object.meta().resource_version.as_ref()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(name: &str) -> Place {
+        ("ConfigMap", name.to_owned())
+    }
+
+    fn shown(versions: &[(&str, u128)]) -> Versions {
+        Versions(versions.iter().map(|(name, version)| (at(name), *version)).collect())
+    }
+
+    #[test]
+    fn what_was_seen_is_nothing_new_until_its_time_is_over_or_a_version_differs() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let known = || Known { seen: Some((shown(&[("a", 1), ("b", 2)]), after(60))), ..Known::default() };
+        let told = |versions: &[(&str, u128)], now| known().nothing_new(&shown(versions), now);
+        assert_eq!(told(&[("a", 1), ("b", 2)], after(20)), Some(Duration::from_secs(40)));
+        assert_eq!(told(&[("a", 1), ("b", 2)], after(60)), None);
+        for other in [&[("a", 1), ("b", 3)][..], &[("a", 1)], &[("a", 1), ("b", 2), ("c", 9)]] {
+            assert_eq!(told(other, start), None, "{other:?}");
+        }
+        let mut known = known();
+        assert!(known.nothing_new(&shown(&[("a", 5)]), start).is_none());
+        assert!(known.nothing_new(&shown(&[("a", 1), ("b", 2)]), start).is_none(), "the reconcile may have failed");
+    }
+
+    #[test]
+    fn what_was_written_is_waited_for_and_not_for_ever() {
+        let start = Instant::now();
+        let wrote = || {
+            let mut known = Known::default();
+            known.wrote(at("a"), 5, start);
+            known.wrote(at("a"), 7, start);
+            known
+        };
+        for (versions, now, waits) in [
+            (&[][..], start, true),
+            (&[("a", 6)], start, true),
+            (&[("a", 7)], start, false),
+            (&[("a", 8)], start, false),
+            (&[], start + ECHO, false),
+        ] {
+            assert_eq!(wrote().nothing_new(&shown(versions), now).is_some(), waits, "{versions:?}");
+        }
+    }
+}
