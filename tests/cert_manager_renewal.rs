@@ -20,7 +20,7 @@ use kube::{Api, api::DeleteParams};
 async fn a_renewal_by_cert_manager_costs_no_caller_anything() {
     let place = Place::new("renewal").await;
     let client = place.client.clone();
-    let leader = deployed::settled(&client).await;
+    deployed::settled(&client).await;
     deployed::admits(&place).await;
     let configurations: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
     let bundle = |found: ValidatingWebhookConfiguration| found.webhooks?.first()?.client_config.ca_bundle.clone();
@@ -30,17 +30,13 @@ async fn a_renewal_by_cert_manager_costs_no_caller_anything() {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), deployed::SYSTEM);
     let chain = || async { secrets.get_opt("redis-operator-webhook-cert").await.unwrap()?.data?.remove("tls.crt") };
     let first: ByteString = chain().await.unwrap();
+    let before = deployed::reloads(&client).await;
     let crowd = Crowd::begin(&place);
     let begun = Instant::now();
     secrets.delete("redis-operator-webhook-cert", &DeleteParams::default()).await.unwrap();
     eventually("a certificate issued anew", || async { chain().await.filter(|issued| *issued != first) }).await;
     // The kubelet brings it into the pods when it next looks, and then the operator takes it up.
-    let pods = deployed::pods(&client);
-    let reloaded = || async {
-        let log = pods.logs(&leader, &kube::api::LogParams::default()).await.unwrap();
-        log.contains("serving certificate reloaded").then_some(())
-    };
-    eventually("the new certificate in the operator", reloaded).await;
+    deployed::reloaded(&client, &before).await;
     eprintln!("issued anew to shown: {:.1} s", begun.elapsed().as_secs_f64());
     crowd.goes_on(200).await;
     let failures = crowd.end("a renewal by cert-manager").await;

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use common::{
     cluster::{Place, eventually, instance},
-    crowd::{Crowd, PACE},
+    crowd::Crowd,
     deployed,
 };
 use k8s_openapi::api::{
@@ -20,12 +20,16 @@ use kube::{
 };
 use redis_operator::api::v1::Phase;
 use serde_json::json;
+use tokio::sync::Mutex;
 
 const NAME: &str = "redis-operator";
+/// Each of these tests does to the operators what the others cannot bear.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
 async fn two_operators_lose_no_admission_and_no_work_whatever_happens_to_one_of_them() {
+    let _alone = ALONE.lock().await;
     let place = Place::new("operators").await;
     let client = place.client.clone();
     let before = deployed::settled(&client).await;
@@ -55,6 +59,7 @@ async fn two_operators_lose_no_admission_and_no_work_whatever_happens_to_one_of_
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
 async fn certificates_that_are_lost_damaged_or_deleted_are_put_right_under_load() {
+    let _alone = ALONE.lock().await;
     let place = Place::new("certificates").await;
     let client = place.client.clone();
     deployed::settled(&client).await;
@@ -62,12 +67,13 @@ async fn certificates_that_are_lost_damaged_or_deleted_are_put_right_under_load(
     let secrets: Api<Secret> = Api::namespaced(client.clone(), deployed::SYSTEM);
     let shown = || async { secrets.get_opt("redis-operator-webhook-cert").await.unwrap()?.data?.remove("tls.crt") };
     let first = shown().await.unwrap();
+    let before = deployed::reloads(&client).await;
 
     let crowd = Crowd::begin(&place);
     secrets.delete("redis-operator-webhook-cert", &DeleteParams::default()).await.unwrap();
     eventually("another certificate", || async { shown().await.filter(|chain| *chain != first) }).await;
-    // Long enough for every operator to take it up.
-    crowd.goes_on(20 * u64::from(PACE)).await;
+    deployed::reloaded(&client, &before).await;
+    crowd.goes_on(100).await;
     let failures = crowd.end("the Secret of the certificates deleted").await;
     assert!(failures.is_empty(), "{failures:?}");
 

@@ -16,7 +16,7 @@ use tokio::{sync::Semaphore, task::JoinHandle};
 use super::cluster::{Place, eventually, instance};
 
 /// Creations a second.
-pub(crate) const PACE: u32 = 200;
+const PACE: u32 = 200;
 
 /// People who create instances all the time, and count what is refused for want of an answer.
 pub(crate) struct Crowd {

@@ -1,9 +1,11 @@
 //! The operator as it is deployed in the cluster: its pods, and which of them reconciles. Knows no test.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease, core::v1::Pod};
 use kube::{
-    Api, Client,
-    api::{ListParams, Patch, PatchParams},
+    Api, Client, ResourceExt,
+    api::{ListParams, LogParams, Patch, PatchParams},
 };
 use serde_json::json;
 
@@ -45,6 +47,27 @@ pub(crate) async fn settled(client: &Client) -> String {
     })
     .await;
     leader(client).await
+}
+
+/// How often each of the operator's pods has taken up another certificate.
+pub(crate) async fn reloads(client: &Client) -> BTreeMap<String, usize> {
+    let ours = ListParams::default().labels("app.kubernetes.io/name=redis-operator");
+    let mut reloads = BTreeMap::new();
+    for pod in pods(client).list(&ours).await.unwrap() {
+        let name = pod.name_any();
+        let log = pods(client).logs(&name, &LogParams::default()).await.unwrap_or_default();
+        reloads.insert(name, log.matches("serving certificate reloaded").count());
+    }
+    reloads
+}
+
+/// Waits until each pod that was there has taken up another certificate since.
+pub(crate) async fn reloaded(client: &Client, before: &BTreeMap<String, usize>) {
+    eventually("the new certificate in every operator", || async {
+        let now = reloads(client).await;
+        before.iter().all(|(pod, times)| now.get(pod).is_some_and(|now| now > times)).then_some(())
+    })
+    .await;
 }
 
 /// Waits until the API server gets an answer from the webhooks: a ready pod is not yet a reachable one.
