@@ -1,6 +1,6 @@
 //! The operator as it is deployed in the cluster: its pods, and which of them reconciles. Knows no test.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease, core::v1::Pod};
 use kube::{
@@ -68,6 +68,20 @@ pub(crate) async fn reloaded(client: &Client, before: &BTreeMap<String, usize>) 
         before.iter().all(|(pod, times)| now.get(pod).is_some_and(|now| now > times)).then_some(())
     })
     .await;
+}
+
+/// Has the kubelet look again at what it mounted into the operator's pods: it does so when a pod changes, and otherwise
+/// every minute or two.
+pub(crate) async fn remount(client: &Client) {
+    let ours = ListParams::default().labels("app.kubernetes.io/name=redis-operator");
+    let mut beat = tokio::time::interval(Duration::from_secs(3));
+    for round in 0_u32.. {
+        beat.tick().await;
+        for pod in pods(client).list(&ours).await.unwrap() {
+            let patch = json!({"metadata": {"annotations": {"test/looked": round.to_string()}}});
+            drop(pods(client).patch(&pod.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await);
+        }
+    }
 }
 
 /// Waits until the API server gets an answer from the webhooks: a ready pod is not yet a reachable one.
