@@ -61,18 +61,7 @@ servers() {
   REDIS_SERVERS=$(tests/servers/install.sh) cargo test --locked --test servers -- --ignored --nocapture
 }
 
-instcert-manager() {
-  export CLUSTER_NAME=test-cert-manager CERTIFICATES=cert-manager
-  at "certificates of cert-manager's own controllers"
-  trap ended EXIT
-  "$cluster" down
-  tests/deploy.sh up
-  in_cluster 'cert_manager_*' --nocapture
-  "$cluster" down
-  trap - EXIT
-}
-
-all() {
+install() {
   at "manifests, chart, alerts and dashboard, with kustomize, Helm and promtool"
   tests/tools/tool build
   cargo test --locked --test install --test monitoring -- --ignored
