@@ -66,6 +66,12 @@ answers() {
 
 bundle() { kubectl get validatingwebhookconfiguration redis-operator -o 'jsonpath={.webhooks[0].clientConfig.caBundle}'; }
 
+# looked_at GENERATION: the loop has seen this spec of the instance
+looked_at() {
+  kubectl -n $user wait ri/cache --for="jsonpath={.status.observedGeneration}=$1" --timeout=60s >/dev/null ||
+    fail "the operator has not looked at generation $1"
+}
+
 redis_pod() { kubectl -n $user get pod cache-0 -o 'jsonpath={.metadata.uid}'; }
 
 # of_the_instance: its objects, by name and identity
@@ -150,11 +156,13 @@ narrowed() {
   say "narrowed to one namespace: no permission in others; rolled back: in all of them"
   may yes "$operator" list statefulsets.apps default
   shown helm upgrade redis-operator charts/redis-operator -n "$namespace" "${set[@]}"
-  helm upgrade redis-operator charts/redis-operator -n "$namespace" "${set[@]}" >/dev/null
+  helm upgrade redis-operator charts/redis-operator -n "$namespace" "${set[@]}" --wait --timeout 120s >/dev/null
   may yes "$operator" list statefulsets.apps $user
   may yes "$operator" update leases.coordination.k8s.io/redis-operator "$namespace"
   may no "$operator" list statefulsets.apps default
   may no "$operator" get secrets default
+  kubectl -n $user patch ri cache --type=merge -p '{"spec": {"config": {"maxmemory-samples": "6"}}}' >/dev/null
+  looked_at 2
   run helm rollback redis-operator -n "$namespace" --wait --timeout 120s
   may yes "$operator" list statefulsets.apps default
 }
@@ -175,7 +183,7 @@ installed_again() {
   pod=$(redis_pod)
   installed charts/redis-operator
   kubectl -n $user patch ri cache --type=merge -p '{"spec": {"config": {"maxmemory-samples": "7"}}}'
-  kubectl -n $user wait ri/cache --for='jsonpath={.status.observedGeneration}=2' --timeout=60s >/dev/null
+  looked_at 3
   run kubectl -n $user wait --for=condition=Ready ri/cache --timeout=60s
   is "$pod" "$(redis_pod)" "the Redis pod"
 }
