@@ -49,6 +49,11 @@ impl Entry {
         self.0.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default()
     }
 
+    /// Whether the account was not allowed to make it. Admission says 403 too, for other reasons.
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        self.text("/annotations/authorization.k8s.io~1decision") == "forbid"
+    }
+
     /// Whether it could have changed something.
     pub(crate) fn is_write(&self) -> bool {
         !matches!(self.verb(), "get" | "list" | "watch")
