@@ -84,6 +84,10 @@ pub struct RunSettings {
     /// Name of the Lease, in the operator's namespace.
     #[arg(long, env = "LEASE", default_value = OPERATOR)]
     pub lease: String,
+    /// Whether /metrics shows how each Redis fares too: memory, clients, role. As many series as there are pods, with their
+    /// names.
+    #[arg(long, env = "REDIS_METRICS")]
+    pub redis_metrics: bool,
     /// Namespace of the operator. Default: that of its ServiceAccount, or of the kubeconfig.
     #[arg(long, env = "POD_NAMESPACE")]
     pub namespace: Option<String>,

@@ -13,8 +13,8 @@ use redis_operator::{
     api::v1::Phase,
     controller::WATCHED,
     metrics::{
-        ConnectionRefusal, Failure, Kind, Listener, LiveConfig, Metrics, Outcome, RequestRefusal, Verb, Verdict,
-        Webhook,
+        ConnectionRefusal, Failure, Kind, Listener, LiveConfig, Metrics, Outcome, RequestRefusal, ServerFigures, Verb,
+        Verdict, Webhook,
     },
 };
 
@@ -138,6 +138,9 @@ fn everything() -> String {
             metrics.listeners.refused(*listener, *reason);
         }
     }
+    metrics.servers.show();
+    let figures = ServerFigures { memory_used: 1, memory_limit: 1, clients: 1, is_replica: true, silence: Some(1) };
+    metrics.servers.told("NAMESPACE", "NAME", "POD", figures);
     metrics.webhooks.certificate_loaded(1);
     metrics.webhooks.certificate_refused();
     metrics.exposition().unwrap()
@@ -166,6 +169,9 @@ fn parse(text: &str) -> (Catalogue, Values) {
                 // A histogram's own.
                 if label != "le" {
                     catalogue.get_mut(&name).unwrap().labels.insert(label.to_owned());
+                }
+                // Names of objects, of which there is no list.
+                if !["le", "namespace", "redis", "redis_pod"].contains(&label) {
                     values.entry((label.to_owned(), name.clone())).or_default().insert(value.to_owned());
                 }
             }

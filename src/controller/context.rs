@@ -29,7 +29,7 @@ use crate::{
         status::Finding,
     },
     lease::Leadership,
-    metrics::ControllerMetrics,
+    metrics::{ControllerMetrics, ServerMetrics},
 };
 
 /// How many memories of deleted instances are kept before they are looked for.
@@ -48,6 +48,7 @@ pub(super) struct Context {
     pub(super) queue: Queue,
     pub(super) turns: Turns,
     pub(super) leadership: Leadership,
+    pub(super) servers: ServerMetrics,
     memories: Mutex<BTreeMap<String, Memory>>,
 }
 
@@ -88,7 +89,7 @@ impl Context {
         stores: Stores,
         metrics: ControllerMetrics,
         queue: Queue,
-        leadership: Leadership,
+        (leadership, servers): (Leadership, ServerMetrics),
     ) -> Self {
         let reporter = Reporter { controller: OPERATOR.to_owned(), instance: None };
         Self {
@@ -101,6 +102,7 @@ impl Context {
             queue,
             turns: Turns::new(),
             leadership,
+            servers,
             memories: Mutex::default(),
         }
     }

@@ -25,8 +25,8 @@ use crate::{
         wanted::Wanted,
     },
     lease::Leadership,
-    metrics::LiveConfig,
-    redis::{Persistence, Server, ServerError},
+    metrics::{LiveConfig, ServerFigures},
+    redis::{Figures, Persistence, Server, ServerError},
 };
 
 /// How long what was proved on a server is taken to hold: somebody's own CONFIG SET, or a full volume, is seen after this.
@@ -61,6 +61,7 @@ struct Report {
     restored: BTreeSet<String>,
     not_held: Vec<String>,
     trouble: Option<Trouble>,
+    figures: Vec<(String, Figures)>,
 }
 
 /// Why a server does not have the configuration.
@@ -108,6 +109,7 @@ pub(super) async fn ensure(
     let proved = proved.is_some_and(|(until, of)| of == fingerprint && Instant::now() < until);
     if servers.is_empty() {
         context.remember(&instance.uid, |memory| memory.trouble = None);
+        context.servers.forget(&instance.namespace, &instance.name);
     }
     if servers.is_empty() || (proved && !pending) {
         return Ok(Outcome::Held(None));
@@ -122,6 +124,11 @@ pub(super) async fn ensure(
             Err(Failure::Unasked(_)) if !server.ready => {}
             Err(failure) => return failed(instance, &server.pod, failure, pending, fingerprint, context),
         }
+    }
+    context.servers.forget(&instance.namespace, &instance.name);
+    for (pod, Figures { memory_used, memory_limit, clients, is_replica, silence }) in report.figures.drain(..) {
+        let figures = ServerFigures { memory_used, memory_limit, clients, is_replica, silence };
+        context.servers.told(&instance.namespace, &instance.name, &pod, figures);
     }
     let former = context.remember(&instance.uid, |memory| {
         memory.config_refused = None;
@@ -202,7 +209,9 @@ async fn bring(
             }
         }
     }
-    report.trouble = report.trouble.take().or(trouble(&running.pod, server.persistence().await?));
+    let told = server.report().await?;
+    report.trouble = report.trouble.take().or(trouble(&running.pod, told.persistence));
+    report.figures.push((running.pod.clone(), told.figures));
     Ok(())
 }
 

@@ -28,7 +28,10 @@ async fn in_turn(called: &Stored, context: &Arc<Context>) -> Result<Action, Erro
     let (namespace, name) = (called.namespace().unwrap_or_default(), called.name_any());
     let waited = context.queue.served(&namespace, &name, Instant::now());
     // It may have changed while it waited.
-    let Some(stored) = context.latest(called) else { return Ok(Action::await_change()) };
+    let Some(stored) = context.latest(called) else {
+        context.servers.forget(&namespace, &name);
+        return Ok(Action::await_change());
+    };
     let running = context.metrics.began(waited);
     let generation = stored.meta().generation;
     let span = tracing::info_span!("reconcile", instance = name, namespace, generation, reconcile_id = next_id());

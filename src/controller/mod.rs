@@ -49,7 +49,7 @@ use crate::{
     domain::defaults::Defaults,
     health::Health,
     lease::Leadership,
-    metrics::ControllerMetrics,
+    metrics::{ControllerMetrics, ServerMetrics},
 };
 
 /// How often the loop shows that it lives; far below the limit of `health`.
@@ -78,21 +78,30 @@ pub struct Setup {
     pub health: Health,
     /// Who is told what it does.
     pub metrics: ControllerMetrics,
+    /// Who is told how each Redis fares.
+    pub servers: ServerMetrics,
 }
 
 /// Runs the loop until `shutdown`; then lets the reconciles under way finish and returns.
 ///
 /// Failures of the cluster are retried with backoff and never end the loop.
 pub async fn run(setup: Setup, shutdown: CancellationToken) {
-    let Setup { client, reopened, leadership, namespaces, defaults, health, metrics } = setup;
+    let Setup { client, reopened, leadership, namespaces, defaults, health, metrics, servers } = setup;
     let queue = Queue::default();
     let opening =
         Opening { client: &client, namespaces: &namespaces, health: &health, metrics: &metrics, queue: &queue };
     let (instances, stores, streams) = watches::open(&opening);
     let (counted, waiting) = (instances.clone(), queue.clone());
     metrics.observe(move || phases(&counted), move || waiting.depth());
-    let context =
-        Arc::new(Context::new(client, defaults, instances.clone(), stores, metrics, queue.clone(), leadership));
+    let context = Arc::new(Context::new(
+        client,
+        defaults,
+        instances.clone(),
+        stores,
+        metrics,
+        queue.clone(),
+        (leadership, servers),
+    ));
     let controller = Controller::for_stream(streams.instances, instances)
         .with_config(controller::Config::default().concurrency(turns::UNDER_WAY))
         .reconcile_on(streams.children)

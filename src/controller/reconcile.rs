@@ -79,6 +79,7 @@ async fn pass(stored: &RedisInstance, context: &Context) -> Result<Action, Error
     }
     if matches!(finding, Finding::Deleting) {
         context.forget(&uid);
+        context.servers.forget(&stored.namespace().unwrap_or_default(), &stored.name_any());
         return Ok(Action::await_change());
     }
     context.remember(&uid, |memory| memory.failures = 0);

@@ -1,11 +1,13 @@
 //! What the process counts and measures, and how `/metrics` shows it (OpenMetrics). Each part of the program gets the
-//! handles of what is its own. It must not know what it counts: no object's name or namespace can become a label.
+//! handles of what is its own. It must not know what it counts: no object's name becomes a label, but in `servers`, where
+//! that is asked for.
 
 mod controller;
 mod label;
 mod listeners;
 mod process;
 mod requests;
+mod servers;
 mod webhooks;
 
 use std::{fmt, sync::Arc};
@@ -28,6 +30,7 @@ pub use self::{
     },
     listeners::ListenerMetrics,
     requests::{Pending, RequestMetrics},
+    servers::{ServerFigures, ServerMetrics},
     webhooks::WebhookMetrics,
 };
 
@@ -50,6 +53,8 @@ pub struct Metrics {
     pub webhooks: WebhookMetrics,
     /// What the listeners refuse.
     pub listeners: ListenerMetrics,
+    /// How each Redis fares, where that is asked for.
+    pub servers: ServerMetrics,
     registry: Arc<Registry>,
 }
 
@@ -64,8 +69,9 @@ impl Metrics {
         let requests = RequestMetrics::register(&mut registry);
         let webhooks = WebhookMetrics::register(&mut registry);
         let listeners = ListenerMetrics::register(&mut registry);
+        let servers = ServerMetrics::register(&mut registry);
         registry.register_collector(Box::new(process::Process::started_now()));
-        Self { controller, requests, webhooks, listeners, registry: Arc::new(registry) }
+        Self { controller, requests, webhooks, listeners, servers, registry: Arc::new(registry) }
     }
 
     /// Everything as it is now, in the text form of OpenMetrics.

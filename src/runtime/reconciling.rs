@@ -30,6 +30,9 @@ pub(super) async fn reconcile(
     others: &Runtime,
     shutdown: CancellationToken,
 ) -> Result<(), RuntimeError> {
+    if settings.redis_metrics {
+        metrics.servers.show();
+    }
     let config = Config::infer().await.map_err(Box::new)?;
     let contended = settings.leader_election;
     let leadership = if contended { Leadership::contended() } else { Leadership::alone() };
@@ -45,6 +48,7 @@ pub(super) async fn reconcile(
         defaults,
         health: health.clone(),
         metrics: metrics.controller.clone(),
+        servers: metrics.servers.clone(),
     };
     if !contended {
         metrics.controller.leads(true);
@@ -63,6 +67,7 @@ pub(super) async fn reconcile(
                 () = leadership.lost() => tracing::warn!("lost the lease: standing by, and serving the webhooks as before"),
             }
             metrics.controller.leads(false);
+            metrics.servers.forget_all();
             health.stands_by();
         }
     };
