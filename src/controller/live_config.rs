@@ -210,7 +210,7 @@ async fn bring(
         }
     }
     let told = server.report().await?;
-    report.trouble = report.trouble.take().or(trouble(&running.pod, told.persistence));
+    report.trouble = report.trouble.take().or_else(|| trouble(&running.pod, told.persistence));
     report.figures.push((running.pod.clone(), told.figures));
     Ok(())
 }

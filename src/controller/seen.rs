@@ -31,19 +31,19 @@ impl Versions {
     /// What the stores show; `None` when a version is no number, by which nothing can be told.
     pub(super) fn shown(stored: &RedisInstance, context: &Context) -> Option<Self> {
         let (namespace, name) = (stored.namespace().unwrap_or_default(), stored.name_any());
-        let stores = &context.stores;
+        let shown = &context.stores;
         let mut versions = Self::default();
         versions.add(stored)?;
-        versions.find(&stores.config_maps, &namespace, &name)?;
-        versions.find(&stores.services, &namespace, &name)?;
-        versions.find(&stores.services, &namespace, &pods_service(&name))?;
-        versions.find(&stores.stateful_sets, &namespace, &name)?;
-        let live = stores.stateful_sets.get(&ObjectRef::new(&name).within(&namespace));
+        versions.find(&shown.config_maps, &namespace, &name)?;
+        versions.find(&shown.services, &namespace, &name)?;
+        versions.find(&shown.services, &namespace, &pods_service(&name))?;
+        versions.find(&shown.stateful_sets, &namespace, &name)?;
+        let live = shown.stateful_sets.get(&ObjectRef::new(&name).within(&namespace));
         let running = live.and_then(|live| live.spec.as_ref()?.replicas).unwrap_or(0);
         for ordinal in 0..running.max(stored.spec.replicas.unwrap_or(1)) {
             let pod = pod(&name, ordinal);
-            versions.find(&stores.pods, &namespace, &pod)?;
-            versions.find(&stores.claims, &namespace, &format!("{DATA_VOLUME}-{pod}"))?;
+            versions.find(&shown.pods, &namespace, &pod)?;
+            versions.find(&shown.claims, &namespace, &format!("{DATA_VOLUME}-{pod}"))?;
         }
         Some(versions)
     }

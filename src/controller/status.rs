@@ -102,7 +102,7 @@ pub(super) fn latest(stored: &RedisInstance, context: &Context) -> RedisInstance
     let known = context.recall(&stored.uid().unwrap_or_default(), |memory| {
         let written = memory.written.as_ref().filter(|(written_at, _)| *written_at > shown_at);
         let held_back = memory.held_back.as_ref().map(|(_, status)| status);
-        held_back.or(written.map(|(_, status)| status)).cloned()
+        held_back.or_else(|| written.map(|(_, status)| status)).cloned()
     });
     known.unwrap_or_else(|| stored.status.clone().unwrap_or_default())
 }
