@@ -77,6 +77,19 @@ async fn certificates_that_are_lost_damaged_or_deleted_are_put_right_under_load(
     let failures = crowd.end("the Secret of the certificates deleted").await;
     assert!(failures.is_empty(), "{failures:?}");
 
+    let (second, before) = (shown().await.unwrap(), deployed::reloads(&client).await);
+    let crowd = Crowd::begin(&place);
+    let garbage = json!({"stringData": {"tls.crt": "damaged"}});
+    let secret = "redis-operator-webhook-cert";
+    secrets.patch(secret, &PatchParams::default(), &Patch::Merge(garbage)).await.unwrap();
+    eventually("a certificate in place of the damaged one", || async {
+        shown().await.filter(|chain| *chain != second && chain.0.starts_with(b"-----BEGIN"))
+    })
+    .await;
+    deployed::reloaded(&client, &before).await;
+    let failures = crowd.end("the Secret of the certificates damaged").await;
+    assert!(failures.is_empty(), "{failures:?}");
+
     let validating: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
     let damaged = json!([{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": ""}]);
     let patch: Patch<()> = Patch::Json(serde_json::from_value(damaged).unwrap());

@@ -28,7 +28,7 @@ const LOOP: &[Permission] = &[
     // Deleted without its pods, to take a larger claim template; or with them, where the user asked for that.
     ("apps", &["statefulsets"], &["create", "delete", "get", "list", "patch", "watch"]),
     ("events.k8s.io", &["events"], &["create", "patch"]),
-    (api::GROUP, &["redisinstances"], &["get", "list", "watch"]),
+    (api::GROUP, &["redisinstances"], &["list", "watch"]),
     // Clusters that check owner references ask for this to set blockOwnerDeletion.
     (api::GROUP, &["redisinstances/finalizers"], &["update"]),
     (api::GROUP, &["redisinstances/status"], &["patch"]),
@@ -43,6 +43,7 @@ const OWN_NAMESPACE: &[(Permission, &[&str])] = &[
     (("coordination.k8s.io", &["leases"], &["get", "update"]), &[OPERATOR]),
 ];
 
+/// Read by name for `check-webhook`, and watched by name.
 const CONFIGURATIONS: &[&str] = &["mutatingwebhookconfigurations", "validatingwebhookconfigurations"];
 
 /// What self-managed certificates ask for beyond that: the caBundle in the two webhook configurations, which are put back
