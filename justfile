@@ -72,6 +72,10 @@ test-control-plane:
 test-cluster:
     @tests/run.sh cluster
 
+# certificates of cert-manager's own controllers, renewed under load
+test-cert-manager:
+    @tests/run.sh cert-manager
+
 # how fast it is, with the machine's load beside it; webhooks, scale or ready for that part alone
 bench *ARGS:
     @tests/bench.sh "$@"
