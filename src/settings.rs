@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     check::CheckArguments,
-    domain::{image::ImageReference, names::OPERATOR},
+    domain::{image::ImageReference, names::OPERATOR, syntax},
     offline::arguments::{Topic, ValidateArguments},
 };
 
@@ -76,7 +76,7 @@ pub struct RunSettings {
     #[arg(long, env = "WEBHOOK_CONFIGURATION", default_value = OPERATOR)]
     pub webhook_configuration: String,
     /// Namespaces whose instances are looked after, separated by commas; none: all.
-    #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',')]
+    #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',', value_parser = namespace)]
     pub watch_namespaces: Vec<String>,
     /// Whether only the holder of a Lease reconciles; false is for a process that is certainly alone.
     #[arg(long, env = "LEADER_ELECTION", default_value_t = true, action = ArgAction::Set)]
@@ -105,6 +105,14 @@ pub struct RunSettings {
     pub log_filter: String,
 }
 
+impl RunSettings {
+    /// The namespaces whose instances are looked after; none: all of them.
+    #[must_use]
+    pub fn namespaces(&self) -> Vec<String> {
+        self.watch_namespaces.iter().filter(|name| !name.is_empty()).cloned().collect()
+    }
+}
+
 /// Where the webhooks' certificate comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Certificates {
@@ -124,10 +132,42 @@ pub enum LogFormat {
     Text,
 }
 
+/// A name that no namespace has would be watched in vain.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn namespace(text: &str) -> Result<String, String> {
+    // An environment variable that is set to nothing.
+    let fault = (!text.is_empty()).then(|| syntax::namespace_fault(text)).flatten();
+    fault.map_or_else(|| Ok(text.to_owned()), Err)
+}
+
 /// Instances get this image unseen, so a bad one is refused here.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn image(text: &str) -> Result<String, String> {
     ImageReference::parse(text).map(|image| image.as_str().to_owned()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watched(argument: &str) -> Result<Vec<String>, String> {
+        match CommandLine::try_parse_from(["redis-operator", "run", argument])
+            .map_err(|error| error.to_string())?
+            .command
+        {
+            Command::Run(settings) => Ok(settings.namespaces()),
+            _ => unreachable!(),
+        }
+    }
+
+    #[test]
+    fn namespaces_are_names_and_none_means_all() {
+        assert_eq!(watched("--watch-namespaces=shop,billing").unwrap(), ["shop", "billing"]);
+        assert!(watched("--watch-namespaces=").unwrap().is_empty());
+        assert!(watched("--watch-namespaces=Shop").unwrap_err().contains("lowercase RFC 1123 label"));
+    }
 }

@@ -26,16 +26,13 @@ pub(super) async fn issue(
         return Ok(());
     }
     let config = Config::infer().await.map_err(Box::new)?;
+    let only = settings.namespaces();
     let namespace = settings.namespace.unwrap_or_else(|| config.default_namespace.clone());
     // Its watches are no sign of life of the reconcile loop.
     let pulse = Pulse::new(Health::new(std::time::Instant::now()));
     let client = client::connect(config, metrics.requests.clone(), pulse, Leadership::alone()).map_err(Box::new)?;
-    let webhooks = Webhooks {
-        name: settings.webhook_configuration,
-        namespace,
-        service: settings.webhook_service,
-        only: settings.watch_namespaces,
-    };
+    let webhooks =
+        Webhooks { name: settings.webhook_configuration, namespace, service: settings.webhook_service, only };
     let (secret, folder) = (settings.certificate_secret, settings.certificate_dir);
     Issuer::new(client, IssuerSettings { webhooks, secret, folder }).run(shutdown).await;
     Ok(())

@@ -44,7 +44,7 @@ pub(super) async fn reconcile(
         client,
         reopened,
         leadership: leadership.clone(),
-        namespaces: settings.watch_namespaces.clone(),
+        namespaces: settings.namespaces(),
         defaults,
         health: health.clone(),
         metrics: metrics.controller.clone(),
@@ -63,22 +63,27 @@ pub(super) async fn reconcile(
         while shutdown.run_until_cancelled(leadership.won()).await.is_some() {
             metrics.controller.leads(true);
             tokio::select! {
-                () = controller::run(setup.clone(), shutdown.clone()) => {}
+                () = controller::run(setup.clone(), shutdown.clone()) => {
+                    if !shutdown.is_cancelled() {
+                        return Err(RuntimeError::Ended("reconcile loop"));
+                    }
+                }
                 () = leadership.lost() => tracing::warn!("lost the lease: standing by, and serving the webhooks as before"),
             }
             metrics.controller.leads(false);
             metrics.servers.forget_all();
             health.stands_by();
         }
+        Ok(())
     };
-    tokio::select! {
-        () = leading => {}
+    let outcome = tokio::select! {
+        outcome = leading => outcome,
         _ = &mut election => return Err(RuntimeError::Ended("leader election")),
-    }
+    };
     // Only now: whoever comes next must not meet a write of ours.
     resigned.cancel();
     drop(tokio::time::timeout(FAREWELL, election).await);
-    Ok(())
+    outcome
 }
 
 /// The election has a client of its own: its writes are what leadership comes from.
