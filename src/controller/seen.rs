@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long the watches may take to show what was written; after that, what they show is believed.
-const ECHO: Duration = Duration::from_secs(1);
+const ECHO: Duration = Duration::from_secs(5);
 
 /// Kind and name of an object of an instance's.
 type Place = (&'static str, String);
@@ -29,21 +29,21 @@ pub(super) struct Versions(BTreeMap<Place, u128>);
 
 impl Versions {
     /// What the stores show; `None` when a version is no number, by which nothing can be told.
-    pub(super) fn shown(stored: &RedisInstance, context: &Context) -> Option<Self> {
-        let (namespace, name) = (stored.namespace().unwrap_or_default(), stored.name_any());
-        let shown = &context.stores;
+    pub(super) fn shown(instance: &RedisInstance, context: &Context) -> Option<Self> {
+        let (namespace, name) = (instance.namespace().unwrap_or_default(), instance.name_any());
+        let stores = &context.stores;
         let mut versions = Self::default();
-        versions.add(stored)?;
-        versions.find(&shown.config_maps, &namespace, &name)?;
-        versions.find(&shown.services, &namespace, &name)?;
-        versions.find(&shown.services, &namespace, &pods_service(&name))?;
-        versions.find(&shown.stateful_sets, &namespace, &name)?;
-        let live = shown.stateful_sets.get(&ObjectRef::new(&name).within(&namespace));
+        versions.add(instance)?;
+        versions.find(&stores.config_maps, &namespace, &name)?;
+        versions.find(&stores.services, &namespace, &name)?;
+        versions.find(&stores.services, &namespace, &pods_service(&name))?;
+        versions.find(&stores.stateful_sets, &namespace, &name)?;
+        let live = stores.stateful_sets.get(&ObjectRef::new(&name).within(&namespace));
         let running = live.and_then(|live| live.spec.as_ref()?.replicas).unwrap_or(0);
-        for ordinal in 0..running.max(stored.spec.replicas.unwrap_or(1)) {
+        for ordinal in 0..running.max(instance.spec.replicas.unwrap_or(1)) {
             let pod = pod(&name, ordinal);
-            versions.find(&shown.pods, &namespace, &pod)?;
-            versions.find(&shown.claims, &namespace, &format!("{DATA_VOLUME}-{pod}"))?;
+            versions.find(&stores.pods, &namespace, &pod)?;
+            versions.find(&stores.claims, &namespace, &format!("{DATA_VOLUME}-{pod}"))?;
         }
         Some(versions)
     }

@@ -19,7 +19,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
-    Api, Client, Resource,
+    Api, Client, Resource, ResourceExt,
     runtime::{
         WatchStreamExt,
         reflector::{self, ObjectRef, Store},
@@ -56,6 +56,9 @@ const LONGEST_REST: Duration = Duration::from_mins(1);
 /// The kinds that are watched.
 pub const WATCHED: [Kind; 6] =
     [Kind::RedisInstance, Kind::ConfigMap, Kind::Service, Kind::StatefulSet, Kind::Pod, Kind::PersistentVolumeClaim];
+
+/// Where `kubectl apply` keeps the whole object a second time.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 type Changes<K> = BoxStream<'static, Result<K, watcher::Error>>;
 
@@ -133,7 +136,7 @@ pub(super) fn open(opening: &Opening<'_>) -> (Store<Stored>, Stores, Streams) {
     let (services, of_services) = open_one(open, Kind::Service, ours.clone(), owner, |_: &mut Service| {});
     let (stateful_sets, of_stateful_sets) =
         open_one(open, Kind::StatefulSet, ours.clone(), owner, |_: &mut StatefulSet| {});
-    let (pods, of_pods) = open_one(open, Kind::Pod, ours, named_in_label, |pod: &mut Pod| pod.spec = None);
+    let (pods, of_pods) = open_one(open, Kind::Pod, ours, named_in_label, without_spec);
     let (claims, of_claims) =
         open_one(open, Kind::PersistentVolumeClaim, of_instances, named_in_label, |_: &mut PersistentVolumeClaim| {});
     let children = [
@@ -164,6 +167,18 @@ fn owner(metadata: &ObjectMeta) -> Option<ObjectRef<Stored>> {
 fn named_in_label(metadata: &ObjectMeta) -> Option<ObjectRef<Stored>> {
     let name = metadata.labels.as_ref()?.get(INSTANCE_LABEL)?;
     Some(ObjectRef::new(name).within(metadata.namespace.as_ref()?))
+}
+
+/// Of a pod its containers' states and what keeps it from serving.
+fn without_spec(pod: &mut Pod) {
+    pod.spec = None;
+    if let Some(status) = &mut pod.status {
+        status
+            .conditions
+            .iter_mut()
+            .for_each(|all| all.retain(|one| ["Ready", "PodScheduled"].contains(&one.type_.as_str())));
+        (status.host_ip, status.host_ips, status.pod_ips, status.init_container_statuses) = (None, None, None, None);
+    }
 }
 
 fn calls<K>(changes: Changes<K>, whose: Whose) -> BoxStream<'static, ObjectRef<Stored>>
@@ -210,6 +225,7 @@ where
     let changes = watched
         .modify(move |object: &mut K| {
             object.meta_mut().managed_fields = None;
+            object.annotations_mut().remove(LAST_APPLIED);
             trim(object);
         })
         .reflect(writer)

@@ -1,7 +1,7 @@
 //! The composition root: starts webhooks, admin listener and reconcile loop, and ends all of them together.
 //! Holds no rule and builds no object.
 
-use std::{io, process::ExitCode, thread, time::Duration};
+use std::{io, process::ExitCode, time::Duration};
 
 mod issuing;
 mod reconciling;
@@ -72,7 +72,8 @@ pub fn run(settings: RunSettings) -> Result<ExitCode, RuntimeError> {
     let health = Health::new(std::time::Instant::now());
     let shutdown = CancellationToken::new();
     let webhooks = threads("webhook", WEBHOOK_THREADS)?;
-    let main = threads("main", thread::available_parallelism().map_or(2, Into::into))?;
+    // One thread: what the loop does is mostly to wait, and handing each answer from thread to thread costs more than that.
+    let main = Builder::new_current_thread().enable_all().build()?;
     let outcome = main.block_on(shutdown::run(parts(settings, health, &webhooks, shutdown.clone()), shutdown));
     // Whatever still hangs on a connection must not hold up the end.
     webhooks.shutdown_background();
