@@ -33,7 +33,7 @@ reaches Running
 
 say "the story, as it is told without being asked"
 shown describe ri cache
-for words in "creating ConfigMap, Secret, Services and StatefulSet" "config changed: databases" \
+for words in "waiting for the StatefulSet controller" "config changed: databases" \
   "image changed from $image to redis:7.0.99" "image cannot be pulled" "1 of 1 pods serve"; do
   told "$words"
 done
