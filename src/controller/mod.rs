@@ -15,6 +15,7 @@ pub mod permissions;
 mod queue;
 mod reconcile;
 mod recreate;
+mod relisted;
 mod restart;
 mod retention;
 mod secret;

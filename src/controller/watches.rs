@@ -34,6 +34,7 @@ use super::{
     error::{retry_after, spread},
     namespaces,
     queue::Queue,
+    relisted,
 };
 use crate::{
     domain::names::{CHILDREN_SELECTOR, INSTANCE_LABEL},
@@ -222,7 +223,7 @@ where
         }
     };
     let mut first = true;
-    let changes = watched
+    let shown = watched
         .modify(move |object: &mut K| {
             object.meta_mut().managed_fields = None;
             object.annotations_mut().remove(LAST_APPLIED);
@@ -235,14 +236,13 @@ where
                 health.watch_synced(kind.word());
                 listed.send_modify(|kinds| *kinds += 1);
             }
-        })
-        .touched_objects()
-        .filter(move |change| {
-            if let Some(instance) = change.as_ref().ok().and_then(|object| whose(object.meta())) {
-                queue.called(instance.namespace.as_deref().unwrap_or_default(), &instance.name, Instant::now());
-            }
-            std::future::ready(change.is_ok())
         });
+    let changes = relisted::changes(shown, reader.clone()).filter(move |change| {
+        if let Some(instance) = change.as_ref().ok().and_then(|object| whose(object.meta())) {
+            queue.called(instance.namespace.as_deref().unwrap_or_default(), &instance.name, Instant::now());
+        }
+        std::future::ready(change.is_ok())
+    });
     (reader, changes.boxed())
 }
 
