@@ -23,7 +23,8 @@ use kube::{
 };
 use tower::{BoxError, Layer, Service};
 
-pub use self::{fence::NotLeading, pulse::Pulse};
+use self::fence::NotLeading;
+pub use self::pulse::Pulse;
 use crate::{
     lease::Leadership,
     metrics::{Kind, Outcome, RequestMetrics, Verb},

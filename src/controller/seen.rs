@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long the watches may take to show what was written; after that, what they show is believed.
-const ECHO: Duration = Duration::from_secs(5);
+const ECHO: Duration = Duration::from_secs(2);
 
 /// Kind and name of an object of an instance's.
 type Place = (&'static str, String);

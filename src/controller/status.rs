@@ -24,7 +24,7 @@ use crate::{
 
 /// How long the status of a new instance waits for the StatefulSet's controller, which says the next thing at once: one
 /// request then tells both.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What became of a status.
 pub(super) enum Told {

@@ -1,9 +1,10 @@
 //! What the Secret of the certificates holds, and what it should hold next. No I/O; now is an argument.
 
 use jiff::Timestamp;
-use k8s_openapi::{ByteString, api::core::v1::Secret};
+use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
 use super::authority::{self, AuthorityError, Pair};
+use crate::domain::names::OPERATOR;
 
 /// Keys of the Secret: the CA's certificate, followed by those that are still trusted beside it; its key; the leaf.
 const TRUSTED: &str = "ca.crt";
@@ -111,6 +112,19 @@ impl Bundle {
         &self.ca.chain
     }
 
+    /// A new Secret of this name that holds it.
+    #[must_use]
+    pub(super) fn secret(&self, name: &str) -> Secret {
+        let labels = [("app.kubernetes.io/name", OPERATOR), ("app.kubernetes.io/managed-by", OPERATOR)];
+        let metadata = ObjectMeta {
+            name: Some(name.to_owned()),
+            labels: Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
+            ..ObjectMeta::default()
+        };
+        let type_ = Some("kubernetes.io/tls".to_owned());
+        Secret { metadata, data: Some(self.data()), type_, ..Secret::default() }
+    }
+
     /// The data of the Secret.
     #[must_use]
     pub(super) fn data(&self) -> std::collections::BTreeMap<String, ByteString> {
@@ -144,7 +158,7 @@ mod tests {
     }
 
     fn stored(bundle: &Bundle) -> Bundle {
-        Bundle::read(Some(&Secret { data: Some(bundle.data()), ..Secret::default() }))
+        Bundle::read(Some(&bundle.secret("certificates")))
     }
 
     #[test]

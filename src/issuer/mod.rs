@@ -14,7 +14,7 @@ use std::{
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt, api::PostParams};
 use thiserror::Error;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -206,15 +206,7 @@ impl Issuer {
             written.map_err(IssuerError::request("update", "Secret"))?;
             return Ok(());
         }
-        let labels = [("app.kubernetes.io/name", OPERATOR), ("app.kubernetes.io/managed-by", OPERATOR)];
-        let metadata = ObjectMeta {
-            name: Some(self.settings.secret.clone()),
-            labels: Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
-            ..ObjectMeta::default()
-        };
-        let (data, type_) = (Some(bundle.data()), Some("kubernetes.io/tls".to_owned()));
-        let secret = Secret { metadata, data, type_, ..Secret::default() };
-        let created = self.secrets.create(&params, &secret).await;
+        let created = self.secrets.create(&params, &bundle.secret(&self.settings.secret)).await;
         created.map_err(IssuerError::request("create", "Secret"))?;
         Ok(())
     }
