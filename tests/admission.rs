@@ -176,7 +176,7 @@ async fn a_size_that_an_update_leaves_out_stays() {
 async fn kubectl_scale_is_no_way_past_the_rules() {
     let router = webhook::router(defaults(), &Metrics::new().webhooks);
     let scale = |replicas: i32| json!({"kind": "Scale", "metadata": {"name": "cache"}, "spec": {"replicas": replicas}});
-    for (from, to, allowed) in [(1, 3, false), (1, 0, false), (1, 1, true), (3, 3, true), (3, 1, true)] {
+    for (from, to, allowed) in [(1, 3, true), (1, 17, false), (1, 0, false), (1, 1, true), (3, 3, true), (3, 1, true)] {
         let mut review = review("u", &scale(to), Some(&scale(from)));
         review["request"]["subResource"] = json!("scale");
         review["request"]["kind"] = json!({"group": "autoscaling", "version": "v1", "kind": "Scale"});

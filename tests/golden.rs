@@ -24,6 +24,7 @@ fn cases() -> Vec<(&'static str, Value)> {
                 "auth": {"secretName": "shop-password"},
             }),
         ),
+        ("replicated", json!({"replicas": 3, "config": {"repl-backlog-size": "64mb"}})),
         ("open", json!({"auth": {"enabled": false}, "storage": {"storageClassName": ""}})),
     ]
 }
@@ -62,12 +63,16 @@ fn render(spec: Value) -> String {
     let instance = validate(&instance).unwrap();
     let children = build::build(&instance);
     let secret = build::auth_secret(&instance, &Password::from_entropy([7; 24]));
-    let objects = [
+    let mut objects = vec![
         serde_json::to_value(children.config_map),
         serde_json::to_value(secret),
         serde_json::to_value(children.pods_service),
         serde_json::to_value(children.service),
-        serde_json::to_value(children.stateful_set),
     ];
-    objects.map(|object| serde_saphyr::to_string(&object.unwrap()).unwrap()).join("---\n")
+    objects.extend(children.replicas_service.map(serde_json::to_value));
+    objects.extend(children.disruption_budget.map(serde_json::to_value));
+    objects.push(serde_json::to_value(children.stateful_set));
+    let texts: Vec<String> =
+        objects.into_iter().map(|object| serde_saphyr::to_string(&object.unwrap()).unwrap()).collect();
+    texts.join("---\n")
 }

@@ -9,11 +9,17 @@ begin
 redis SET order 4711
 set=$(k get statefulset cache -o 'jsonpath={.metadata.uid}')
 
-say "replicas: refused until replication is built, and nothing happens"
+say "replicas: more of them restart nobody, have the data, and go again"
 before=$(start)
-refused patch ri cache --type=merge -p '{"spec":{"replicas":3}}'
-told 'spec.replicas: Unsupported value: 3'
-refused scale ri/cache --replicas=3
+shown scale ri/cache --replicas=3
+reaches Running
+shown get pods -l redis.github.com/instance=cache -L redis.github.com/role
+shown get ri cache -o 'jsonpath={.status.conditions[?(@.type=="Replicated")].message}'
+told "all replicas are in sync with primary cache-0"
+refused scale ri/cache --replicas=17
+shown patch ri cache --type=merge -p '{"spec":{"replicas":1}}'
+told "spec.replicas: replicas changed from 3 to 1"
+reaches Running
 untouched "$before"
 
 say "image: one that does not exist stops at the first pod, and the corrected one heals it"

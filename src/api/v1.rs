@@ -53,6 +53,9 @@ pub struct RedisInstanceSpec {
     #[x_kube(validation = Rule::new("self >= 1").message("must be greater than or equal to 1"))]
     #[x_kube(validation = Rule::new("self <= 16").message("must be less than or equal to 16"))]
     pub replicas: Option<i32>,
+    /// How the pods of an instance with several stay copies of each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replication: Option<ReplicationSpec>,
     /// CPU and memory of each Redis container, as in a pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
@@ -107,6 +110,26 @@ pub enum Retention {
     Retain,
     /// The claims, and the data, go with the instance.
     Delete,
+}
+
+/// How the pods of an instance with several stay copies of each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicationSpec {
+    /// What a primary that no replica hears may acknowledge: Bounded stops it within 10 s, Available never. Default Bounded with 3 replicas or more, else Available.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub durability: Option<Durability>,
+}
+
+/// What a primary that no replica hears may acknowledge: Bounded stops it within 10 s, Available never. Default Bounded with 3 replicas or more, else Available.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum Durability {
+    /// At most the writes of 10 s can be lost with a primary that is cut off; none are taken while no replica is connected.
+    Bounded,
+    /// Writes are taken also while no replica is connected.
+    #[default]
+    Available,
 }
 
 /// How clients authenticate.

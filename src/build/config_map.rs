@@ -1,5 +1,5 @@
-//! The ConfigMap: redis.conf and the probe. Holds no secret. The probe is a file here and not part of the pod template,
-//! so that a better probe in a new operator restarts no pod.
+//! The ConfigMap: redis.conf, the probe, and what a pod does before it ends. Holds no secret. The scripts are files here and
+//! not part of the pod template, so that better ones in a new operator restart no pod.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,20 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use super::metadata;
 use crate::domain::{
     instance::ValidatedInstance,
-    names::{CONFIG_KEY, PROBE_KEY},
+    names::{CONFIG_KEY, LEAVE_KEY, PROBE_KEY},
 };
 
 const PROBE: &str = include_str!("probe.sh");
+const LEAVE: &str = include_str!("leave.sh");
 
 pub(super) fn config_map(instance: &ValidatedInstance, conf: String) -> ConfigMap {
     ConfigMap {
         metadata: metadata(instance, instance.name.clone()),
-        data: Some(BTreeMap::from([(CONFIG_KEY.to_owned(), conf), (PROBE_KEY.to_owned(), PROBE.to_owned())])),
+        data: Some(BTreeMap::from([
+            (CONFIG_KEY.to_owned(), conf),
+            (LEAVE_KEY.to_owned(), LEAVE.to_owned()),
+            (PROBE_KEY.to_owned(), PROBE.to_owned()),
+        ])),
         ..ConfigMap::default()
     }
 }

@@ -2,6 +2,7 @@
 //! and the same instance always gives the same bytes.
 
 mod config_map;
+mod disruption;
 mod pod;
 mod secret;
 mod service;
@@ -12,6 +13,7 @@ use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
         core::v1::{ConfigMap, Service},
+        policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
@@ -31,6 +33,10 @@ pub struct Children {
     pub pods_service: Service,
     /// The Service that clients use.
     pub service: Service,
+    /// The Service of those who only read; there is one with several pods.
+    pub replicas_service: Option<Service>,
+    /// What a drain may take at once; there is one with several pods.
+    pub disruption_budget: Option<PodDisruptionBudget>,
     /// The pods and their volumes.
     pub stateful_set: StatefulSet,
 }
@@ -47,11 +53,20 @@ pub struct Gate {
 /// Builds every child of an instance.
 #[must_use]
 pub fn build(instance: &ValidatedInstance) -> Children {
+    build_with(instance, instance.replicas)
+}
+
+/// The same with another number of pods: those that are to go stay until the role of the primary has left them.
+#[must_use]
+pub fn build_with(instance: &ValidatedInstance, pods: i32) -> Children {
+    let replicated = pods > 1;
     Children {
-        stateful_set: stateful_set::stateful_set(instance),
+        stateful_set: stateful_set::stateful_set(instance, pods),
         config_map: config_map::config_map(instance, redis_conf::render(instance)),
         pods_service: service::pods_service(instance),
-        service: service::service(instance),
+        service: service::service(instance, replicated),
+        replicas_service: replicated.then(|| service::replicas_service(instance)),
+        disruption_budget: replicated.then(|| disruption::disruption_budget(instance)),
     }
 }
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, ExecAction,
-        ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
-        SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+        Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, ExecAction, Lifecycle,
+        LifecycleHandler, ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+        ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
@@ -16,7 +16,7 @@ use crate::domain::{
     instance::ValidatedInstance,
     names::{
         AUTH_PATH, AUTH_VOLUME, CONFIG_HASH_ANNOTATION, CONFIG_KEY, CONFIG_PATH, CONFIG_VOLUME, CONTAINER, DATA_PATH,
-        DATA_VOLUME, PORT, PORT_NAME, PROBE_KEY,
+        DATA_VOLUME, LEAVE_KEY, PORT, PORT_NAME, PROBE_KEY,
     },
     quantity,
     redis_conf::restart_hash,
@@ -72,6 +72,8 @@ fn container(instance: &ValidatedInstance) -> Container {
             ..ContainerPort::default()
         }]),
         resources: (resources != ResourceRequirements::default()).then_some(resources),
+        // Also where there is nobody to hand anything to: with it or without it, the number of replicas changes no template.
+        lifecycle: Some(Lifecycle { pre_stop: Some(leave()), ..Lifecycle::default() }),
         // The kubelet's first round may come before the container runs; every 2 s bounds what a start loses to that.
         readiness_probe: Some(Probe { period_seconds: Some(2), timeout_seconds: Some(5), ..probe("ready") }),
         liveness_probe: Some(Probe {
@@ -87,6 +89,11 @@ fn container(instance: &ValidatedInstance) -> Container {
         volume_mounts: Some(mounts(instance)),
         ..Container::default()
     }
+}
+
+fn leave() -> LifecycleHandler {
+    let command = vec!["sh".to_owned(), format!("{CONFIG_PATH}/{LEAVE_KEY}")];
+    LifecycleHandler { exec: Some(ExecAction { command: Some(command) }), ..LifecycleHandler::default() }
 }
 
 fn probe(question: &str) -> Probe {

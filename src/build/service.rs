@@ -1,4 +1,6 @@
-//! The Services: the one clients use, and the headless one that gives each pod a DNS name.
+//! The Services: the one for clients, the one for those who only read, and the headless one that gives each pod a DNS name.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{Service, ServicePort, ServiceSpec},
@@ -8,25 +10,47 @@ use k8s_openapi::{
 use super::metadata;
 use crate::domain::{
     instance::ValidatedInstance,
-    names::{PORT, PORT_NAME, pods_service as pods_service_name, selector_labels},
+    names::{
+        PORT, PORT_NAME, PRIMARY, READS_LABEL, ROLE_LABEL, pods_service as pods_service_name,
+        replicas_service as replicas_service_name, selector_labels,
+    },
 };
 
-/// The Service for clients, of the instance's own name.
-pub(super) fn service(instance: &ValidatedInstance) -> Service {
-    let spec = ServiceSpec { type_: Some("ClusterIP".to_owned()), ..spec(instance) };
+/// The Service for clients, of the instance's own name: of several pods, the primary.
+pub(super) fn service(instance: &ValidatedInstance, replicated: bool) -> Service {
+    let mut selector = selector_labels(&instance.name);
+    if replicated {
+        selector.insert(ROLE_LABEL.to_owned(), PRIMARY.to_owned());
+    }
+    let spec = ServiceSpec { type_: Some("ClusterIP".to_owned()), ..spec(selector) };
     Service { metadata: metadata(instance, instance.name.clone()), spec: Some(spec), ..Service::default() }
+}
+
+/// The Service for reads of a replicated instance.
+pub(super) fn replicas_service(instance: &ValidatedInstance) -> Service {
+    let mut selector = selector_labels(&instance.name);
+    selector.insert(READS_LABEL.to_owned(), "true".to_owned());
+    let spec = ServiceSpec { type_: Some("ClusterIP".to_owned()), ..spec(selector) };
+    Service {
+        metadata: metadata(instance, replicas_service_name(&instance.name)),
+        spec: Some(spec),
+        ..Service::default()
+    }
 }
 
 /// The headless Service; it names pods that are not ready too, since peers must find each other before clients may.
 pub(super) fn pods_service(instance: &ValidatedInstance) -> Service {
-    let spec =
-        ServiceSpec { cluster_ip: Some("None".to_owned()), publish_not_ready_addresses: Some(true), ..spec(instance) };
+    let spec = ServiceSpec {
+        cluster_ip: Some("None".to_owned()),
+        publish_not_ready_addresses: Some(true),
+        ..spec(selector_labels(&instance.name))
+    };
     Service { metadata: metadata(instance, pods_service_name(&instance.name)), spec: Some(spec), ..Service::default() }
 }
 
-fn spec(instance: &ValidatedInstance) -> ServiceSpec {
+fn spec(selector: BTreeMap<String, String>) -> ServiceSpec {
     ServiceSpec {
-        selector: Some(selector_labels(&instance.name)),
+        selector: Some(selector),
         ports: Some(vec![ServicePort {
             name: Some(PORT_NAME.to_owned()),
             port: PORT,

@@ -26,12 +26,12 @@ use crate::{
     },
 };
 
-pub(super) fn stateful_set(instance: &ValidatedInstance) -> StatefulSet {
+pub(super) fn stateful_set(instance: &ValidatedInstance, pods: i32) -> StatefulSet {
     let template = pod::template(instance);
     let mut metadata = metadata(instance, instance.name.clone());
     metadata.annotations = Some([(TEMPLATE_HASH_ANNOTATION.to_owned(), template_hash(&template))].into());
     let spec = StatefulSetSpec {
-        replicas: Some(instance.replicas),
+        replicas: Some(pods),
         selector: LabelSelector { match_labels: Some(selector_labels(&instance.name)), ..LabelSelector::default() },
         service_name: Some(pods_service(&instance.name)),
         template,

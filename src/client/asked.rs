@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, Method, Uri, header::CONTENT_TYPE};
 use crate::metrics::{Kind, Verb};
 
 /// The resources that are asked for, by their names in paths.
-const KINDS: [(&str, Kind); 11] = [
+const KINDS: [(&str, Kind); 12] = [
     ("redisinstances", Kind::RedisInstance),
     ("configmaps", Kind::ConfigMap),
     ("secrets", Kind::Secret),
@@ -13,6 +13,7 @@ const KINDS: [(&str, Kind); 11] = [
     ("statefulsets", Kind::StatefulSet),
     ("pods", Kind::Pod),
     ("persistentvolumeclaims", Kind::PersistentVolumeClaim),
+    ("poddisruptionbudgets", Kind::PodDisruptionBudget),
     ("events", Kind::Event),
     ("leases", Kind::Lease),
     ("mutatingwebhookconfigurations", Kind::MutatingWebhookConfiguration),

@@ -73,15 +73,20 @@ pub(super) async fn around_the_pods(
     children: Children,
     context: &Context,
 ) -> Result<Result<StatefulSet, Finding>, Error> {
-    let Children { config_map, pods_service, service, stateful_set } = children;
+    let Children { config_map, pods_service, service, replicas_service, disruption_budget, stateful_set } = children;
     let stores = &context.stores;
     if let Some(finding) = Box::pin(one(instance, config_map, &stores.config_maps, context)).await?.err() {
         return Ok(Err(finding));
     }
-    for service in [pods_service, service] {
+    for service in [Some(pods_service), Some(service), replicas_service].into_iter().flatten() {
         if let Some(finding) = Box::pin(one(instance, service, &stores.services, context)).await?.err() {
             return Ok(Err(finding));
         }
+    }
+    if let Some(budget) = disruption_budget
+        && let Some(finding) = Box::pin(one(instance, budget, &stores.budgets, context)).await?.err()
+    {
+        return Ok(Err(finding));
     }
     Ok(Ok(stateful_set))
 }

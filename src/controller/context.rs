@@ -15,7 +15,7 @@ use kube::{
     },
 };
 
-use super::{Stored, queue::Queue, seen::Known, turns::Turns, watches::Stores};
+use super::{Stored, queue::Queue, replication, seen::Known, turns::Turns, watches::Stores};
 use crate::{
     api::v1::RedisInstanceStatus,
     domain::{
@@ -75,6 +75,8 @@ pub(super) struct Memory {
     pub(super) trouble: Option<Trouble>,
     /// The changes that were last told by events.
     pub(super) announced: Vec<Change>,
+    /// What is known of the roles of several pods.
+    pub(super) replication: replication::Memory,
     /// Failed reconciles in a row.
     pub(super) failures: u32,
     /// Whether the last of them was the API server's failing.

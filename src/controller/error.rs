@@ -7,7 +7,10 @@ use kube::{ResourceExt, runtime::controller::Action};
 use thiserror::Error;
 
 use super::{Stored, context::Context};
-use crate::metrics::{Failure, Outcome};
+use crate::{
+    metrics::{Failure, Outcome},
+    redis::ServerError,
+};
 
 /// The first wait after a failure; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -23,6 +26,9 @@ pub(super) enum Error {
     /// The system gave no random bytes for a password.
     #[error("cannot make a password: no random bytes from the system: {0}")]
     Entropy(String),
+    /// A server did not do what it was told.
+    #[error("{pod}: {source}")]
+    Server { pod: String, source: Box<ServerError> },
     /// An object does not pass through JSON, which is a defect of this program.
     #[error("cannot write {what} as JSON: {source}")]
     Json { what: &'static str, source: serde_json::Error },
@@ -51,7 +57,7 @@ impl Error {
                 kube::Error::Api(status) => Failure::of(Outcome::of(status.code)),
                 _ => Failure::Unreachable,
             },
-            Self::NotLeading => Failure::Unreachable,
+            Self::NotLeading | Self::Server { .. } => Failure::Unreachable,
             Self::Deadline(_) => Failure::Deadline,
             Self::Panicked => Failure::Panic,
             Self::Entropy(_) | Self::Json { .. } => Failure::Internal,
@@ -123,14 +129,19 @@ pub(super) fn record(instance: &Stored, error: &Error, context: &Context) {
         memory.outage = error.is_outage();
         memory.failures
     });
-    tracing::warn!(%error, failures, retry_in = ?wait(error, failures, &uid), "reconcile failed");
+    let rest = wait(error, failures, &uid);
+    context.rests(&uid, rest);
+    tracing::warn!(%error, failures, retry_in = ?rest, "reconcile failed");
 }
 
 /// When to try again: soon at first, ever later, and never two instances in step.
 #[expect(clippy::needless_pass_by_value, reason = "the signature is the controller's")]
 pub(super) fn policy(instance: Arc<Stored>, error: &Error, context: Arc<Context>) -> Action {
     let uid = instance.uid().unwrap_or_default();
-    Action::requeue(wait(error, context.recall(&uid, |memory| memory.failures), &uid))
+    let rest = wait(error, context.recall(&uid, |memory| memory.failures), &uid);
+    // Whatever fails, the servers of a replicated instance are looked after.
+    let replicated = context.recall(&uid, |memory| memory.replication.replicated);
+    Action::requeue(if replicated { rest.min(FIRST_WAIT) } else { rest })
 }
 
 /// 1 s, 2 s, 4 s ... 300 s, or what the API server asked for if that is longer, plus up to a quarter that depends on the

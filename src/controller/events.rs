@@ -22,7 +22,8 @@ use crate::{
 };
 
 /// Reasons of a phase that waits, for something that a person may have to mend.
-const WAITS: [Reason; 3] = [Reason::Unschedulable, Reason::SecretNotFound, Reason::PasswordUnusable];
+const WAITS: [Reason; 4] =
+    [Reason::Unschedulable, Reason::SecretNotFound, Reason::PasswordUnusable, Reason::PrimaryUnreachable];
 
 /// Tells what is about to be done about each change, and why.
 pub(super) async fn changing(instance: &ValidatedInstance, changes: &[Change], context: &Context) {
@@ -97,6 +98,11 @@ pub(super) async fn password_changed(instance: &ValidatedInstance, why: &str, co
          kubectl rollout restart statefulset/{name}"
     );
     publish(Reason::PasswordChanged, note, &reference(instance), context).await;
+}
+
+/// Tells that the role of the primary moved.
+pub(super) async fn role_changed(subject: &ObjectReference, reason: Reason, note: String, context: &Context) {
+    publish(reason, note, subject, context).await;
 }
 
 fn reference(instance: &ValidatedInstance) -> ObjectReference {

@@ -13,7 +13,7 @@ use k8s_openapi::{
 };
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
-use super::{context::Context, ownership::is_ours};
+use super::{context::Context, ownership::is_ours, replication::Roles};
 use crate::{
     build::{Children, Gate},
     domain::{
@@ -84,13 +84,69 @@ pub(super) fn with_present_conf(instance: &ValidatedInstance, children: Children
     }
 }
 
-/// How far the pods may follow the template that is about to be applied, and why it is another one.
-pub(super) fn gate(instance: &ValidatedInstance, children: &Children, changes: &[Change], context: &Context) -> Gate {
-    let Some(live) = stateful_set(instance, context) else { return Gate::default() };
+/// The template that the pods are to be made from, as the StatefulSet's controller names it.
+pub(super) fn update_revision(namespace: &str, name: &str, context: &Context) -> Option<String> {
+    let set = context.stores.stateful_sets.get(&ObjectRef::new(name).within(namespace))?;
+    set.status.as_ref()?.update_revision.clone()
+}
+
+/// How many pods there are to be now: those that a smaller number takes away stay until the primary, and a replica with its
+/// data, are among those that stay.
+pub(super) fn pods_to_keep(instance: &ValidatedInstance, live: Option<&Live>, roles: Option<&Roles>) -> i32 {
+    let wanted = instance.replicas;
+    let present = live.map_or(wanted, |live| live.replicas);
+    let safe = roles.is_none_or(|roles| {
+        let stays = |ordinal: &i32| *ordinal < wanted;
+        roles.primary.as_ref().is_some_and(stays) && (wanted == 1 || roles.in_sync.iter().any(stays))
+    });
+    if safe { wanted } else { wanted.max(present) }
+}
+
+/// The pod that the roll restarts next, if one is to be.
+pub(super) fn next_restarted(
+    instance: &ValidatedInstance,
+    children: &Children,
+    roles: Option<&Roles>,
+    context: &Context,
+) -> Option<i32> {
+    let live = stateful_set(instance, context)?;
+    let (outdated, next) = rolled(instance, children, &live, roles, context);
+    let newest = live.status.as_ref().and_then(|status| status.update_revision.as_ref());
+    let pod = context.stores.pods.get(&ObjectRef::new(&pod(&instance.name, next)).within(&instance.namespace))?;
+    (outdated || observed::revision(&pod) != newest).then_some(next)
+}
+
+/// Whether a new template is about to be applied, and the partition for it.
+fn rolled(
+    instance: &ValidatedInstance,
+    children: &Children,
+    live: &StatefulSet,
+    roles: Option<&Roles>,
+    context: &Context,
+) -> (bool, i32) {
     let hash = children.stateful_set.annotations().get(TEMPLATE_HASH_ANNOTATION);
-    let outdated = rollout::is_outdated(&live, hash);
-    let pods = pods(&instance.namespace, &instance.name, instance.replicas, context);
+    let outdated = rollout::is_outdated(live, hash);
+    let running = children.stateful_set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let pods = pods(&instance.namespace, &instance.name, running, context);
     let pods: Vec<(i32, &Pod)> = pods.iter().map(|(ordinal, pod)| (*ordinal, pod.as_ref())).collect();
+    let settled = |ordinal| roles.is_none_or(|roles| roles.is_settled(ordinal));
+    (outdated, rollout::partition(Some(live), &pods, running, outdated, settled))
+}
+
+/// How far the pods may follow the template that is about to be applied, and why it is another one. Not to the primary: the
+/// role has to leave it first.
+pub(super) fn gate(
+    instance: &ValidatedInstance,
+    children: &Children,
+    changes: &[Change],
+    roles: Option<&Roles>,
+    context: &Context,
+) -> Gate {
+    let Some(live) = stateful_set(instance, context) else { return Gate::default() };
+    let (outdated, next) = rolled(instance, children, &live, roles, context);
+    let keeps = roles.is_some_and(|roles| roles.must_not_restart(next));
+    let partition =
+        if keeps && next_restarted(instance, children, roles, context) == Some(next) { next + 1 } else { next };
     let reasons: Vec<&str> =
         changes.iter().filter(|change| change.class == Class::Rolling).map(|change| change.reason.as_str()).collect();
     let cause = match (outdated, reasons.as_slice()) {
@@ -98,7 +154,7 @@ pub(super) fn gate(instance: &ValidatedInstance, children: &Children, changes: &
         (true, []) => Some(BY_OPERATOR.to_owned()),
         (true, reasons) => Some(reasons.join("; ")),
     };
-    Gate { partition: rollout::partition(Some(&live), &pods, instance.replicas, outdated), cause }
+    Gate { partition, cause }
 }
 
 /// What the pods of this instance do, from this StatefulSet or else the one the watch last showed.

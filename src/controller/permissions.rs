@@ -17,16 +17,19 @@ type Permission = (&'static str, &'static [&'static str], &'static [&'static str
 
 /// What the reconcile loop asks for, in every namespace that it looks after; each with its reason beside it.
 const LOOP: &[Permission] = &[
-    ("", &["configmaps", "services"], &["create", "get", "list", "patch", "watch"]),
+    ("", &["configmaps"], &["create", "get", "list", "patch", "watch"]),
+    // Deleted is the Service for reads, when one pod is left.
+    ("", &["services"], &["create", "delete", "get", "list", "patch", "watch"]),
     // To grow, and to go or stay with the instance: the claims are patched, never created or deleted.
     ("", &["persistentvolumeclaims"], &["list", "patch", "watch"]),
     // To say which pod does not serve, and why. One whose Redis ends again and again is deleted when its configuration was
-    // corrected, instead of waiting minutes for the kubelet to try again.
-    ("", &["pods"], &["delete", "list", "watch"]),
+    // corrected, instead of waiting minutes for the kubelet to try again. Patched are the labels that tell the primary.
+    ("", &["pods"], &["delete", "list", "patch", "watch"]),
     // By name only: no list and no watch, so the operator never sees a Secret it does not know of.
     ("", &["secrets"], &["create", "get", "patch"]),
     // Deleted without its pods, to take a larger claim template; or with them, where the user asked for that.
     ("apps", &["statefulsets"], &["create", "delete", "get", "list", "patch", "watch"]),
+    ("policy", &["poddisruptionbudgets"], &["create", "delete", "get", "list", "patch", "watch"]),
     ("events.k8s.io", &["events"], &["create", "patch"]),
     (api::GROUP, &["redisinstances"], &["list", "watch"]),
     // Clusters that check owner references ask for this to set blockOwnerDeletion.

@@ -12,13 +12,16 @@ use super::{
     events,
     expand::{self, Volumes},
     live_config::{self, Outcome},
-    observe, recreate, restart, retention, secret,
+    observe, recreate,
+    replication::{self, Roles},
+    restart, retention, secret,
     seen::Versions,
     status::{self, Told},
+    surplus,
 };
 use crate::{
     api::v1::RedisInstance,
-    build::build,
+    build::build_with,
     domain::{
         change::{Change, Class, classify, needs_statefulset_restart},
         field_error::FieldError,
@@ -63,20 +66,27 @@ pub(super) async fn reconcile(stored: Arc<Stored>, context: Arc<Context>) -> Res
 
 async fn pass(stored: &RedisInstance, context: &Context) -> Result<Action, Error> {
     let uid = stored.uid().unwrap_or_default();
+    let roles = match stored.metadata.deletion_timestamp {
+        None => replication::keep(stored, context).await?, // client, redis
+        Some(_) => None,
+    };
     let versions = Versions::shown(stored, context);
-    if let Some(rest) = versions.as_ref().and_then(|versions| context.nothing_new(&uid, versions)) {
+    if let Some(rest) = versions.as_ref().and_then(|versions| context.nothing_new(&uid, versions, roles.as_ref())) {
         return Ok(Action::requeue(rest));
     }
     let judged = judge(stored, context)?;
-    let (finding, failure) = match &judged {
-        Judged::Deleting => (Finding::Deleting, None),
-        Judged::Invalid(errors) => (Finding::Invalid(errors.clone()), None),
-        Judged::Valid(instance) => shown(Box::pin(pursue(stored, instance, context)).await)?, // client
+    let mut roles = roles;
+    let outcome = async {
+        let (finding, failure) = match &judged {
+            Judged::Deleting => (Finding::Deleting, None),
+            Judged::Invalid(errors) => (Finding::Invalid(errors.clone()), None),
+            Judged::Valid(_) if roles.as_ref().is_some_and(Roles::is_silent) => (silence(roles.as_ref()), None),
+            Judged::Valid(instance) => shown(Box::pin(pursue(stored, instance, &mut roles, context)).await)?, // client
+        };
+        let told = status::record(stored, judged.instance(), &finding, roles.as_ref(), context).await?; // client
+        failure.map_or(Ok((finding, told)), Err)
     };
-    let told = status::record(stored, judged.instance(), &finding, context).await?; // client
-    if let Some(error) = failure {
-        return Err(error);
-    }
+    let (finding, told) = outcome.await.inspect_err(|_| context.failed_with(&uid, versions.as_ref()))?;
     if matches!(finding, Finding::Deleting) {
         context.forget(&uid);
         context.servers.forget(&stored.namespace().unwrap_or_default(), &stored.name_any());
@@ -88,10 +98,17 @@ async fn pass(stored: &RedisInstance, context: &Context) -> Result<Action, Error
         Told::Written(version) => (enough(&finding, &uid), version),
         Told::HeldBack(rest) => (rest, None),
     };
+    let again = roles.as_ref().map_or(enough, |roles| roles.again.min(enough));
     if let Some(versions) = versions {
-        context.saw(stored, versions, told, enough);
+        context.saw(stored, versions, told, (enough, roles.as_ref()));
     }
-    Ok(Action::requeue(enough))
+    Ok(Action::requeue(again))
+}
+
+/// A primary that does not answer is asked again at once: no other question may hold that up.
+fn silence(roles: Option<&Roles>) -> Finding {
+    let message = roles.map(|roles| roles.aspect.message.clone()).unwrap_or_default();
+    Finding::Waiting(Reason::PrimaryUnreachable, message)
 }
 
 /// How long it is enough to have looked once, unless a watch calls.
@@ -135,7 +152,12 @@ fn judge(stored: &RedisInstance, context: &Context) -> Result<Judged, Error> {
 }
 
 /// Makes the children what the spec wants. The first thing in the way ends it; nothing is written past that.
-async fn pursue(stored: &RedisInstance, instance: &ValidatedInstance, context: &Context) -> Result<Finding, Error> {
+async fn pursue(
+    stored: &RedisInstance,
+    instance: &ValidatedInstance,
+    roles: &mut Option<Roles>,
+    context: &Context,
+) -> Result<Finding, Error> {
     let told = status::latest(stored, context);
     let settled = status::is_settled(stored, &told);
     if let Some(finding) = secret::ensure(instance, settled, context).await? {
@@ -143,7 +165,7 @@ async fn pursue(stored: &RedisInstance, instance: &ValidatedInstance, context: &
     }
     let live = observe::live(instance, context);
     let changes = live.as_ref().map(|live| classify(live, instance)).unwrap_or_default();
-    announce(stored, instance, &changes, context).await?; // client
+    announce(stored, instance, &changes, roles.as_ref(), context).await?; // client
     let config = live_config::ensure(instance, live.as_ref(), &changes, &told, settled, context).await?; // redis
     let (config, conf_waits) = match config {
         Outcome::Refused(finding) => return Ok(finding),
@@ -151,11 +173,16 @@ async fn pursue(stored: &RedisInstance, instance: &ValidatedInstance, context: &
         Outcome::Held(aspect) => (aspect, false),
     };
     retention::ensure(instance, context).await?; // client
-    let mut children = build(instance);
+    let pods = observe::pods_to_keep(instance, live.as_ref(), roles.as_ref());
+    let mut children = build_with(instance, pods);
     if conf_waits {
         children = observe::with_present_conf(instance, children, context);
     }
-    let gate = observe::gate(instance, &children, &changes, context);
+    let next = observe::next_restarted(instance, &children, roles.as_ref(), context);
+    if let Some(found) = roles.take() {
+        *roles = Some(replication::make_way(stored, found, instance.replicas, next, context).await?); // client, redis
+    }
+    let gate = observe::gate(instance, &children, &changes, roles.as_ref(), context);
     children = children.gated(gate);
     let storage = match expand::ensure_claims(instance, &children.stateful_set, context).await? {
         Volumes::Replacing(reason, message) => return Ok(Finding::Changing(reason, message)), // client
@@ -166,9 +193,10 @@ async fn pursue(stored: &RedisInstance, instance: &ValidatedInstance, context: &
         }
     };
     if needs_statefulset_restart(&changes) {
-        return recreate::stateful_set(instance, children, &changes, context).await; // client
+        return Box::pin(recreate::stateful_set(instance, children, &changes, context)).await; // client
     }
-    let applied = apply::children(instance, children, context).await?; // client
+    surplus::delete(instance, &children, context).await?; // client
+    let applied = Box::pin(apply::children(instance, children, context)).await?; // client
     restart::crashing_pods(instance, &changes, context).await?; // client
     Ok(match applied {
         Ok(stateful_set) => {
@@ -186,6 +214,7 @@ async fn announce(
     stored: &RedisInstance,
     instance: &ValidatedInstance,
     changes: &[Change],
+    roles: Option<&Roles>,
     context: &Context,
 ) -> Result<(), Error> {
     let told = status::latest(stored, context);
@@ -201,7 +230,7 @@ async fn announce(
         changes.iter().filter(|change| !announced.contains(change) && (unseen || !lasting(change))).cloned().collect();
     events::changing(instance, &fresh, context).await;
     match underway(&fresh) {
-        Some(finding) => status::record(stored, Some(instance), &finding, context).await.map(drop),
+        Some(finding) => status::record(stored, Some(instance), &finding, roles, context).await.map(drop),
         None => Ok(()),
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         auth::Password,
         instance::{Auth, ValidatedInstance},
-        names::{AUTH_CONF_KEY, OPERATOR, PASSWORD_KEY},
+        names::{self, AUTH_CONF_KEY, OPERATOR, PASSWORD_KEY},
         reason::Reason,
         status::Finding,
     },
@@ -51,17 +51,27 @@ pub(super) async fn ensure(
 /// The password that the Secret has, which is the running servers' unless it was changed since they started; `None` for an
 /// instance without one.
 pub(super) async fn password(instance: &ValidatedInstance, context: &Context) -> Result<Option<Password>, Error> {
-    if instance.auth == Auth::Disabled {
-        return Ok(None);
+    match instance.auth {
+        Auth::Disabled => Ok(None),
+        _ => password_of(&instance.namespace, &instance.name, &instance.uid, context).await,
     }
-    if let Some(password) = context.recall(&instance.uid, |memory| memory.password.clone()) {
+}
+
+/// The same for an instance of which no more is known than that its pods mount a password.
+pub(super) async fn password_of(
+    namespace: &str,
+    instance: &str,
+    uid: &str,
+    context: &Context,
+) -> Result<Option<Password>, Error> {
+    if let Some(password) = context.recall(uid, |memory| memory.password.clone()) {
         return Ok(Some(password));
     }
-    let api: Api<Secret> = Api::namespaced(context.client.clone(), &instance.namespace);
-    let name = instance.auth_secret();
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    let name = names::auth_secret(instance);
     let secret = api.get_opt(&name).await.map_err(Error::request("get", "Secret", &name))?;
     let password = secret.and_then(|secret| Password::parse(bytes(&secret)).ok());
-    context.remember(&instance.uid, |memory| memory.password.clone_from(&password));
+    context.remember(uid, |memory| memory.password.clone_from(&password));
     Ok(password)
 }
 

@@ -2,7 +2,7 @@
 //! what was written since. Compares versions only; what the objects hold is not its business.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -11,14 +11,20 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 
-use super::{apply::Child, context::Context};
+use super::{apply::Child, context::Context, replication::Roles};
 use crate::{
     api::{self, v1::RedisInstance},
-    domain::names::{DATA_VOLUME, pod, pods_service},
+    domain::{
+        names::{DATA_VOLUME, pod, pods_service, replicas_service},
+        observed::Aspect,
+    },
 };
 
 /// How long the watches may take to show what was written; after that, what they show is believed.
 const ECHO: Duration = Duration::from_secs(2);
+
+/// What the servers of several pods are to each other, as far as the rest of a reconcile goes by it.
+type Found = (Option<i32>, BTreeSet<i32>, Aspect);
 
 /// Kind and name of an object of an instance's.
 type Place = (&'static str, String);
@@ -37,6 +43,8 @@ impl Versions {
         versions.find(&stores.config_maps, &namespace, &name)?;
         versions.find(&stores.services, &namespace, &name)?;
         versions.find(&stores.services, &namespace, &pods_service(&name))?;
+        versions.find(&stores.services, &namespace, &replicas_service(&name))?;
+        versions.find(&stores.budgets, &namespace, &name)?;
         versions.find(&stores.stateful_sets, &namespace, &name)?;
         let live = stores.stateful_sets.get(&ObjectRef::new(&name).within(&namespace));
         let running = live.and_then(|live| live.spec.as_ref()?.replicas).unwrap_or(0);
@@ -63,6 +71,10 @@ impl Versions {
 pub(super) struct Known {
     /// What the last reconcile that came to its end saw when it began, and until when that is enough.
     seen: Option<(Versions, Instant)>,
+    /// What it found the servers of several pods to be.
+    roles: Option<Found>,
+    /// What the last one that failed saw, and until when it rests.
+    failed: Option<(Versions, Instant)>,
     /// What this process wrote, the version it got, and how long the watches may take to show it.
     written: Vec<(Place, u128, Instant)>,
     /// The versions of children that were found to hold all that their own hash stands for.
@@ -94,23 +106,55 @@ impl Known {
 
 impl Context {
     /// If a reconcile of this instance would find nothing new: how long until there is to be one all the same.
-    pub(super) fn nothing_new(&self, uid: &str, shown: &Versions) -> Option<Duration> {
+    pub(super) fn nothing_new(&self, uid: &str, shown: &Versions, roles: Option<&Roles>) -> Option<Duration> {
+        let now = Instant::now();
         let caught_up =
             |version: u128| shown.0.iter().any(|((kind, _), shown)| *kind == api::KIND && *shown >= version);
         self.remember(uid, |memory| {
             memory.written.take_if(|(version, _)| caught_up(*version));
-            memory.known.nothing_new(shown, Instant::now())
+            let Some(roles) = roles else { return memory.known.nothing_new(shown, now) };
+            // The servers are asked all the time, so the rest that follows a failure has to be kept here.
+            let failed = memory.known.failed.as_ref().filter(|(versions, until)| *until > now && versions == shown);
+            if failed.is_some() {
+                return Some(roles.again);
+            }
+            memory.known.seen.take_if(|_| memory.known.roles != Some(found(roles)));
+            memory.known.nothing_new(shown, now).map(|rest| rest.min(roles.again))
         })
+    }
+
+    /// Remembers what a reconcile that failed saw when it began; how long it rests is `error`'s to say.
+    pub(super) fn failed_with(&self, uid: &str, seen: Option<&Versions>) {
+        self.remember(uid, |memory| memory.known.failed = seen.map(|seen| (seen.clone(), Instant::now())));
+    }
+
+    /// Remembers how long a reconcile that failed rests, unless something changes.
+    pub(super) fn rests(&self, uid: &str, rest: Duration) {
+        self.remember(uid, |memory| {
+            if let Some((_, until)) = &mut memory.known.failed {
+                *until = Instant::now() + rest;
+            }
+        });
     }
 
     /// Remembers what a reconcile that came to its end saw when it began, and for how long that is enough. `told` is the
     /// version of the instance when nothing but its status differs from the one that was reconciled.
-    pub(super) fn saw(&self, stored: &RedisInstance, mut seen: Versions, told: Option<u128>, enough: Duration) {
+    pub(super) fn saw(
+        &self,
+        stored: &RedisInstance,
+        mut seen: Versions,
+        told: Option<u128>,
+        (enough, roles): (Duration, Option<&Roles>),
+    ) {
         if let Some(told) = told {
             seen.0.insert(place(stored), told);
         }
         let until = Instant::now() + enough;
-        self.remember(&stored.uid().unwrap_or_default(), |memory| memory.known.seen = Some((seen, until)));
+        self.remember(&stored.uid().unwrap_or_default(), |memory| {
+            memory.known.seen = Some((seen, until));
+            memory.known.roles = roles.map(found);
+            memory.known.failed = None;
+        });
     }
 
     /// Remembers what was written of an instance, for the watches to show.
@@ -130,6 +174,10 @@ impl Context {
         let Some(version) = version(live) else { return };
         self.remember(uid, |memory| memory.known.sound.insert(place(live), version));
     }
+}
+
+fn found(roles: &Roles) -> Found {
+    (roles.primary, roles.in_sync.clone(), roles.aspect.clone())
 }
 
 fn place<K: Resource<DynamicType = ()>>(object: &K) -> Place {

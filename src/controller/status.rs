@@ -9,7 +9,7 @@ use kube::{
     api::{Patch, PatchParams},
 };
 
-use super::{context::Context, error::Error, events, observe, seen::version};
+use super::{context::Context, error::Error, events, observe, replication::Roles, seen::version};
 use crate::{
     api::{
         self,
@@ -17,7 +17,8 @@ use crate::{
     },
     domain::{
         instance::ValidatedInstance,
-        names::{OPERATOR, VOUCHED_ANNOTATION},
+        names::{OPERATOR, PROMOTE_ANNOTATION, VOUCHED_ANNOTATION, pod},
+        observed::Replication,
         status::{Finding, Subject, derive},
     },
 };
@@ -41,14 +42,19 @@ pub(super) async fn record(
     stored: &RedisInstance,
     instance: Option<&ValidatedInstance>,
     finding: &Finding,
+    roles: Option<&Roles>,
     context: &Context,
 ) -> Result<Told, Error> {
     let uid = stored.uid().unwrap_or_default();
     let previous = latest(stored, context);
-    let observed = match finding {
+    let mut observed = match finding {
         Finding::Applied(observed) => observed.clone(),
         _ => observe::observe(&stored.namespace().unwrap_or_default(), &stored.name_any(), None, context),
     };
+    observed.replication = roles.filter(|_| !matches!(finding, Finding::Deleting)).map(|roles| Replication {
+        primary: roles.primary.map(|ordinal| pod(&stored.name_any(), ordinal)),
+        aspect: roles.aspect.clone(),
+    });
     let subject = Subject { generation: stored.metadata.generation, instance, observed: &observed };
     let status = derive(&previous, subject, finding, &Time(whole_second(Timestamp::now())));
     let now = Instant::now();
@@ -86,8 +92,8 @@ fn differ_in_status_only(one: &RedisInstance, other: &RedisInstance) -> bool {
 }
 
 /// The annotations that count.
-fn vouching(instance: &RedisInstance) -> Option<String> {
-    instance.annotations().get(VOUCHED_ANNOTATION).cloned()
+fn vouching(instance: &RedisInstance) -> [Option<String>; 2] {
+    [VOUCHED_ANNOTATION, PROMOTE_ANNOTATION].map(|annotation| instance.annotations().get(annotation).cloned())
 }
 
 /// Whether the present spec was carried out and proved, by this process or by the one before it.

@@ -1,13 +1,10 @@
 //! The watches, and the stores they fill: one list and one watch a kind, of our own children only.
 //! What a reconcile does not read is thrown away before it is stored.
 
-use std::{
-    fmt::Debug,
-    time::{Duration, Instant},
-};
+use std::{fmt::Debug, time::Instant};
 
 use futures::{
-    Stream, StreamExt,
+    StreamExt,
     stream::{self, BoxStream},
 };
 use k8s_openapi::{
@@ -15,6 +12,7 @@ use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
         core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service},
+        policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -29,13 +27,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use super::{
-    Stored,
-    error::{retry_after, spread},
-    namespaces,
-    queue::Queue,
-    relisted,
-};
+use super::{Stored, namespaces, patience::patient, queue::Queue, relisted};
 use crate::{
     domain::names::{CHILDREN_SELECTOR, INSTANCE_LABEL},
     health::Health,
@@ -45,48 +37,21 @@ use crate::{
 /// Seconds after which the API server ends a watch and it is opened anew; a connection that died unnoticed is
 /// given up 5 s later (kube's margin).
 const TIMEOUT: u32 = 60;
-/// How long a watch that failed waits before it is opened again: at first, and at most. kube's own waits go up to 30 s,
-/// which is long to be blind for.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// What the API server says of a version that it has forgotten.
-const GONE: u16 = 410;
-/// The longest that the API server can ask to be left alone for: well within the time after which `health` takes a silent
-/// watch for stuck.
-const LONGEST_REST: Duration = Duration::from_mins(1);
 /// The kinds that are watched.
-pub const WATCHED: [Kind; 6] =
-    [Kind::RedisInstance, Kind::ConfigMap, Kind::Service, Kind::StatefulSet, Kind::Pod, Kind::PersistentVolumeClaim];
+pub const WATCHED: [Kind; 7] = [
+    Kind::RedisInstance,
+    Kind::ConfigMap,
+    Kind::Service,
+    Kind::StatefulSet,
+    Kind::Pod,
+    Kind::PersistentVolumeClaim,
+    Kind::PodDisruptionBudget,
+];
 
 /// Where `kubectl apply` keeps the whole object a second time.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 type Changes<K> = BoxStream<'static, Result<K, watcher::Error>>;
-
-/// Waits that double from the first to the longest with each failure in a row, and are at least what was asked for.
-struct Patience(Duration);
-
-impl Patience {
-    fn after<T>(&mut self, event: &watcher::Result<T>) -> Option<Duration> {
-        let Err(error) = event else {
-            self.0 = FIRST_WAIT;
-            return None;
-        };
-        let wait = self.0;
-        self.0 = (wait * 2).min(LONGEST_WAIT);
-        Some(wait.max(rest(error).min(LONGEST_REST)))
-    }
-}
-
-/// How long the API server asked to be left alone.
-fn rest(error: &watcher::Error) -> Duration {
-    match error {
-        watcher::Error::InitialListFailed(error)
-        | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => retry_after(error),
-        _ => Duration::ZERO,
-    }
-}
 
 /// The children as the watches last showed them.
 pub(super) struct Stores {
@@ -96,6 +61,7 @@ pub(super) struct Stores {
     pub(super) pods: Store<Pod>,
     /// Claims of all instances, also of deleted ones: a retained claim waits for an instance of its name.
     pub(super) claims: Store<PersistentVolumeClaim>,
+    pub(super) budgets: Store<PodDisruptionBudget>,
     /// How many of the kinds have been listed.
     synced: watch::Receiver<usize>,
 }
@@ -137,6 +103,8 @@ pub(super) fn open(opening: &Opening<'_>) -> (Store<Stored>, Stores, Streams) {
     let (services, of_services) = open_one(open, Kind::Service, ours.clone(), owner, |_: &mut Service| {});
     let (stateful_sets, of_stateful_sets) =
         open_one(open, Kind::StatefulSet, ours.clone(), owner, |_: &mut StatefulSet| {});
+    let (budgets, of_budgets) =
+        open_one(open, Kind::PodDisruptionBudget, ours.clone(), owner, |_: &mut PodDisruptionBudget| {});
     let (pods, of_pods) = open_one(open, Kind::Pod, ours, named_in_label, without_spec);
     let (claims, of_claims) =
         open_one(open, Kind::PersistentVolumeClaim, of_instances, named_in_label, |_: &mut PersistentVolumeClaim| {});
@@ -144,11 +112,12 @@ pub(super) fn open(opening: &Opening<'_>) -> (Store<Stored>, Stores, Streams) {
         calls(of_config_maps, owner),
         calls(of_services, owner),
         calls(of_stateful_sets, owner),
+        calls(of_budgets, owner),
         calls(of_pods, named_in_label),
         calls(of_claims, named_in_label),
     ];
     let streams = Streams { instances, children: stream::select_all(children).boxed() };
-    (reader, Stores { config_maps, services, stateful_sets, pods, claims, synced }, streams)
+    (reader, Stores { config_maps, services, stateful_sets, pods, claims, budgets, synced }, streams)
 }
 
 /// The instance that an object's change calls for.
@@ -244,50 +213,4 @@ where
         std::future::ready(change.is_ok())
     });
     (reader, changes.boxed())
-}
-
-/// One watch, which mends itself and says so.
-fn patient<K>(
-    kind: Kind,
-    api: Api<K>,
-    config: watcher::Config,
-    metrics: ControllerMetrics,
-) -> BoxStream<'static, watcher::Result<watcher::Event<K>>>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-{
-    let mut patience = Patience(FIRST_WAIT);
-    lasting(api, config)
-        // Each watch mends itself. The controller backs off for all kinds at once, and for minutes, when it sees one of
-        // them fail: after a restart of the API server, which ends every watch, that put the whole loop to sleep.
-        .then(move |event| {
-            if let Err(error) = &event {
-                metrics.watch_interrupted(kind);
-                tracing::warn!(kind = kind.word(), %error, "the watch was interrupted; it is opened again");
-            }
-            let wait = patience.after(&event).map(|wait| spread(wait, kind.word()));
-            async move {
-                if let Some(wait) = wait {
-                    tokio::time::sleep_until(tokio::time::Instant::now() + wait).await;
-                }
-                event
-            }
-        })
-        .boxed()
-}
-
-/// kube's watcher, begun anew where it would ask for ever for a version that the API server has forgotten: it understands
-/// that from an event of a watch, and not from the answer to its opening.
-fn lasting<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send
-where
-    K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-{
-    stream::unfold(None, move |watching| {
-        let mut watching = watching.unwrap_or_else(|| watcher(api.clone(), config.clone()).boxed());
-        async move {
-            let event = watching.next().await?;
-            let forgotten = matches!(&event, Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))) if status.code == GONE);
-            Some((event, (!forgotten).then_some(watching)))
-        }
-    })
 }

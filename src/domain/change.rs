@@ -2,8 +2,13 @@
 //! function, by which admission warns and which the loop obeys. Knows no object and makes no request.
 
 use super::{
-    directives::release::release, effective::Effective, instance::ValidatedInstance, live::Live, reason::Reason,
-    redis_conf::restart_hash, resources::Resources,
+    directives::release::release,
+    effective::Effective,
+    instance::ValidatedInstance,
+    live::Live,
+    reason::Reason,
+    redis_conf::{comes_with_replication, restart_hash},
+    resources::Resources,
 };
 use crate::api::v1::ConfigUpdate;
 
@@ -138,7 +143,9 @@ fn auth(live: &Live, wanted: &Live) -> Option<Change> {
 /// Directives change live if every one of them can and the policy lets them; otherwise all of them wait for the restart.
 fn config(live: &Live, desired: &ValidatedInstance, others: &[Change]) -> Option<Change> {
     let wanted = Effective::of(desired, release(&desired.image));
-    let changed = live.config.as_ref().map(|before| before.differing(&wanted)).unwrap_or_default();
+    let mut changed = live.config.as_ref().map(|before| before.differing(&wanted)).unwrap_or_default();
+    // What comes and goes with the replicas is no change of the user's, who is told of the replicas.
+    changed.retain(|name| !comes_with_replication(name) || desired.config.iter().any(|(own, _)| own == name));
     let restart = match desired.config_update {
         ConfigUpdate::Recreate => Class::Recreate,
         ConfigUpdate::Auto | ConfigUpdate::RollingUpdate => Class::Rolling,

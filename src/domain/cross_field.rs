@@ -12,7 +12,14 @@ const ROOM_PERCENT: i128 = 75;
 /// What cannot be right. Takes the parts, which may be known though others are faulty, so that all faults come at once.
 #[must_use]
 pub fn faults(config: &Directives, resources: &Resources, replicas: i32) -> Vec<FieldError> {
-    [maxmemory_over_limit(config, resources), writes_never_accepted(config, replicas)].into_iter().flatten().collect()
+    [
+        maxmemory_over_limit(config, resources),
+        writes_never_accepted(config, replicas),
+        replicas_that_diverge(config, replicas),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// What is probably not meant. At most 120 characters each.
@@ -141,6 +148,15 @@ fn events_that_nobody_hears(config: &Directives) -> Option<String> {
         ),
         _ => None,
     }
+}
+
+/// A server that waits to be told whom to follow must not take writes, nor one that follows.
+fn replicas_that_diverge(config: &Directives, replicas: i32) -> Option<FieldError> {
+    ["replica-read-only", "slave-read-only"].into_iter().find_map(|directive| {
+        let value = setting(config, directive).filter(|value| replicas > 1 && value.eq_ignore_ascii_case("no"))?;
+        let detail = "must be yes with several replicas: writes to a replica would be lost";
+        Some(FieldError::invalid(format!("spec.config[{directive}]"), value, detail))
+    })
 }
 
 #[cfg(test)]

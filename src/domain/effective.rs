@@ -7,7 +7,7 @@ use super::{
     directives::{Directive, Kind, release::Release, value::memory},
     instance::ValidatedInstance,
     owned_directives,
-    redis_conf::DEFAULTS,
+    redis_conf::defaults,
     words,
 };
 
@@ -19,7 +19,7 @@ impl Effective {
     /// What the spec asks for.
     #[must_use]
     pub fn of(instance: &ValidatedInstance, release: Release) -> Self {
-        let defaults = DEFAULTS.iter().map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()]));
+        let defaults = defaults(instance).into_iter().map(|(name, value)| (name.to_owned(), vec![value.to_owned()]));
         let users = instance.config.iter().map(|(name, words)| (name.to_owned(), words.to_vec()));
         let mut effective = Self::default();
         for (name, words) in defaults.chain(users) {

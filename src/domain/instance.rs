@@ -8,7 +8,7 @@ use super::{
     quantity::Quantity,
     resources::Resources,
 };
-use crate::api::v1::{ConfigUpdate, Retention};
+use crate::api::v1::{ConfigUpdate, Durability, Retention};
 
 /// A checked instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct ValidatedInstance {
     pub image: ImageReference,
     /// Number of pods, at least 1.
     pub replicas: i32,
+    /// What a primary without replicas may still acknowledge.
+    pub durability: Durability,
     /// CPU and memory of each Redis container.
     pub resources: Resources,
     /// The volume of each pod.
@@ -72,6 +74,12 @@ impl ValidatedInstance {
     #[must_use]
     pub fn auth_secret(&self) -> String {
         auth_secret(&self.name)
+    }
+
+    /// Whether the primary stops to acknowledge writes when no replica hears it.
+    #[must_use]
+    pub fn bounds_divergence(&self) -> bool {
+        self.replicas > 1 && self.durability == Durability::Bounded
     }
 
     /// The labels of every child.

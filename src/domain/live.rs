@@ -112,6 +112,8 @@ fn resources(container: &Container) -> Resources {
     Resources { limits: parsed(resources.limits.as_ref()), requests: parsed(resources.requests.as_ref()) }
 }
 
-fn mounts_password(pod: &PodSpec) -> bool {
+/// Whether the pods of this template ask for a password.
+#[must_use]
+pub fn mounts_password(pod: &PodSpec) -> bool {
     pod.volumes.iter().flatten().any(|volume| volume.name == AUTH_VOLUME)
 }

@@ -22,6 +22,7 @@ pub mod owned_directives;
 pub mod quantity;
 pub mod reason;
 pub mod redis_conf;
+pub mod replication;
 pub mod resources;
 pub mod rollout;
 pub mod status;

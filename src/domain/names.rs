@@ -28,6 +28,17 @@ pub const VOUCHED_ANNOTATION: &str = "redis.github.com/allow-unknown-directives"
 /// Annotation of an instance: the image that it may go down to, though the data cannot be read by it.
 pub const DOWNGRADE_ANNOTATION: &str = "redis.github.com/allow-downgrade";
 
+/// Annotation of an instance: the pod that is to be primary where the operator cannot tell whose data are the newest.
+pub const PROMOTE_ANNOTATION: &str = "redis.github.com/promote";
+/// Label of a pod of a replicated instance: whether it takes the writes.
+pub const ROLE_LABEL: &str = "redis.github.com/role";
+/// Value of the role's label on the one pod that takes the writes.
+pub const PRIMARY: &str = "primary";
+/// Value of the role's label on all other pods.
+pub const REPLICA: &str = "replica";
+/// Label of the pods behind the Service for reads: the replicas that are in sync, or the primary while there is none.
+pub const READS_LABEL: &str = "redis.github.com/reads";
+
 /// Path of the defaulting webhook.
 pub const MUTATE_PATH: &str = "/mutate";
 /// Path of the validating webhook.
@@ -55,6 +66,8 @@ pub const AUTH_PATH: &str = "/usr/local/etc/redis-auth";
 pub const CONFIG_KEY: &str = "redis.conf";
 /// Key of the ConfigMap that holds the probe, and its file name.
 pub const PROBE_KEY: &str = "probe.sh";
+/// Key of the ConfigMap that holds what a pod does before it ends, and its file name.
+pub const LEAVE_KEY: &str = "leave.sh";
 /// Key of the Secret that holds the bare password.
 pub const PASSWORD_KEY: &str = "password";
 /// Key of the Secret that holds the lines redis.conf includes.
@@ -64,6 +77,12 @@ pub const AUTH_CONF_KEY: &str = "auth.conf";
 #[must_use]
 pub fn pods_service(instance: &str) -> String {
     format!("{instance}-pods")
+}
+
+/// The Service of the pods that answer reads.
+#[must_use]
+pub fn replicas_service(instance: &str) -> String {
+    format!("{instance}-replicas")
 }
 
 /// The Secret with the password and the lines redis.conf includes.

@@ -27,8 +27,19 @@ pub struct Observed {
     pub trouble: Option<Trouble>,
     /// Whether the running servers hold the configuration; `None` when this pass did not ask them.
     pub config: Option<Aspect>,
+    /// Who takes the writes, and whether the others have its data; `None` for one pod alone.
+    pub replication: Option<Replication>,
     /// Whether the volumes have the size that the spec wants; `None` while there is none.
     pub storage: Option<Aspect>,
+}
+
+/// The roles of several pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replication {
+    /// Name of the pod that takes the writes, if one does.
+    pub primary: Option<String>,
+    /// Whether all others have its data.
+    pub aspect: Aspect,
 }
 
 /// What the StatefulSet's controller reports; counts are pods.
@@ -68,12 +79,20 @@ pub struct Aspect {
     pub message: String,
 }
 
+impl Trouble {
+    /// Whether no node takes the pod.
+    #[must_use]
+    pub fn is_unscheduled(&self) -> bool {
+        self.reason == Reason::Unschedulable
+    }
+}
+
 /// Reads the StatefulSet and its pods. A pod that is still there this long after it should have ended is told.
 #[must_use]
 pub fn observe(stateful_set: Option<&StatefulSet>, pods: &[&Pod], now: &Time) -> Observed {
     Observed {
         rollout: stateful_set.and_then(|set| rollout(set, pods)),
-        trouble: pods.iter().filter(|pod| !is_leaving(stateful_set, pod)).find_map(|pod| trouble(pod, now)),
+        trouble: pods.iter().filter(|pod| !is_leaving(stateful_set, pod)).find_map(|pod| trouble_of(pod, now)),
         ..Observed::default()
     }
 }
@@ -136,7 +155,8 @@ fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
 }
 
 /// Why a pod does not serve, in words for a person; `None` when it serves or nothing is known yet.
-fn trouble(pod: &Pod, now: &Time) -> Option<Trouble> {
+#[must_use]
+pub fn trouble_of(pod: &Pod, now: &Time) -> Option<Trouble> {
     let name = pod.metadata.name.as_deref()?;
     let told = |reason, stalled, why: String| Some(Trouble { reason, stalled, message: format!("{name}: {why}") });
     if let Some(due) = &pod.metadata.deletion_timestamp {

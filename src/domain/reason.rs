@@ -114,6 +114,25 @@ reasons! {
     /// A pod that could not start was deleted, to start with the corrected configuration.
     PodReplaced NORMAL,
 
+    /// Nobody takes the writes yet: the pods that may have the newest data are waited for.
+    PrimaryMissing None,
+    /// The primary does not answer the operator.
+    PrimaryUnreachable WARNING,
+    /// Nobody takes the writes, and only a person can say whose data are to stay.
+    NoSafePrimary WARNING,
+    /// A replica is not in sync with the primary.
+    Synchronising None,
+    /// Every replica is in sync with the primary.
+    InSync None,
+    /// The first primary was chosen, or the former one came back after all servers had restarted.
+    PrimaryElected NORMAL,
+    /// A replica was promoted because the primary died.
+    FailedOver WARNING,
+    /// The role of the primary was handed to a replica, without a lost write.
+    HandedOver NORMAL,
+    /// A server that took writes beside the primary was made to follow it; what only it had is gone.
+    Demoted WARNING,
+
     /// The running servers hold the configuration.
     Held None,
     /// A running server held something else and got the configuration back.

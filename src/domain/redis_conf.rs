@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::{
-    config::Directives,
     directives::release::release,
     effective::Effective,
     hex,
@@ -17,21 +16,54 @@ use super::{
 use crate::api::v1::ConfigUpdate;
 
 /// Durability by default: an instance has a volume, so losing it all at a restart would surprise.
-pub const DEFAULTS: &[(&str, &str)] = &[("appendfsync", "everysec"), ("appendonly", "yes")];
+const DEFAULTS: &[(&str, &str)] = &[("appendfsync", "everysec"), ("appendonly", "yes")];
+/// What replication needs beside that. A primary that speaks every second is missed soon when it is dead, one replica after
+/// the other gets its data without a wait for more of them, and one that was away for moments needs not get all of them.
+const REPLICATED: &[(&str, &str)] =
+    &[("repl-backlog-size", "16mb"), ("repl-diskless-sync-delay", "0"), ("repl-ping-replica-period", "1")];
+/// A primary that no replica hears any more stops to acknowledge: what it took after that would be lost when another was
+/// promoted meanwhile.
+const BOUNDED: &[(&str, &str)] = &[("min-replicas-max-lag", "10"), ("min-replicas-to-write", "1")];
+/// Whom a replicated server follows when it starts: nobody. It takes no writes until the operator has seen that its data are
+/// the newest, whatever it was before.
+const FENCE: &str = "replicaof 127.0.0.1 1";
+
+/// The directives with which an instance differs from a Redis that nobody configured; users' own replace them.
+#[must_use]
+pub fn defaults(instance: &ValidatedInstance) -> BTreeMap<&'static str, &'static str> {
+    let replicated: &[(&str, &str)] = if instance.replicas > 1 { REPLICATED } else { &[] };
+    let bounded: &[(&str, &str)] = if instance.bounds_divergence() { BOUNDED } else { &[] };
+    DEFAULTS.iter().chain(replicated).chain(bounded).copied().collect()
+}
+
+/// Whether this is one of the defaults that come with replication, which no user wrote.
+#[must_use]
+pub fn comes_with_replication(directive: &str) -> bool {
+    REPLICATED.iter().chain(BOUNDED).any(|(name, _)| *name == directive)
+}
 
 /// The text of redis.conf: sorted, one directive a line, ending in a newline. Holds no secret.
 #[must_use]
 pub fn render(instance: &ValidatedInstance) -> String {
     let mut lines = vec!["# Rendered by redis-operator from spec.config; a change made here is undone.".to_owned()];
-    lines.extend(user_lines(&instance.config));
+    lines.extend(user_lines(instance));
     lines.extend(owned_lines(instance.auth.is_enabled()));
+    if instance.replicas > 1 {
+        // Not among what restarts a server: one that runs is told whom to follow.
+        lines.push(FENCE.to_owned());
+    }
     lines.join("\n") + "\n"
 }
 
-fn user_lines(config: &Directives) -> Vec<String> {
+fn user_lines(instance: &ValidatedInstance) -> Vec<String> {
     let mut lines: BTreeMap<&str, String> =
-        DEFAULTS.iter().map(|(name, value)| (*name, format!("{name} {value}"))).collect();
-    for (name, words) in config.iter() {
+        defaults(instance).iter().map(|(name, value)| (*name, format!("{name} {value}"))).collect();
+    let release = release(&instance.image);
+    for (name, words) in instance.config.iter() {
+        if let Some(directive) = release.directive(name) {
+            // Under another name it would stand there twice.
+            lines.remove(directive.name.as_str());
+        }
         let line = |words: &[String]| format!("{name} {}", words::join(words));
         let groups: Vec<String> = words.chunks(group_size(name, words.len())).map(line).collect();
         lines.insert(name, groups.join("\n"));
@@ -71,7 +103,11 @@ fn owned_lines(auth: bool) -> Vec<String> {
 pub fn restart_hash(instance: &ValidatedInstance) -> String {
     let release = release(&instance.image);
     let effective = Effective::of(instance, release);
-    let restarts = |name: &str| instance.config_update != ConfigUpdate::Auto || !release.is_live(name);
+    let own = |name: &str| instance.config.iter().any(|(own, _)| own == name);
+    // What comes with replication is given to running servers under every policy: scaling restarts nobody.
+    let scales = |name: &str| comes_with_replication(name) && !own(name);
+    let restarts =
+        |name: &str| (instance.config_update != ConfigUpdate::Auto || !release.is_live(name)) && !scales(name);
     let started_with = effective.iter().filter(|(name, _)| restarts(name));
     let mut lines: Vec<String> = started_with.map(|(name, words)| format!("{name} {}", words::join(words))).collect();
     lines.extend(owned_lines(instance.auth.is_enabled()));

@@ -15,22 +15,29 @@ pub fn is_outdated(live: &StatefulSet, template_hash: Option<&String>) -> bool {
         != template_hash
 }
 
-/// The partition to apply next. `pods` are those that exist, each with its ordinal; `outdated` says that this write brings
-/// a new template, whose first pod is the last one: if it breaks there, the others never see it.
+/// The partition to apply next, which is the ordinal of the next pod to be restarted. `pods` are those that exist, each with
+/// its ordinal; `outdated` says that this write brings a new template, whose first pod is the last one: if it breaks there,
+/// the others never see it. `is_settled` says of a pod that serves whether it also has the data that it should have.
 #[must_use]
-pub fn partition(live: Option<&StatefulSet>, pods: &[(i32, &Pod)], replicas: i32, outdated: bool) -> i32 {
+pub fn partition(
+    live: Option<&StatefulSet>,
+    pods: &[(i32, &Pod)],
+    replicas: i32,
+    outdated: bool,
+    is_settled: impl Fn(i32) -> bool,
+) -> i32 {
     let Some(live) = live else { return 0 };
-    let first = (replicas - 1).max(0);
     if outdated {
-        return first;
+        return (replicas - 1).max(0);
     }
     let present = live.spec.as_ref().and_then(|spec| spec.update_strategy.as_ref()?.rolling_update.as_ref()?.partition);
-    let present = present.unwrap_or(0).clamp(0, first);
+    let present = present.unwrap_or(0).clamp(0, replicas);
     let status = live.status.as_ref();
     let seen = status.and_then(|status| status.observed_generation) >= live.metadata.generation;
     let newest = status.and_then(|status| status.update_revision.as_ref());
     let serves = |ordinal: i32| {
-        pods.iter().any(|(at, pod)| *at == ordinal && newest.is_some() && revision(pod) == newest && is_ready(pod))
+        let updated = |pod: &Pod| newest.is_some() && revision(pod) == newest && is_ready(pod);
+        is_settled(ordinal) && pods.iter().any(|(at, pod)| *at == ordinal && updated(pod))
     };
     if seen && (present..replicas).all(serves) { (present - 1).max(0) } else { present }
 }
@@ -59,14 +66,14 @@ mod tests {
     fn next(partition: i32, pods: [(&str, &str); 3]) -> i32 {
         let pods = pods.map(|(revision, ready)| pod(revision, ready));
         let pods: Vec<(i32, &Pod)> = (0..).zip(&pods).collect();
-        super::partition(Some(&set(partition, 2)), &pods, 3, false)
+        super::partition(Some(&set(partition, 2)), &pods, 3, false, |_| true)
     }
 
     #[test]
     fn a_new_template_begins_with_the_last_pod() {
-        assert_eq!(partition(Some(&set(0, 2)), &[], 3, true), 2);
-        assert_eq!(partition(Some(&set(0, 2)), &[], 1, true), 0);
-        assert_eq!(partition(None, &[], 3, true), 0, "there is nothing to protect yet");
+        assert_eq!(partition(Some(&set(0, 2)), &[], 3, true, |_| true), 2);
+        assert_eq!(partition(Some(&set(0, 2)), &[], 1, true, |_| true), 0);
+        assert_eq!(partition(None, &[], 3, true, |_| true), 0, "there is nothing to protect yet");
     }
 
     #[test]
@@ -82,10 +89,18 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_that_serves_without_its_data_is_waited_for() {
+        let pods = [pod("old", "True"), pod("old", "True"), pod("new", "True")];
+        let pods: Vec<(i32, &Pod)> = (0..).zip(&pods).collect();
+        assert_eq!(partition(Some(&set(2, 2)), &pods, 3, false, |ordinal| ordinal != 2), 2);
+        assert_eq!(partition(Some(&set(3, 2)), &pods, 3, false, |_| false), 2, "held back before the first");
+    }
+
+    #[test]
     fn what_the_controller_has_not_seen_decides_nothing() {
         let pods = [pod("new", "True"), pod("new", "True"), pod("new", "True")];
         let pods: Vec<(i32, &Pod)> = (0..).zip(&pods).collect();
-        assert_eq!(partition(Some(&set(2, 1)), &pods, 3, false), 2);
+        assert_eq!(partition(Some(&set(2, 1)), &pods, 3, false, |_| true), 2);
     }
 
     #[test]

@@ -77,7 +77,9 @@ pub fn derive(
     };
     describe_pods(&mut status, subject);
     status.conditions = conditions(&previous.conditions, &summary, ready, subject, now);
-    for aspect in [&subject.observed.config, &subject.observed.storage].into_iter().flatten() {
+    let replication = subject.observed.replication.as_ref().map(|replication| &replication.aspect);
+    let beside = [subject.observed.config.as_ref(), subject.observed.storage.as_ref(), replication];
+    for aspect in beside.into_iter().flatten() {
         if aspect.holds != Some(true) && aspect.reason != summary.reason {
             let message = status.last_condition_message.unwrap_or_default();
             status.last_condition_message = Some(bounded(&format!("{message}; {}", aspect.message)));
@@ -122,6 +124,10 @@ fn applied(subject: Subject<'_>, observed: &Observed, previous: &RedisInstanceSt
         return summary(phase, Reason::Creating, message);
     };
     let waiting = |trouble: &Trouble| format!("waiting for pod {}", trouble.message);
+    let roles = observed.replication.as_ref().map(|replication| &replication.aspect).filter(|a| a.holds == Some(false));
+    if let Some(stuck) = roles.filter(|aspect| aspect.reason == Reason::NoSafePrimary) {
+        return summary(Phase::Failed, stuck.reason, stuck.message.clone());
+    }
     if let Some(trouble) = observed.trouble.as_ref().filter(|trouble| trouble.stalled) {
         return summary(Phase::Failed, trouble.reason, waiting(trouble));
     }
@@ -143,6 +149,11 @@ fn applied(subject: Subject<'_>, observed: &Observed, previous: &RedisInstanceSt
         }
         let message = soft.map_or_else(|| format!("waiting for pods: {} of {wanted} ready", rollout.ready), waiting);
         return summary(Phase::Pending, soft.map_or(Reason::PodsNotReady, |trouble| trouble.reason), message);
+    }
+    if let Some(aspect) = roles {
+        let changing = previous.status == Phase::Updating && previous.observed_generation == subject.generation;
+        let phase = if changing { Phase::Updating } else { Phase::Pending };
+        return summary(phase, aspect.reason, aspect.message.clone());
     }
     let unfinished = |aspect: &&Aspect| aspect.holds == Some(false) && !HINDRANCES.contains(&aspect.reason);
     if let Some(aspect) = [&observed.config, &observed.storage].into_iter().flatten().find(unfinished) {
@@ -169,7 +180,10 @@ fn describe_pods(status: &mut RedisInstanceStatus, subject: Subject<'_>) {
     status.ready_replicas = Some(rollout.ready);
     let Some(instance) = subject.instance else { return };
     status.ready_pods = Some(format!("{}/{}", rollout.ready, instance.replicas));
-    status.primary = (rollout.ready > 0).then(|| names::pod(&instance.name, 0));
+    status.primary = match &subject.observed.replication {
+        Some(replication) => replication.primary.clone(),
+        None => (rollout.ready > 0).then(|| names::pod(&instance.name, 0)),
+    };
     // What wrote the data last: an image that never served has not, and admission lets a change to it be taken back.
     if status.status == Phase::Running {
         status.version = instance.version().map(str::to_owned);
@@ -213,6 +227,8 @@ fn conditions(
     let config = subject.observed.config.as_ref();
     let config = config.map(|aspect| told("ConfigApplied", aspect));
     conditions.extend(config.or_else(|| kept("ConfigApplied")));
+    let replication = subject.observed.replication.as_ref();
+    conditions.extend(replication.map(|replication| told("Replicated", &replication.aspect)));
     // A volume that always had its size needs no word about it.
     let storage = subject.observed.storage.as_ref();
     let storage = storage.filter(|aspect| aspect.holds != Some(true) || before("StorageResized").is_some());

@@ -14,13 +14,11 @@ use super::{
     quantity::{Quantity, QuantityError},
     resources, syntax,
 };
-use crate::api::v1::{AuthSpec, RedisInstance, StorageSpec};
+use crate::api::v1::{AuthSpec, Durability, RedisInstance, StorageSpec};
 
 const MIN_SIZE: Quantity = Quantity::from_bytes(1 << 20);
 const MAX_SIZE: Quantity = Quantity::from_bytes(64 << 40);
 const TOO_LARGE: &str = "must be less than or equal to 64Ti";
-/// More than one pod needs replication, without which they would be unrelated servers behind one Service.
-const MAX_REPLICAS: i32 = 1;
 const REPLICAS_BOUND: i32 = 16;
 
 /// Checks an instance whose defaults are filled in.
@@ -50,6 +48,11 @@ pub fn validate(instance: &RedisInstance) -> Result<ValidatedInstance, Vec<Field
                 uid: instance.metadata.uid.clone().unwrap_or_default(),
                 image,
                 replicas,
+                durability: spec
+                    .replication
+                    .as_ref()
+                    .and_then(|of| of.durability)
+                    .unwrap_or_else(|| durability(replicas)),
                 resources,
                 storage,
                 config,
@@ -103,15 +106,13 @@ pub fn validate_replicas(replicas: Option<i32>) -> Result<i32, FieldError> {
             many.into(),
             format!("must be less than or equal to {REPLICAS_BOUND}"),
         )),
-        unbuilt if unbuilt > MAX_REPLICAS => {
-            let mut error = FieldError::not_supported(field, unbuilt.to_string(), &["1"]);
-            error
-                .detail
-                .push_str(" (replication is not built yet; unrelated servers behind one Service would lose writes)");
-            Err(error)
-        }
         replicas => Ok(replicas),
     }
+}
+
+/// With one replica to lose, a primary that waits for it would stand still whenever that one restarts.
+const fn durability(replicas: i32) -> Durability {
+    if replicas > 2 { Durability::Bounded } else { Durability::Available }
 }
 
 fn validate_storage(storage: &StorageSpec, errors: &mut Vec<FieldError>) -> Option<Storage> {

@@ -39,6 +39,8 @@ label! {
         Pod => "Pod",
         /// A PersistentVolumeClaim.
         PersistentVolumeClaim => "PersistentVolumeClaim",
+        /// A `PodDisruptionBudget`.
+        PodDisruptionBudget => "PodDisruptionBudget",
         /// An Event.
         Event => "Event",
         /// The Lease that says which operator reconciles.
@@ -71,6 +73,22 @@ label! {
         Update => "update",
         /// Delete an object, or several.
         Delete => "delete",
+    }
+}
+
+label! {
+    /// Why the role of the primary of a replicated instance moved.
+    RoleChange {
+        /// The instance began.
+        Election => "election",
+        /// The primary died.
+        Failover => "failover",
+        /// It was handed over while its holder was well.
+        Handover => "handover",
+        /// Every server was started anew.
+        Restart => "restart",
+        /// A person asked for it.
+        Asked => "asked",
     }
 }
 

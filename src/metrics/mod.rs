@@ -25,8 +25,8 @@ use prometheus_client::{
 pub use self::{
     controller::{ControllerMetrics, Running},
     label::{
-        ConnectionRefusal, Failure, Kind, Listener, LiveConfig, Outcome, Reconciled, Renewal, RequestRefusal, Verb,
-        Verdict, Webhook,
+        ConnectionRefusal, Failure, Kind, Listener, LiveConfig, Outcome, Reconciled, Renewal, RequestRefusal,
+        RoleChange, Verb, Verdict, Webhook,
     },
     listeners::ListenerMetrics,
     requests::{Pending, RequestMetrics},

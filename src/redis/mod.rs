@@ -13,6 +13,8 @@ use redis::{
 };
 use thiserror::Error;
 
+pub mod replication;
+
 /// How long a server may take to accept a connection. Longer than a busy network needs, short enough for many servers.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a server may take for an answer: one that saves a large data set with a fork answers late.
@@ -30,6 +32,12 @@ pub enum ServerError {
         address: SocketAddr,
         /// What the system said.
         why: String,
+    },
+    /// Nobody listens there: the server's process is gone.
+    #[error("{address} refuses connections: nobody listens there")]
+    Closed {
+        /// Where.
+        address: SocketAddr,
     },
     /// The server has another password than the one given.
     #[error("{address} does not take the password: it was changed since the server started")]
@@ -122,15 +130,31 @@ impl Server {
     /// # Errors
     /// [`ServerError::Unreachable`] and [`ServerError::Password`].
     pub async fn connect(address: (IpAddr, u16), password: Option<&[u8]>) -> Result<Self, ServerError> {
+        Self::connect_within(address, password, (CONNECT_DEADLINE, ANSWER_DEADLINE)).await
+    }
+
+    /// The same with other deadlines, for the connection and for each answer.
+    ///
+    /// # Errors
+    /// [`ServerError::Unreachable`], [`ServerError::Closed`] and [`ServerError::Password`].
+    pub async fn connect_within(
+        address: (IpAddr, u16),
+        password: Option<&[u8]>,
+        (connect, answer): (Duration, Duration),
+    ) -> Result<Self, ServerError> {
         let address = SocketAddr::from(address);
-        let unreachable =
-            |error: redis::RedisError| ServerError::Unreachable { address, why: one_line(&error.to_string()) };
+        let unreachable = |error: redis::RedisError| {
+            if error.is_connection_refusal() {
+                ServerError::Closed { address }
+            } else {
+                ServerError::Unreachable { address, why: one_line(&error.to_string()) }
+            }
+        };
         let info = ConnectionInfo {
             addr: ConnectionAddr::Tcp(address.ip().to_string(), address.port()),
             redis: RedisConnectionInfo::default(),
         };
-        let config =
-            AsyncConnectionConfig::new().set_connection_timeout(CONNECT_DEADLINE).set_response_timeout(ANSWER_DEADLINE);
+        let config = AsyncConnectionConfig::new().set_connection_timeout(connect).set_response_timeout(answer);
         let client = Client::open(info).map_err(unreachable)?;
         let connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(unreachable)?;
         let mut server = Self { address, connection };

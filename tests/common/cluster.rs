@@ -181,18 +181,23 @@ impl From<TcpStream> for Redis {
 impl Redis {
     /// Sends one command and gives back what came, without the line ends; a bulk string is its text alone.
     pub(crate) async fn ask(&mut self, command: &str) -> String {
-        self.0.write_all(format!("{command}\r\n").as_bytes()).await.unwrap();
+        let answer = timeout(DEADLINE, self.try_ask(command)).await.expect("redis gives no answer");
+        answer.expect("redis closed the connection")
+    }
+
+    /// The same; nothing when the connection ends first.
+    pub(crate) async fn try_ask(&mut self, command: &str) -> Option<String> {
+        self.0.write_all(format!("{command}\r\n").as_bytes()).await.ok()?;
         let mut answer = Vec::new();
         let mut part = [0; 4096];
         while !is_whole(&answer) {
-            let read = timeout(DEADLINE, self.0.read(&mut part)).await.expect("redis gives no answer").unwrap();
-            assert!(read > 0, "redis closed the connection after {:?}", String::from_utf8_lossy(&answer));
+            let read = self.0.read(&mut part).await.ok().filter(|read| *read > 0)?;
             answer.extend_from_slice(&part[..read]);
         }
         let text = String::from_utf8(answer).unwrap();
         let lines: Vec<&str> =
             text.split("\r\n").filter(|line| !line.starts_with(['$', '*']) && !line.is_empty()).collect();
-        lines.join(" ")
+        Some(lines.join(" "))
     }
 }
 

@@ -36,11 +36,20 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts to write to the Service of an instance.
     pub(crate) async fn start(place: &Place, instance: &str) -> Self {
+        Self::begin(place, instance, false).await
+    }
+
+    /// The same, counting a write as acknowledged when a replica has it too (`WAIT 1`).
+    pub(crate) async fn start_confirmed(place: &Place, instance: &str) -> Self {
+        Self::begin(place, instance, true).await
+    }
+
+    async fn begin(place: &Place, instance: &str, confirmed: bool) -> Self {
         let (stop, stopped) = oneshot::channel();
         let service: k8s_openapi::api::core::v1::Service = place.api().get(instance).await.unwrap();
         let address = format!("{}:6379", service.spec.unwrap().cluster_ip.unwrap());
         let password = place.password(instance).await;
-        Self { stop, work: tokio::spawn(write(address, password, stopped)) }
+        Self { stop, work: tokio::spawn(write(address, password, confirmed, stopped)) }
     }
 
     /// Ends it and reads back what it wrote.
@@ -50,7 +59,7 @@ impl Writer {
     }
 }
 
-async fn write(address: String, password: String, mut stopped: oneshot::Receiver<()>) -> Outcome {
+async fn write(address: String, password: String, confirmed: bool, mut stopped: oneshot::Receiver<()>) -> Outcome {
     let mut client = Client { address, password, stream: None };
     let (mut acknowledged, mut longest_pause, mut latest) = (Vec::new(), Duration::ZERO, Instant::now());
     let mut pace = tokio::time::interval(Duration::from_millis(2));
@@ -59,7 +68,8 @@ async fn write(address: String, password: String, mut stopped: oneshot::Receiver
             break;
         }
         pace.tick().await;
-        if client.ask(&format!("SET key-{number} {number}")).await.as_deref() == Some("+OK") {
+        let written = client.ask(&format!("SET key-{number} {number}")).await.as_deref() == Some("+OK");
+        if written && (!confirmed || client.ask("WAIT 1 400").await.is_some_and(|held| held != ":0")) {
             acknowledged.push(number);
             longest_pause = longest_pause.max(latest.elapsed());
             latest = Instant::now();

@@ -1,0 +1,131 @@
+//! Asks every server of a group what it is, all at once. A question that gets no answer is an answer too, and so is how long
+//! there has been none.
+
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use futures::future::join_all;
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time};
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
+
+use super::Group;
+use crate::{
+    controller::{context::Context, observe},
+    domain::{
+        names::{DATA_VOLUME, PORT},
+        observed::{container, is_ready, revision, trouble_of},
+        replication::{Answer, Link, Member, Role, SILENCE_LIMIT, Told},
+    },
+    redis::{Server, ServerError, replication::Standing},
+};
+
+/// How long a server may take to say what it is, connecting included.
+const DEADLINE: Duration = Duration::from_secs(1);
+/// How long pod 0 of a new instance is waited for when others have started.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How often a server has to be asked in vain before its silence counts: one question can get lost.
+const TRIES: u32 = 3;
+
+/// Every member, in order of ordinal.
+pub(super) async fn members(group: &Group<'_>, context: &Context) -> Vec<Member> {
+    let newest = observe::update_revision(&group.namespace, &group.name, context);
+    let asked = (0..group.running).map(|ordinal| async move {
+        let answer = match group.object(ordinal).and_then(serving_at) {
+            Some(address) => ask(group, address).await,
+            None => Some(Answer::Absent),
+        };
+        (ordinal, answer)
+    });
+    let answers = join_all(asked).await;
+    let now = Instant::now();
+    answers
+        .into_iter()
+        .map(|(ordinal, answer)| {
+            let pod = group.object(ordinal);
+            Member {
+                ordinal,
+                leaving: pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_some()),
+                hindered: pod.is_some_and(|pod| {
+                    trouble_of(pod, &Time(jiff::Timestamp::now())).is_some_and(|t| t.stalled || t.is_unscheduled())
+                }),
+                inherited: is_inherited(group, ordinal, context),
+                updated: pod.is_some_and(|pod| is_ready(pod) && newest.is_some() && revision(pod) == newest.as_ref()),
+                answer: heard(group, ordinal, answer, now, context),
+            }
+        })
+        .collect()
+}
+
+/// Where the server of a pod can be asked, if the kubelet says that it runs.
+fn serving_at(pod: &Pod) -> Option<IpAddr> {
+    container(pod)?.state.as_ref()?.running.as_ref()?;
+    pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()
+}
+
+/// The answer, or nothing.
+async fn ask(group: &Group<'_>, address: IpAddr) -> Option<Answer> {
+    let port = u16::try_from(PORT).unwrap_or_default();
+    let question = async {
+        let mut server = Server::connect_within((address, port), group.password(), (DEADLINE, DEADLINE)).await?;
+        server.standing().await
+    };
+    match tokio::time::timeout(DEADLINE, question).await {
+        Ok(Ok(standing)) => Some(Answer::Told(told(address, standing))),
+        Ok(Err(ServerError::Closed { .. })) => Some(Answer::Absent),
+        Ok(Err(ServerError::Busy { .. } | ServerError::Password { .. } | ServerError::Refused { .. })) => {
+            Some(Answer::Evasive)
+        }
+        Ok(Err(ServerError::Unreachable { .. })) | Err(_) => None,
+    }
+}
+
+fn told(address: IpAddr, standing: Standing) -> Told {
+    // Where it says that it follows the loopback it waits to be told whom.
+    let of = standing.follows.and_then(|(host, _)| host.parse().ok()).filter(|host: &IpAddr| !host.is_loopback());
+    let link = Link { of, up: standing.link_up, syncing: standing.syncing, silence: standing.silence };
+    Told {
+        address,
+        role: if standing.is_primary { Role::Primary } else { Role::Replica(link) },
+        history: standing.history,
+        former_history: standing.former_history,
+        offset: standing.offset,
+        empty: standing.empty,
+        loading: standing.loading,
+    }
+}
+
+/// The answer, or since when there is none.
+fn heard(group: &Group<'_>, ordinal: i32, answer: Option<Answer>, now: Instant, context: &Context) -> Answer {
+    context.remember(&group.uid, |memory| {
+        let silent = &mut memory.replication.silent;
+        if let Some(answer) = answer {
+            silent.remove(&ordinal);
+            return answer;
+        }
+        // It has been silent since it was asked.
+        let (since, tries) = silent.entry(ordinal).or_insert_with(|| (now.checked_sub(DEADLINE).unwrap_or(now), 0));
+        *tries += 1;
+        let seconds = (now - *since).as_secs();
+        Answer::Silent { seconds: if *tries < TRIES { seconds.min(SILENCE_LIMIT - 1) } else { seconds } }
+    })
+}
+
+/// Whether the volume of this pod is older than the instance.
+fn is_inherited(group: &Group<'_>, ordinal: i32, context: &Context) -> bool {
+    let name = format!("{DATA_VOLUME}-{}", group.pod(ordinal));
+    let claim = context.stores.claims.get(&ObjectRef::new(&name).within(&group.namespace));
+    let made = claim.and_then(|claim| claim.creation_timestamp());
+    made.zip(group.stored.creation_timestamp()).is_some_and(|(claim, instance)| claim.0 < instance.0)
+}
+
+/// Whether the first server that answered did so only just now: then others may come at any moment.
+pub(super) fn is_early(group: &Group<'_>, members: &[Member], context: &Context) -> bool {
+    let any = members.iter().any(|member| member.told().is_some());
+    let now = Instant::now();
+    context.remember(&group.uid, |memory| {
+        let since = any.then(|| *memory.replication.first_heard.get_or_insert(now));
+        since.is_none_or(|since| now - since < PATIENCE)
+    })
+}

@@ -1,0 +1,85 @@
+//! The marks on the claims, which outlive pods and operators: whose volume has the data of which term. Written only where they
+//! differ.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::{
+    Api, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::reflector::ObjectRef,
+};
+
+use super::Group;
+use crate::{
+    controller::{context::Context, error::Error, seen::version},
+    domain::{
+        names::{DATA_VOLUME, INSTANCE_LABEL, OPERATOR, pod},
+        replication::record::{Mark, REPLICATION_ANNOTATION},
+    },
+};
+
+/// The most pods that an instance can have had.
+const MOST: i32 = 16;
+
+/// What was written to which claim, by its uid, and the version that it got.
+pub(super) type Written = BTreeMap<String, (u128, Mark)>;
+
+fn claim_name(instance: &str, ordinal: i32) -> String {
+    format!("{DATA_VOLUME}-{}", pod(instance, ordinal))
+}
+
+/// The marks of all claims of this name, also of those that no pod uses any more.
+pub(super) fn read(namespace: &str, name: &str, uid: &str, context: &Context) -> Vec<(i32, Mark)> {
+    let claim = |ordinal| context.stores.claims.get(&ObjectRef::new(&claim_name(name, ordinal)).within(namespace));
+    let ours = |claim: &PersistentVolumeClaim| claim.labels().get(INSTANCE_LABEL).is_some_and(|owner| owner == name);
+    (0..MOST)
+        .filter_map(|ordinal| {
+            let claim = claim(ordinal).filter(|claim| ours(claim) && claim.metadata.deletion_timestamp.is_none())?;
+            Some((ordinal, present(&claim, uid, context)?))
+        })
+        .collect()
+}
+
+/// The mark of a claim: what was written last, until the watch shows it.
+fn present(claim: &PersistentVolumeClaim, uid: &str, context: &Context) -> Option<Mark> {
+    let shown = version(claim).unwrap_or(0);
+    let written = context.recall(uid, |memory| {
+        let written = memory.replication.marks.get(&claim.uid().unwrap_or_default()).cloned();
+        written.filter(|(at, _)| *at > shown).map(|(_, mark)| mark)
+    });
+    written.or_else(|| Mark::parse(claim.annotations().get(REPLICATION_ANNOTATION)?))
+}
+
+/// Marks the claim of a pod.
+pub(super) async fn ensure(group: &Group<'_>, ordinal: i32, mark: Mark, context: &Context) -> Result<(), Error> {
+    let name = claim_name(&group.name, ordinal);
+    let claim = context.stores.claims.get(&ObjectRef::new(&name).within(&group.namespace));
+    let Some(claim) = claim.filter(|claim| claim.metadata.deletion_timestamp.is_none()) else { return Ok(()) };
+    if present(&claim, &group.uid, context).as_ref() == Some(&mark) {
+        return Ok(());
+    }
+    let uid = claim.uid().unwrap_or_default();
+    let patch =
+        serde_json::json!({"metadata": {"uid": uid, "annotations": {REPLICATION_ANNOTATION: mark.to_string()}}});
+    let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &group.namespace);
+    match api.patch_metadata(&name, &params, &Patch::Merge(&patch)).await {
+        Ok(written) => {
+            tracing::info!(claim = name, %mark, "marked the claim");
+            let version = written.metadata.resource_version.as_ref().and_then(|version| version.parse().ok());
+            context.remember(&group.uid, |memory| {
+                memory.replication.marks.insert(uid, (version.unwrap_or(0), mark));
+            });
+            Ok(())
+        }
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(error) => Err(Error::request("patch", "PersistentVolumeClaim", &name)(error)),
+    }
+}
+
+/// Whether the claim of a pod is there to stay.
+pub(super) fn is_lasting(group: &Group<'_>, ordinal: i32, context: &Context) -> bool {
+    let claim = context.stores.claims.get(&ObjectRef::new(&claim_name(&group.name, ordinal)).within(&group.namespace));
+    claim.is_some_and(|claim| claim.metadata.deletion_timestamp.is_none())
+}

@@ -1,0 +1,210 @@
+//! Keeps one primary and its replicas: asks every server, judges, carries out what follows. Goes by what runs and not by the
+//! spec, so that a failover does not wait for a spec that is invalid. What is decided is `domain::replication`'s.
+
+mod act;
+mod ask;
+mod handover;
+mod labels;
+mod marks;
+
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
+
+pub(super) use self::handover::make_way;
+use super::{context::Context, error::Error, observe, secret};
+use crate::{
+    api::v1::RedisInstance,
+    domain::{
+        auth::Password,
+        live::mounts_password,
+        names::{PROMOTE_ANNOTATION, pod},
+        observed::Aspect,
+        reason::Reason,
+        replication::{
+            self, Member, Record,
+            election::{Election, Verdict},
+        },
+    },
+};
+
+/// How often the servers are asked.
+const CHECK: Duration = Duration::from_secs(1);
+/// The same while something is under way.
+const SOON: Duration = Duration::from_millis(200);
+
+/// The pods of one instance that share their data, and what is recorded of them.
+pub(super) struct Group<'a> {
+    stored: &'a RedisInstance,
+    namespace: String,
+    name: String,
+    uid: String,
+    /// Pods that the StatefulSet runs.
+    running: i32,
+    pods: Vec<(i32, Arc<Pod>)>,
+    password: Option<Password>,
+    record: Option<Record>,
+}
+
+/// Who is what, as it was found or made in this pass.
+#[derive(Clone, Debug)]
+pub(super) struct Roles {
+    /// Ordinal of the pod that takes the writes.
+    pub(super) primary: Option<i32>,
+    /// Ordinals of the replicas that have its data.
+    pub(super) in_sync: BTreeSet<i32>,
+    /// What each server told.
+    pub(super) members: Vec<Member>,
+    /// Whether all is as it should be.
+    pub(super) aspect: Aspect,
+    /// How long it is enough to have looked.
+    pub(super) again: Duration,
+}
+
+impl Roles {
+    /// Whether a pod has the data that it should have.
+    pub(super) fn is_settled(&self, ordinal: i32) -> bool {
+        self.primary == Some(ordinal) || self.in_sync.contains(&ordinal)
+    }
+
+    /// Whether the instance would be worse off without this pod for a while: the primary, or the only replica of several that
+    /// has its data.
+    pub(super) fn must_not_restart(&self, ordinal: i32) -> bool {
+        let last = self.members.len() > 2 && self.in_sync.len() == 1 && self.in_sync.contains(&ordinal);
+        self.primary == Some(ordinal) || last
+    }
+
+    /// Whether the primary does not answer, so that everything else has to wait until it is known why.
+    pub(super) fn is_silent(&self) -> bool {
+        self.aspect.reason == Reason::PrimaryUnreachable
+    }
+
+    fn missing(members: Vec<Member>, reason: Reason, message: String) -> Self {
+        let aspect = Aspect { holds: Some(false), reason, message };
+        Self { primary: None, in_sync: BTreeSet::new(), members, aspect, again: CHECK }
+    }
+}
+
+impl Group<'_> {
+    fn pod(&self, ordinal: i32) -> String {
+        pod(&self.name, ordinal)
+    }
+
+    fn object(&self, ordinal: i32) -> Option<&Pod> {
+        self.pods.iter().find(|(at, _)| *at == ordinal).map(|(_, pod)| pod.as_ref())
+    }
+
+    fn password(&self) -> Option<&[u8]> {
+        self.password.as_ref().map(Password::as_bytes)
+    }
+
+    fn term(&self) -> u64 {
+        self.record.as_ref().map_or(0, |record| record.term)
+    }
+}
+
+/// Finds or makes the primary and brings the others behind it; `None` for an instance of one pod that never had more.
+pub(super) async fn keep(stored: &RedisInstance, context: &Context) -> Result<Option<Roles>, Error> {
+    let Some(group) = gather(stored, context).await? else { return Ok(None) };
+    let members = ask::members(&group, context).await; // redis
+    let named = stored.annotations().get(PROMOTE_ANNOTATION).map(String::as_str);
+    let patient = ask::is_early(&group, &members, context);
+    let election = Election { instance: &group.name, members: &members, record: group.record.as_ref(), named, patient };
+    let roles = match election.judge() {
+        Verdict::Primary(primary) => act::settle(&group, members, primary, context).await?, // client, redis
+        Verdict::Promote(ordinal, cause) => act::promote(&group, members, ordinal, &cause, context).await?, // client, redis
+        Verdict::Wait(reason, message) => Roles::missing(members, reason, message),
+        Verdict::Stuck(message) => Roles::missing(members, Reason::NoSafePrimary, message),
+    };
+    let mut roles = handover::from_one_that_leaves(&group, roles, context).await?; // client, redis
+    if act::send_away_again(&group, &roles, context).await || roles.is_silent() {
+        roles.again = SOON; // redis
+    }
+    context.remember(&group.uid, |memory| {
+        if roles.primary.is_some() {
+            memory.replication.primary_seen = Some(Instant::now());
+        }
+        memory.replication.replicated = true;
+    });
+    Ok(Some(roles))
+}
+
+/// What the stores show of a group of several pods, or of one that is left of several.
+async fn gather<'a>(stored: &'a RedisInstance, context: &Context) -> Result<Option<Group<'a>>, Error> {
+    let (namespace, name) = (stored.namespace().unwrap_or_default(), stored.name_any());
+    let uid = stored.uid().unwrap_or_default();
+    let set = context.stores.stateful_sets.get(&ObjectRef::new(&name).within(&namespace));
+    let Some(set) = set.filter(|set| set.owner_references().iter().any(|owner| owner.uid == uid)) else {
+        return Ok(None);
+    };
+    let running = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let record = Record::of(&marks::read(&namespace, &name, &uid, context));
+    if running <= 1 && record.is_none() {
+        return Ok(None);
+    }
+    let password = if has_password(&set) {
+        secret::password_of(&namespace, &name, &uid, context).await? // client
+    } else {
+        None
+    };
+    let pods = observe::pods(&namespace, &name, running, context);
+    Ok(Some(Group { stored, namespace, name, uid, running, pods, password, record }))
+}
+
+fn has_password(set: &StatefulSet) -> bool {
+    let pod = set.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    pod.is_some_and(mounts_password)
+}
+
+fn address(members: &[Member], ordinal: i32) -> Option<IpAddr> {
+    members.iter().find(|member| member.ordinal == ordinal)?.told().map(|told| told.address)
+}
+
+/// Whether every replica has the primary's data.
+fn aspect(group: &Group<'_>, members: &[Member], primary: i32, in_sync: &BTreeSet<i32>) -> Aspect {
+    let leader = group.pod(primary);
+    let behind: Vec<String> = (0..group.running)
+        .filter(|ordinal| *ordinal != primary && !in_sync.contains(ordinal))
+        .map(|ordinal| group.pod(ordinal))
+        .collect();
+    if members.iter().any(|member| member.ordinal == primary && member.told().is_none()) {
+        let message =
+            format!("primary {leader} does not say how its replicas are: it is busy, or has another password");
+        return Aspect { holds: None, reason: Reason::Busy, message };
+    }
+    if behind.is_empty() {
+        let message = format!("all replicas are in sync with primary {leader}");
+        return Aspect { holds: Some(true), reason: Reason::InSync, message };
+    }
+    let message = format!("not in sync with primary {leader} yet: {}", behind.join(", "));
+    Aspect { holds: Some(false), reason: Reason::Synchronising, message }
+}
+
+/// What this process remembers of a group; all of it can be lost.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory {
+    /// Whether it was seen to be one.
+    pub(super) replicated: bool,
+    /// When the primary last answered.
+    primary_seen: Option<Instant>,
+    /// When the first server answered.
+    first_heard: Option<Instant>,
+    /// Since when which server has not answered, and how often it was asked since.
+    silent: std::collections::BTreeMap<i32, (Instant, u32)>,
+    /// The labels and marks last written, which the watches may not have shown yet.
+    labels: labels::Written,
+    marks: marks::Written,
+    /// The servers that lost the role, whose clients are sent away once more.
+    dismissed: Vec<(IpAddr, Instant)>,
+}
+
+/// The replicas in sync, by what was asked in this pass.
+fn in_sync(members: &[Member], primary: i32) -> BTreeSet<i32> {
+    replication::in_sync(members, primary)
+}

@@ -1,0 +1,82 @@
+//! When the role moves though its holder is well, and to whom: before its pod is restarted by a roll, taken away by a scale
+//! in, or evicted. How it moves without losing a write is the wire's business.
+
+use std::collections::BTreeSet;
+
+use super::Member;
+
+/// Why the role moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// Its pod is being deleted: an eviction, a drain, a deletion by hand.
+    Leaving,
+    /// Its pod is the next that a roll restarts.
+    Rolling,
+    /// Its pod is one that a smaller number of replicas takes away.
+    ScalingIn,
+}
+
+impl Occasion {
+    /// For people.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Leaving => "its pod is being deleted",
+            Self::Rolling => "its pod is the next to be restarted",
+            Self::ScalingIn => "its pod is to be taken away",
+        }
+    }
+}
+
+/// Why the role has to leave this primary, if it has to. `next` is the pod that a roll comes to next.
+#[must_use]
+pub fn occasion(members: &[Member], primary: i32, wanted: i32, next: Option<i32>) -> Option<Occasion> {
+    let leaving = members.iter().any(|member| member.ordinal == primary && member.leaving);
+    if leaving {
+        Some(Occasion::Leaving)
+    } else if primary >= wanted {
+        Some(Occasion::ScalingIn)
+    } else {
+        (next == Some(primary)).then_some(Occasion::Rolling)
+    }
+}
+
+/// Whom it goes to: one that is in sync and stays; rather one that the roll has been at, so that it moves only once, else
+/// the first, which a roll comes to last.
+#[must_use]
+pub fn successor(members: &[Member], in_sync: &BTreeSet<i32>, wanted: i32) -> Option<i32> {
+    let stays = |member: &&Member| in_sync.contains(&member.ordinal) && !member.leaving && member.ordinal < wanted;
+    members.iter().filter(stays).max_by_key(|member| (member.updated, -member.ordinal)).map(|member| member.ordinal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::replication::tests::{primary, replica};
+
+    #[test]
+    fn the_role_leaves_a_pod_before_the_pod_does() {
+        let mut members = [primary(0, "a", 9), replica(1, 0, "a", 9), replica(2, 0, "a", 9)];
+        assert_eq!(occasion(&members, 0, 3, None), None);
+        assert_eq!(occasion(&members, 0, 3, Some(2)), None);
+        assert_eq!(occasion(&members, 0, 3, Some(0)), Some(Occasion::Rolling));
+        assert_eq!(occasion(&members, 2, 2, None), Some(Occasion::ScalingIn));
+        members[0].leaving = true;
+        assert_eq!(occasion(&members, 0, 3, None), Some(Occasion::Leaving));
+    }
+
+    #[test]
+    fn it_goes_to_one_that_is_in_sync_and_stays_and_was_rolled() {
+        let mut members = [replica(0, 2, "a", 9), replica(1, 2, "a", 9), primary(2, "a", 9)];
+        for member in &mut members {
+            member.updated = false;
+        }
+        assert_eq!(successor(&members, &[0, 1].into(), 3), Some(0), "the one that is rolled last");
+        members[1].updated = true;
+        assert_eq!(successor(&members, &[0, 1].into(), 3), Some(1));
+        assert_eq!(successor(&members, &[0, 1].into(), 1), Some(0));
+        members[0].leaving = true;
+        assert_eq!(successor(&members, &[0].into(), 3), None);
+        assert_eq!(successor(&members, &[].into(), 3), None);
+    }
+}

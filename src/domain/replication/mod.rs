@@ -1,0 +1,227 @@
+//! Who takes the writes of a replicated instance, who follows, and when the role moves: what is known of the servers, and
+//! the words for it. The decisions are in `election` and `handover`. Pure: servers are asked elsewhere.
+
+pub mod election;
+pub mod handover;
+pub mod record;
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+pub use self::record::Record;
+
+/// A server that has not answered for so many seconds, and whom no replica hears either, is taken for dead. Longer than the
+/// 5 s after which a server that runs a script says so (`busy-reply-threshold`), short enough for clients to be helped
+/// within 10 s.
+pub const SILENCE_LIMIT: u64 = 6;
+/// A replica that heard of its primary so many seconds ago hears it no more: a primary speaks every second
+/// (`repl-ping-replica-period 1`).
+const HEARING_LIMIT: u64 = 3;
+/// How far behind its primary, in bytes, a replica may be and still count as in sync. The two are not asked in the same
+/// instant, so what a busy primary writes meanwhile must not count.
+pub const LAG_LIMIT: u64 = 16 << 20;
+
+/// One pod of the instance, and what its server tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub struct Member {
+    /// Number of the pod.
+    pub ordinal: i32,
+    /// Whether the pod is there and on its way out.
+    pub leaving: bool,
+    /// Whether something keeps the pod from starting.
+    pub hindered: bool,
+    /// Whether its volume is older than the instance, so that there may be data of an earlier life in it.
+    pub inherited: bool,
+    /// Whether it runs the newest template and is ready.
+    pub updated: bool,
+    /// What its server answers.
+    pub answer: Answer,
+}
+
+/// What a server answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// There is none: no pod, no running container, or nobody listens at the port.
+    Absent,
+    /// Nothing came back, for so many seconds now.
+    Silent {
+        /// Since the first question without an answer.
+        seconds: u64,
+    },
+    /// It lives and does not say what it is: it runs a script, or takes another password.
+    Evasive,
+    /// What it is.
+    Told(Told),
+}
+
+/// What a server tells of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Where it was asked.
+    pub address: IpAddr,
+    /// Whether it takes writes.
+    pub role: Role,
+    /// Name of the history of writes that its data belong to.
+    pub history: String,
+    /// Name of the history before that, which this one goes on with.
+    pub former_history: String,
+    /// How far it is in its history, in bytes.
+    pub offset: u64,
+    /// Whether it holds no key at all.
+    pub empty: bool,
+    /// Whether it still reads its data.
+    pub loading: bool,
+}
+
+/// Whether a server takes writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It does.
+    Primary,
+    /// It follows another, or waits to be told whom.
+    Replica(Link),
+}
+
+/// A replica's connection to its primary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Whom it follows; `None` for one that waits to be told.
+    pub of: Option<IpAddr>,
+    /// Whether it is connected.
+    pub up: bool,
+    /// Whether it is receiving the whole data set.
+    pub syncing: bool,
+    /// Seconds since it last heard of its primary.
+    pub silence: Option<u64>,
+}
+
+impl Member {
+    /// What it tells, if it does.
+    #[must_use]
+    pub const fn told(&self) -> Option<&Told> {
+        match &self.answer {
+            Answer::Told(told) => Some(told),
+            _ => None,
+        }
+    }
+
+    /// What it tells, when it has read its data.
+    fn loaded(&self) -> Option<&Told> {
+        self.told().filter(|told| !told.loading)
+    }
+
+    fn takes_writes(&self) -> bool {
+        self.loaded().is_some_and(|told| told.role == Role::Primary)
+    }
+}
+
+impl Told {
+    /// Whether its data belong to this history, or go on with it.
+    fn continues(&self, history: &str) -> bool {
+        self.history == history || self.former_history == history
+    }
+
+    /// Whether this replica hears of its primary.
+    fn hears(&self) -> bool {
+        match &self.role {
+            Role::Replica(link) => link.up && link.silence.is_some_and(|seconds| seconds < HEARING_LIMIT),
+            Role::Primary => false,
+        }
+    }
+}
+
+/// The replicas that have all that the primary has, but for what is on its way.
+#[must_use]
+pub fn in_sync(members: &[Member], primary: i32) -> BTreeSet<i32> {
+    let Some(leader) = members.iter().find(|member| member.ordinal == primary).and_then(Member::loaded) else {
+        return BTreeSet::new();
+    };
+    let synced = |told: &Told| match &told.role {
+        Role::Replica(link) => {
+            link.of == Some(leader.address)
+                && link.up
+                && !link.syncing
+                && told.history == leader.history
+                && leader.offset.saturating_sub(told.offset) < LAG_LIMIT
+        }
+        Role::Primary => false,
+    };
+    let others = members.iter().filter(|member| member.ordinal != primary);
+    others.filter(|member| member.loaded().is_some_and(synced)).map(|member| member.ordinal).collect()
+}
+
+/// The replicas that have to be told whom to follow.
+#[must_use]
+pub fn astray(members: &[Member], primary: i32) -> Vec<i32> {
+    let Some(address) = members.iter().find(|m| m.ordinal == primary).and_then(|m| m.told()).map(|told| told.address)
+    else {
+        return Vec::new();
+    };
+    let astray = |told: &Told| matches!(&told.role, Role::Replica(link) if link.of != Some(address));
+    let others = members.iter().filter(|member| member.ordinal != primary);
+    others.filter(|member| member.loaded().is_some_and(astray)).map(|member| member.ordinal).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Address of the pod with this ordinal.
+    pub(crate) fn address(ordinal: i32) -> IpAddr {
+        format!("10.0.0.{ordinal}").parse().unwrap()
+    }
+
+    pub(crate) fn member(ordinal: i32, answer: Answer) -> Member {
+        Member { ordinal, leaving: false, hindered: false, inherited: false, updated: true, answer }
+    }
+
+    /// A primary of this history, so far in it.
+    pub(crate) fn primary(ordinal: i32, history: &str, offset: u64) -> Member {
+        member(ordinal, Answer::Told(told(ordinal, Role::Primary, history, offset)))
+    }
+
+    /// A replica of that one.
+    pub(crate) fn replica(ordinal: i32, of: i32, history: &str, offset: u64) -> Member {
+        let link = Link { of: Some(address(of)), up: true, syncing: false, silence: Some(0) };
+        member(ordinal, Answer::Told(told(ordinal, Role::Replica(link), history, offset)))
+    }
+
+    /// A server that has just started, with or without data.
+    pub(crate) fn started(ordinal: i32, empty: bool) -> Member {
+        let link = Link { of: None, up: false, syncing: false, silence: None };
+        let told = told(ordinal, Role::Replica(link), &format!("fresh-{ordinal}"), 0);
+        member(ordinal, Answer::Told(Told { empty, ..told }))
+    }
+
+    fn told(ordinal: i32, role: Role, history: &str, offset: u64) -> Told {
+        let (history, former_history) = (history.to_owned(), "0000".to_owned());
+        Told { address: address(ordinal), role, history, former_history, offset, empty: false, loading: false }
+    }
+
+    pub(crate) fn told_mut(member: &mut Member) -> &mut Told {
+        match &mut member.answer {
+            Answer::Told(told) => told,
+            _ => panic!("it tells nothing"),
+        }
+    }
+
+    #[test]
+    fn a_replica_is_in_sync_when_it_follows_closely_in_the_same_history() {
+        let far = LAG_LIMIT + 100;
+        let mut syncing = replica(4, 0, "a", far);
+        let Role::Replica(link) = &mut told_mut(&mut syncing).role else { unreachable!() };
+        link.syncing = true;
+        let members = [
+            primary(0, "a", far),
+            replica(1, 0, "a", far - 10),
+            replica(2, 0, "a", 50),
+            replica(3, 0, "b", far),
+            syncing,
+            replica(5, 1, "a", far),
+            started(6, false),
+        ];
+        assert_eq!(in_sync(&members, 0), [1].into());
+        assert_eq!(astray(&members, 0), [5, 6]);
+        assert!(in_sync(&members, 7).is_empty() && astray(&members, 7).is_empty());
+    }
+}

@@ -1,0 +1,153 @@
+//! Replication on the wire: what a server is to others, and the commands that change it. Knows what they do, not when they
+//! are called for.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use redis::{cmd, pipe};
+
+use super::{Server, ServerError};
+
+/// What a server is to others, as `INFO` tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the server's answer")]
+pub struct Standing {
+    /// Whether it takes writes.
+    pub is_primary: bool,
+    /// Whom a replica was told to follow, host and port as it was told.
+    pub follows: Option<(String, u16)>,
+    /// Whether it is connected to that one.
+    pub link_up: bool,
+    /// Whether it is receiving the whole data set.
+    pub syncing: bool,
+    /// Seconds since it last heard of that one; `None` when it never did, or is cut off.
+    pub silence: Option<u64>,
+    /// Name of the history of writes that its data belong to (`master_replid`).
+    pub history: String,
+    /// Name of the history that this one goes on with (`master_replid2`).
+    pub former_history: String,
+    /// Bytes of that history that it has.
+    pub offset: u64,
+    /// Whether it is handing its role over.
+    pub handing_over: bool,
+    /// Whether it holds no key.
+    pub empty: bool,
+    /// Whether it still reads its data.
+    pub loading: bool,
+}
+
+impl Standing {
+    /// Reads `name:value` lines, of which unknown ones do not count.
+    fn read(text: &str) -> Self {
+        let fields: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once(':')).collect();
+        let field = |name: &str| fields.get(name).copied().unwrap_or_default();
+        let number = |name: &str| field(name).parse::<u64>().ok();
+        let is_primary = field("role") == "master";
+        let port = field("master_port").parse().ok();
+        Self {
+            is_primary,
+            follows: port.map(|port| (field("master_host").to_owned(), port)),
+            link_up: field("master_link_status") == "up",
+            syncing: field("master_sync_in_progress") == "1",
+            silence: number("master_last_io_seconds_ago"),
+            history: field("master_replid").to_owned(),
+            former_history: field("master_replid2").to_owned(),
+            offset: number(if is_primary { "master_repl_offset" } else { "slave_repl_offset" }).unwrap_or(0),
+            handing_over: !matches!(field("master_failover_state"), "" | "no-failover"),
+            empty: !fields.keys().any(|name| name.strip_prefix("db").is_some_and(|rest| rest.parse::<u32>().is_ok())),
+            loading: field("loading") == "1",
+        }
+    }
+}
+
+impl Server {
+    /// What it is to others.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn standing(&mut self) -> Result<Standing, ServerError> {
+        // One section a command: Redis 6.2 takes no more.
+        let mut commands = pipe();
+        for section in ["replication", "persistence", "keyspace"] {
+            commands.cmd("INFO").arg(section);
+        }
+        let sections: Vec<String> =
+            commands.query_async(&mut self.connection).await.map_err(|error| self.meaning(&error))?;
+        Ok(Standing::read(&sections.concat()))
+    }
+
+    /// Makes it follow another, whose data replace its own as far as they differ.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub async fn follow(&mut self, (host, port): (IpAddr, u16)) -> Result<(), ServerError> {
+        self.ask(cmd("REPLICAOF").arg(host.to_string()).arg(port)).await
+    }
+
+    /// Makes it take writes, with the data it has.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub async fn promote(&mut self) -> Result<(), ServerError> {
+        self.ask(cmd("REPLICAOF").arg("NO").arg("ONE")).await
+    }
+
+    /// Begins to hand its role over to a replica: it takes no writes until that one has all of them, and goes on by itself
+    /// if that takes longer than `limit`. Answers at once.
+    ///
+    /// # Errors
+    /// When it cannot be told, or refuses.
+    pub async fn begin_handover(&mut self, to: (IpAddr, u16), limit: Duration) -> Result<(), ServerError> {
+        let to = SocketAddr::from(to);
+        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let mut command = cmd("FAILOVER");
+        command.arg("TO").arg(to.ip().to_string()).arg(to.port()).arg("TIMEOUT").arg(limit);
+        self.ask(&command).await
+    }
+
+    /// Ends the connections of its clients, who then look for the one that takes writes; replicas stay connected.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub async fn disconnect_clients(&mut self) -> Result<(), ServerError> {
+        for kind in ["normal", "pubsub"] {
+            self.ask::<()>(cmd("CLIENT").arg("KILL").arg("TYPE").arg(kind).arg("SKIPME").arg("yes")).await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_tells_whom_it_follows_and_how_far_it_is() {
+        let text = "# Replication\r\nrole:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:up\r\n\
+             master_last_io_seconds_ago:1\r\nmaster_sync_in_progress:0\r\nslave_repl_offset:42\r\nmaster_failover_state:no-failover\r\n\
+             master_replid:aa\r\nmaster_replid2:bb\r\nmaster_repl_offset:40\r\n# Persistence\r\nloading:0\r\n# Keyspace\r\n\
+             db3:keys=1,expires=0,avg_ttl=0\r\n";
+        let expected = Standing {
+            follows: Some(("10.0.0.1".to_owned(), 6379)),
+            link_up: true,
+            silence: Some(1),
+            history: "aa".to_owned(),
+            former_history: "bb".to_owned(),
+            offset: 42,
+            ..Standing::default()
+        };
+        assert_eq!(Standing::read(text), expected);
+    }
+
+    #[test]
+    fn a_primary_tells_that_it_takes_writes() {
+        let text =
+            "role:master\r\nmaster_replid:aa\r\nmaster_repl_offset:7\r\nmaster_failover_state:waiting-for-sync\r\n";
+        let standing = Standing::read(text);
+        assert!(standing.is_primary && standing.empty && standing.handing_over && standing.follows.is_none());
+        assert_eq!(standing.offset, 7);
+    }
+}

@@ -1,0 +1,83 @@
+//! The pods of a replicated instance: who is primary, what each server says it is, and how one dies. Knows no test.
+
+use std::{fs, process::Command, time::Duration};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use redis_operator::api::v1::RedisInstance;
+use tokio::{net::TcpStream, time::timeout};
+
+use super::cluster::{Place, Redis, eventually};
+
+/// Label of a pod's role.
+pub(crate) const ROLE: &str = "redis.github.com/role";
+
+/// The server of one pod, as the tests see it from outside.
+pub(crate) struct Members<'a> {
+    pub(crate) place: &'a Place,
+    pub(crate) instance: &'a str,
+}
+
+impl Members<'_> {
+    pub(crate) async fn pod(&self, name: &str) -> Option<Pod> {
+        self.place.api::<Pod>().get_opt(name).await.unwrap()
+    }
+
+    /// The pods that are labelled primary.
+    pub(crate) async fn labelled_primary(&self) -> Vec<Pod> {
+        let labels = format!("redis.github.com/instance={},{ROLE}=primary", self.instance);
+        let pods = self.place.api::<Pod>().list(&kube::api::ListParams::default().labels(&labels)).await.unwrap();
+        pods.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect()
+    }
+
+    /// The primary that the status names.
+    pub(crate) async fn primary(&self) -> Option<String> {
+        let instance: RedisInstance = self.place.api().get(self.instance).await.unwrap();
+        instance.status?.primary
+    }
+
+    /// Waits until the instance is Running with a primary other than this one; its name.
+    pub(crate) async fn primary_after(&self, former: &str) -> String {
+        eventually(&format!("primary other than {former}"), || async {
+            let labelled = self.labelled_primary().await.first().map(ResourceExt::name_any)?;
+            (labelled != former && self.primary().await.as_ref() == Some(&labelled)).then_some(labelled)
+        })
+        .await
+    }
+
+    /// A connection to the server of a pod, logged in; nothing when it does not answer.
+    pub(crate) async fn connect(&self, pod: &str) -> Option<Redis> {
+        let address = self.pod(pod).await?.status?.pod_ip?;
+        let stream = timeout(Duration::from_secs(1), TcpStream::connect((address, 6379))).await.ok()?.ok()?;
+        let mut redis = Redis::from(stream);
+        let login = format!("AUTH {}", self.place.password(self.instance).await);
+        timeout(Duration::from_secs(1), redis.try_ask(&login)).await.ok()??;
+        Some(redis)
+    }
+
+    /// One command to the server of a pod.
+    pub(crate) async fn ask(&self, pod: &str, command: &str) -> Option<String> {
+        let mut redis = self.connect(pod).await?;
+        timeout(Duration::from_secs(1), redis.try_ask(command)).await.ok()?
+    }
+
+    /// Sends a signal to the server of a pod, as `KILL` or `STOP`.
+    pub(crate) async fn signal(&self, pod: &str, signal: &str) {
+        let uid = self.pod(pod).await.unwrap().uid().unwrap();
+        let process = eventually(&format!("redis-server of {pod}"), || async { process(&uid) }).await;
+        assert!(Command::new("kill").args([format!("-{signal}"), process]).status().unwrap().success());
+    }
+}
+
+/// The process of redis-server in the pod with this uid.
+fn process(uid: &str) -> Option<String> {
+    let cgroup = uid.replace('-', "_");
+    let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
+    processes.filter(|name| name.bytes().all(|b| b.is_ascii_digit())).find(|process| {
+        let read = |file: &str| fs::read_to_string(format!("/proc/{process}/{file}")).unwrap_or_default();
+        read("comm").trim() == "redis-server" && {
+            let groups = read("cgroup");
+            groups.contains(uid) || groups.contains(&cgroup)
+        }
+    })
+}

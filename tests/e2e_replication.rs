@@ -1,0 +1,282 @@
+//! Several pods on a real cluster with real Redis: one primary, the others its replicas; who takes over when it dies, what
+//! planned changes cost, and what no accident may do to the data.
+
+mod common;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use common::{
+    cluster::{Place, eventually},
+    members::{Members, ROLE},
+    writer::Writer,
+};
+use k8s_openapi::api::{
+    core::v1::{PersistentVolumeClaim, Pod, Service},
+    policy::v1::PodDisruptionBudget,
+};
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, EvictParams},
+};
+use redis_operator::api::v1::{Phase, RedisInstance};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+/// How soon writes are taken again after a primary died.
+const RECOVERY: Duration = Duration::from_secs(10);
+
+/// How often a test that can be repeated is: `ROUNDS`, else this many times.
+fn rounds(usual: usize) -> usize {
+    std::env::var("ROUNDS").map_or(usual, |rounds| rounds.parse().expect("ROUNDS must be a number"))
+}
+
+/// An instance of three pods that is Running.
+async fn three(place: &Place, spec: Value) {
+    let mut whole = json!({"image": "redis:7.0.15", "replicas": 3, "storage": {"size": "64Mi"}});
+    whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    place.create("cache", whole).await.unwrap();
+    place.reaches("cache", Phase::Running).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn three_pods_are_one_primary_and_two_replicas() {
+    let place = Place::new("three").await;
+    three(&place, json!({})).await;
+    let members = Members { place: &place, instance: "cache" };
+    assert_eq!(members.primary().await.as_deref(), Some("cache-0"));
+    let mut primary = place.connect("cache").await;
+    primary.ask(&format!("AUTH {}", place.password("cache").await)).await;
+    assert_eq!(primary.ask("SET order 4711").await, "+OK");
+    assert_eq!(primary.ask("WAIT 2 2000").await, ":2");
+    for (pod, role) in [("cache-0", "primary"), ("cache-1", "replica"), ("cache-2", "replica")] {
+        assert_eq!(members.pod(pod).await.unwrap().labels()[ROLE], role);
+        assert_eq!(members.ask(pod, "GET order").await.as_deref(), Some("4711"));
+        let answer = members.ask(pod, "SET order 1").await.unwrap();
+        assert_eq!(answer.starts_with("-READONLY"), role == "replica", "{pod}: {answer}");
+        members.ask(pod, "SET order 4711").await;
+    }
+    let reads: Service = place.api().get("cache-replicas").await.unwrap();
+    assert!(reads.spec.unwrap().selector.unwrap().contains_key("redis.github.com/reads"));
+    assert!(place.api::<PodDisruptionBudget>().get_opt("cache").await.unwrap().is_some());
+    let instance: RedisInstance = place.api().get("cache").await.unwrap();
+    let replicated = instance.status.unwrap().conditions.into_iter().find(|condition| condition.type_ == "Replicated");
+    assert_eq!(replicated.unwrap().message, "all replicas are in sync with primary cache-0");
+    place.leave().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn a_primary_that_dies_is_followed_in_time_and_what_a_replica_confirmed_stays() {
+    let place = Place::new("failover").await;
+    three(&place, json!({})).await;
+    let members = Members { place: &place, instance: "cache" };
+    let writer = Writer::start_confirmed(&place, "cache").await;
+    let mut times = Vec::new();
+    for _ in 0..rounds(3) {
+        let former = members.primary().await.unwrap();
+        members.signal(&former, "KILL").await;
+        times.push(taken_again(&members, &former).await);
+        place.reaches("cache", Phase::Running).await;
+    }
+    let outcome = writer.stop().await;
+    times.sort_unstable();
+    eprintln!(
+        "{} failovers: writes taken again after {:?} (median), {:?} (longest); {} confirmed writes, {} lost",
+        times.len(),
+        times[times.len() / 2],
+        times[times.len() - 1],
+        outcome.acknowledged,
+        outcome.lost.len()
+    );
+    assert!(times.iter().all(|time| *time < RECOVERY), "{times:?}");
+    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+    place.leave().await;
+}
+
+/// How long it takes until another pod than this one takes writes behind the Service. Meanwhile no two do.
+async fn taken_again(members: &Members<'_>, former: &str) -> Duration {
+    let begun = Instant::now();
+    eventually(&format!("writes by another than {former}"), || async {
+        let mut writable = Vec::new();
+        for pod in members.labelled_primary().await {
+            let name = pod.name_any();
+            if members.ask(&name, "SET probe 1").await.as_deref() == Some("+OK") {
+                writable.push(name);
+            }
+        }
+        assert!(writable.len() < 2, "two that take writes stand behind the Service: {writable:?}");
+        writable.first().is_some_and(|primary| primary != former).then_some(())
+    })
+    .await;
+    begun.elapsed()
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn a_primary_that_freezes_is_followed_and_comes_back_as_a_replica() {
+    let place = Place::new("frozen").await;
+    three(&place, json!({})).await;
+    let members = Members { place: &place, instance: "cache" };
+    members.ask("cache-0", "SET order 4711").await;
+    members.signal("cache-0", "STOP").await;
+    let time = taken_again(&members, "cache-0").await;
+    eprintln!("frozen primary: writes taken again after {time:?}");
+    members.signal("cache-0", "CONT").await;
+    assert!(time < RECOVERY, "{time:?}");
+    place.reaches("cache", Phase::Running).await;
+    eventually("former primary as a replica", || async {
+        members.ask("cache-0", "INFO replication").await.filter(|told| told.contains("role:slave"))
+    })
+    .await;
+    assert_eq!(members.ask("cache-0", "GET order").await.as_deref(), Some("4711"));
+    place.leave().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn a_roll_restarts_the_primary_last_and_loses_no_write() {
+    let place = Place::new("roll").await;
+    three(&place, json!({})).await;
+    let members = Members { place: &place, instance: "cache" };
+    let writer = Writer::start(&place, "cache").await;
+    for databases in 0..rounds(1) {
+        let uids = uids(&place).await;
+        place.change("cache", json!({"config": {"databases": (20 + databases).to_string()}})).await;
+        place.reaches("cache", Phase::Running).await;
+        assert!(uids.is_disjoint(&self::uids(&place).await), "every pod restarts");
+        assert_eq!(members.labelled_primary().await.len(), 1);
+    }
+    let outcome = writer.stop().await;
+    eprintln!(
+        "roll of three: {} writes, {} lost, longest pause {:?}",
+        outcome.acknowledged,
+        outcome.lost.len(),
+        outcome.longest_pause
+    );
+    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+    place.leave().await;
+}
+
+async fn uids(place: &Place) -> BTreeSet<String> {
+    let labels = kube::api::ListParams::default().labels("redis.github.com/instance=cache");
+    place.api::<Pod>().list(&labels).await.unwrap().items.iter().filter_map(ResourceExt::uid).collect()
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn an_evicted_primary_hands_its_role_over_first() {
+    let place = Place::new("drain").await;
+    three(&place, json!({})).await;
+    let members = Members { place: &place, instance: "cache" };
+    let writer = Writer::start(&place, "cache").await;
+    for _ in 0..rounds(1) {
+        let former = members.primary().await.unwrap();
+        let uid = members.pod(&former).await.unwrap().uid();
+        place.api::<Pod>().evict(&former, &EvictParams::default()).await.unwrap();
+        members.primary_after(&former).await;
+        place.until(&former, "new pod", move |pod: Option<&Pod>| pod.is_some_and(|pod| pod.uid() != uid)).await;
+        place.reaches("cache", Phase::Running).await;
+    }
+    let outcome = writer.stop().await;
+    eprintln!(
+        "eviction of the primary: {} writes, {} lost, longest pause {:?}",
+        outcome.acknowledged,
+        outcome.lost.len(),
+        outcome.longest_pause
+    );
+    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+    place.leave().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn one_becomes_three_and_three_become_one_without_a_lost_write() {
+    let place = Place::new("scale").await;
+    place.create("cache", json!({"image": "redis:7.0.15", "storage": {"size": "64Mi"}})).await.unwrap();
+    place.reaches("cache", Phase::Running).await;
+    let members = Members { place: &place, instance: "cache" };
+    let first = members.pod("cache-0").await.unwrap().uid();
+    let writer = Writer::start(&place, "cache").await;
+    place.change("cache", json!({"replicas": 3})).await;
+    place.reaches("cache", Phase::Running).await;
+    assert_eq!(members.pod("cache-0").await.unwrap().uid(), first, "more replicas restart nobody");
+    // The role goes to a pod that a smaller number takes away.
+    place.api::<Pod>().delete("cache-0", &DeleteParams::default()).await.unwrap();
+    let primary = members.primary_after("cache-0").await;
+    place.reaches("cache", Phase::Running).await;
+    place.change("cache", json!({"replicas": 1})).await;
+    place.reaches("cache", Phase::Running).await;
+    for pod in ["cache-1", "cache-2"] {
+        place.gone::<Pod>(pod).await;
+    }
+    assert_eq!(members.primary().await.as_deref(), Some("cache-0"), "and not {primary}");
+    place.gone::<Service>("cache-replicas").await;
+    place.gone::<PodDisruptionBudget>("cache").await;
+    let outcome = writer.stop().await;
+    eprintln!(
+        "1 to 3 to 1: {} writes, {} lost, longest pause {:?}",
+        outcome.acknowledged,
+        outcome.lost.len(),
+        outcome.longest_pause
+    );
+    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+    place.leave().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn no_accident_replaces_data_by_less() {
+    let place = Place::new("accident").await;
+    three(&place, json!({})).await;
+    let members = Members { place: &place, instance: "cache" };
+    let all = ["cache-0", "cache-1", "cache-2"];
+    assert_eq!(members.ask("cache-0", "SET order 4711").await.as_deref(), Some("+OK"));
+    let kept = |what: &'static str| {
+        let (place, members) = (&place, &members);
+        async move {
+            place.reaches("cache", Phase::Running).await;
+            for pod in all {
+                eventually(&format!("data in {pod} after {what}"), || async {
+                    members.ask(pod, "GET order").await.filter(|held| held == "4711")
+                })
+                .await;
+            }
+        }
+    };
+    kept("the beginning").await;
+
+    for pod in all {
+        members.signal(pod, "KILL").await;
+    }
+    kept("all servers were killed").await;
+
+    for pod in all {
+        place.api::<Pod>().delete(pod, &DeleteParams::default().grace_period(0)).await.unwrap();
+    }
+    kept("all pods were deleted").await;
+
+    for of_primary in [false, true] {
+        let primary = members.primary().await.unwrap();
+        let pod = all.into_iter().find(|pod| (*pod == primary) == of_primary).unwrap();
+        let claim = format!("redis-data-{pod}");
+        let uid = place.api::<PersistentVolumeClaim>().get(&claim).await.unwrap().uid();
+        place.delete::<PersistentVolumeClaim>(&claim).await;
+        place.delete::<Pod>(pod).await;
+        place
+            .until(&claim, "new claim", move |claim: Option<&PersistentVolumeClaim>| {
+                claim.is_some_and(|claim| claim.uid() != uid)
+            })
+            .await;
+        kept(if of_primary { "the primary's volume was deleted" } else { "a replica's volume was deleted" }).await;
+    }
+
+    // The instance goes, its volumes stay, and another one of its name takes them up.
+    place.delete::<RedisInstance>("cache").await;
+    for pod in all {
+        place.gone::<Pod>(pod).await;
+    }
+    three(&place, json!({})).await;
+    kept("the instance was made anew over its volumes").await;
+    place.leave().await;
+}
