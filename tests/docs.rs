@@ -136,7 +136,8 @@ fn every_page_is_in_the_book() {
 /// The paths of the fields below a schema; compute resources have core/v1's own shape and are one field here.
 fn leaves(path: &str, schema: &Value, fields: &mut Vec<String>) {
     match schema["properties"].as_object() {
-        Some(properties) if path != "resources" => {
+        // core/v1's own, which every page about pods explains
+        Some(properties) if path != "resources" && !path.starts_with("pod.") => {
             for (name, schema) in properties {
                 let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                 leaves(&path, schema, fields);

@@ -1,15 +1,21 @@
-//! Lack of resources on a real cluster: nothing that fits a pod, and a volume that is full. Each is told and healed by the
-//! spec alone.
+//! Lack of resources on a real cluster: nothing that fits a pod, no node that it may run on, and a volume that is full. Each
+//! is told, and healed by the spec or the node.
 
 mod common;
 
 use std::{fs, path::PathBuf, process::Command};
 
-use common::cluster::{Place, Redis, eventually};
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use kube::{Api, api::PostParams};
+use common::{
+    cluster::{Place, Redis, eventually},
+    warnings::changed_with_warnings,
+};
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, Patch, PatchParams, PostParams},
+};
 use redis_operator::api::v1::{Phase, RedisInstance};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
@@ -25,6 +31,57 @@ async fn a_pod_that_no_node_takes_is_told_and_placed_when_it_asks_for_less() {
     place.until("cache", "reason Unschedulable", waits).await;
     place.change("cache", json!({"resources": {"requests": {"memory": "32Mi"}}})).await;
     place.reaches("cache", Phase::Running).await;
+    place.leave().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn pods_run_where_the_spec_lets_them_and_carry_what_it_says() {
+    let place = Place::new("placed").await;
+    // A label of this test's own: other tests' pods run on the same node.
+    let disk = place.namespace.clone();
+    let spec = json!({"pod": {"labels": {"team": "shop"}, "annotations": {"example.com/note": "any text"},
+        "nodeSelector": {"example.com/disk": disk}, "imagePullSecrets": [{"name": "registry"}],
+        "tolerations": [{"key": "dedicated", "operator": "Equal", "value": "redis", "effect": "NoSchedule"}]}});
+    place.create("cache", spec).await.unwrap();
+    let waits = |instance: Option<&RedisInstance>| {
+        let status = instance.and_then(|instance| instance.status.clone()).unwrap_or_default();
+        status.status == Phase::Pending
+            && status.conditions.iter().any(|held| held.type_ == "Ready" && held.reason == "Unschedulable")
+            && status.last_condition_message.is_some_and(|message| {
+                message.contains("cannot be scheduled") && message.contains("node affinity/selector")
+            })
+    };
+    place.until("cache", "reason Unschedulable", waits).await;
+    let nodes: Api<Node> = Api::all(place.client.clone());
+    let node = nodes.list(&ListParams::default()).await.unwrap().items.remove(0).name_any();
+    let label = |value: Value| {
+        let patch = json!({"metadata": {"labels": {"example.com/disk": value}}});
+        let nodes = nodes.clone();
+        let node = node.clone();
+        async move { nodes.patch(&node, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap() }
+    };
+    label(json!(disk)).await;
+    place.reaches("cache", Phase::Running).await;
+    let pod: Pod = place.api().get("cache-0").await.unwrap();
+    assert_eq!((pod.labels()["team"].as_str(), pod.labels()["app"].as_str()), ("shop", "redis"));
+    assert_eq!(pod.annotations()["example.com/note"], "any text");
+
+    // Another annotation rolls the pod, as admission tells, and the history says why.
+    let change = json!({"pod": {"annotations": {"example.com/note": "another"}}});
+    let told = changed_with_warnings(&place, "cache", change).await.unwrap();
+    assert_eq!(told, ["spec.pod.annotations: rolls 1 pod: about one restart of downtime (replicas: 1)"]);
+    let before = pod.uid();
+    let rolled = move |pod: Option<&Pod>| {
+        pod.is_some_and(|pod| {
+            pod.uid() != before && pod.annotations().get("example.com/note").is_some_and(|note| note == "another")
+        })
+    };
+    place.until("cache-0", "another pod", rolled).await;
+    let status = place.reaches("cache", Phase::Running).await.status.unwrap();
+    let story: Vec<&str> = status.history.iter().map(|change| change.message.as_str()).collect();
+    assert!(story.contains(&"pod options changed: annotations"), "{story:?}");
+    label(Value::Null).await;
     place.leave().await;
 }
 

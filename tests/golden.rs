@@ -25,6 +25,31 @@ fn cases() -> Vec<(&'static str, Value)> {
             }),
         ),
         ("replicated", json!({"replicas": 3, "config": {"repl-backlog-size": "64mb"}})),
+        (
+            "scheduled",
+            json!({
+                "pod": {
+                    "labels": {"team": "shop"},
+                    "annotations": {"example.com/note": "any text"},
+                    "nodeSelector": {"disk": "ssd"},
+                    "affinity": {
+                        "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+                            {"matchExpressions": [{"key": "kubernetes.io/arch", "operator": "In", "values": ["amd64", "arm64"]}]},
+                        ]}},
+                        "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+                            {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "redis"}}},
+                        ]},
+                    },
+                    "tolerations": [{"key": "dedicated", "operator": "Equal", "value": "redis", "effect": "NoSchedule"}],
+                    "topologySpreadConstraints": [
+                        {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "ScheduleAnyway",
+                         "labelSelector": {"matchLabels": {"app": "redis"}}},
+                    ],
+                    "priorityClassName": "high",
+                    "imagePullSecrets": [{"name": "registry"}],
+                },
+            }),
+        ),
         ("open", json!({"auth": {"enabled": false}, "storage": {"storageClassName": ""}})),
     ]
 }

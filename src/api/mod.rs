@@ -1,7 +1,9 @@
 //! The shape of the resource `RedisInstance` as users write it and as `kubectl explain` shows it.
 //! Decides names, types and bounds only; what a value means is `domain`'s business.
 
+mod bounded;
 pub mod crd;
+pub mod pod;
 pub mod resources;
 pub mod v1;
 

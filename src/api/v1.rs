@@ -11,10 +11,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::resources::ResourceRequirements;
+use super::{pod::PodOptions, resources::ResourceRequirements};
 
 /// What the user wants: one Redis, kept running as written here.
-#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "redis.github.com",
     version = "v1",
@@ -59,6 +59,9 @@ pub struct RedisInstanceSpec {
     /// CPU and memory of each Redis container, as in a pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
+    /// Where the pods run, and what they carry beside Redis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodOptions>,
     /// The volume behind /data of each pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage: Option<StorageSpec>,

@@ -4,6 +4,7 @@
 mod config_map;
 mod disruption;
 mod pod;
+mod scheduling;
 mod secret;
 mod service;
 mod stateful_set;
@@ -114,7 +115,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::{directives::release::release, instance::tests::validated, live::Live};
+    use crate::domain::{
+        directives::release::release,
+        instance::tests::{checked, validated},
+        live::Live,
+    };
 
     #[test]
     fn the_objects_tell_what_the_spec_tells() {
@@ -123,12 +128,28 @@ mod tests {
             json!({"auth": {"enabled": false}, "storage": {"size": "1.5Gi", "storageClassName": ""}}),
             json!({"resources": {"limits": {"cpu": "0.5", "memory": "1024Mi"}, "requests": {"cpu": "1m"}}}),
             json!({"config": {"save": "900 1 300 10", "slave-read-only": "NO", "maxmemory": "1GB", "databases": "4"}}),
+            json!({"pod": {"labels": {"a": "b"}, "affinity": {"podAffinity": {}}, "tolerations": [{"operator": "Exists"}]}}),
             json!({"config": {"notify-keyspace-events": "", "maxmemory": "64mb"}, "updatePolicy": {"config": "Recreate"}}),
         ] {
             let instance = validated(spec);
             let children = build(&instance);
             let observed = Live::observed(&children.stateful_set, Some(&children.config_map), release(&instance.image));
             assert_eq!(observed, Live::of(&instance), "the loop must come to what admission told");
+        }
+    }
+
+    #[test]
+    fn what_the_operator_puts_on_the_pods_is_not_the_users_to_set() {
+        let template = build(&validated(json!({}))).stateful_set.spec.unwrap().template.metadata.unwrap();
+        for (section, own) in [("labels", template.labels.unwrap()), ("annotations", template.annotations.unwrap())] {
+            assert!(!own.is_empty());
+            for key in own.keys() {
+                let errors = checked(json!({"pod": {section: {key: "x"}}})).unwrap_err();
+                assert!(
+                    errors.iter().all(|error| error.reason() == "FieldValueForbidden"),
+                    "{section} {key}: {errors:?}"
+                );
+            }
         }
     }
 

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     api::core::v1::{
         Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, ExecAction, Lifecycle,
-        LifecycleHandler, ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+        LifecycleHandler, LocalObjectReference, ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
         ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
 
+use super::scheduling;
 use crate::domain::{
     instance::ValidatedInstance,
     names::{
@@ -28,23 +29,37 @@ const REDIS_ID: i64 = 999;
 const GRACE_SECONDS: i64 = 120;
 
 pub(super) fn template(instance: &ValidatedInstance) -> PodTemplateSpec {
-    let annotations = BTreeMap::from([(CONFIG_HASH_ANNOTATION.to_owned(), restart_hash(instance))]);
+    let options = &instance.pod;
+    // The operator's own come last: whatever admission let through, they win.
+    let mut annotations = options.annotations.clone();
+    annotations.insert(CONFIG_HASH_ANNOTATION.to_owned(), restart_hash(instance));
+    let mut labels = options.labels.clone();
+    labels.extend(instance.labels());
     PodTemplateSpec {
-        metadata: Some(ObjectMeta {
-            annotations: Some(annotations),
-            labels: Some(instance.labels()),
-            ..ObjectMeta::default()
-        }),
+        metadata: Some(ObjectMeta { annotations: Some(annotations), labels: Some(labels), ..ObjectMeta::default() }),
         spec: Some(PodSpec {
+            affinity: scheduling::affinity(instance),
             automount_service_account_token: Some(false),
             containers: vec![container(instance)],
             enable_service_links: Some(false),
+            image_pull_secrets: unless_empty(
+                options.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect(),
+            ),
+            node_selector: (!options.node_selector.is_empty()).then(|| options.node_selector.clone()),
+            priority_class_name: options.priority_class_name.clone(),
             security_context: Some(pod_security()),
             termination_grace_period_seconds: Some(GRACE_SECONDS),
+            tolerations: unless_empty(options.tolerations.clone()),
+            topology_spread_constraints: scheduling::spread(instance).and_then(unless_empty),
             volumes: Some(volumes(instance)),
             ..PodSpec::default()
         }),
     }
+}
+
+/// An absent list is how Kubernetes stores an empty one.
+fn unless_empty<T>(items: Vec<T>) -> Option<Vec<T>> {
+    (!items.is_empty()).then_some(items)
 }
 
 fn container(instance: &ValidatedInstance) -> Container {

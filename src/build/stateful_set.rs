@@ -21,7 +21,10 @@ use crate::{
     api::v1::Retention,
     domain::{
         instance::ValidatedInstance,
-        names::{CAUSE_ANNOTATION, DATA_VOLUME, TEMPLATE_HASH_ANNOTATION, pods_service, selector_labels},
+        names::{
+            CAUSE_ANNOTATION, DATA_VOLUME, POD_OPTIONS_ANNOTATION, TEMPLATE_HASH_ANNOTATION, pods_service,
+            selector_labels,
+        },
         redis_conf::hash,
     },
 };
@@ -29,7 +32,9 @@ use crate::{
 pub(super) fn stateful_set(instance: &ValidatedInstance, pods: i32) -> StatefulSet {
     let template = pod::template(instance);
     let mut metadata = metadata(instance, instance.name.clone());
-    metadata.annotations = Some([(TEMPLATE_HASH_ANNOTATION.to_owned(), template_hash(&template))].into());
+    let mut annotations = BTreeMap::from([(TEMPLATE_HASH_ANNOTATION.to_owned(), template_hash(&template))]);
+    annotations.extend(pod_options(instance).map(|told| (POD_OPTIONS_ANNOTATION.to_owned(), told)));
+    metadata.annotations = Some(annotations);
     let spec = StatefulSetSpec {
         replicas: Some(pods),
         selector: LabelSelector { match_labels: Some(selector_labels(&instance.name)), ..LabelSelector::default() },
@@ -61,6 +66,12 @@ pub(super) fn gated(mut set: StatefulSet, gate: Gate) -> StatefulSet {
 
 fn rolling_update(partition: i32) -> RollingUpdateStatefulSetStrategy {
     RollingUpdateStatefulSetStrategy { partition: Some(partition), ..RollingUpdateStatefulSetStrategy::default() }
+}
+
+/// What `domain::live` reads back of the user's options.
+fn pod_options(instance: &ValidatedInstance) -> Option<String> {
+    let parts = instance.pod.fingerprint(instance.replicas);
+    if parts.is_empty() { None } else { serde_json::to_string(&parts).ok() }
 }
 
 /// sha256 of a pod template, in lower-case hex; a template that cannot be written has none, which equals no other.

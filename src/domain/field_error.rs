@@ -19,6 +19,8 @@ pub enum Fault {
     Forbidden,
     /// The value is longer than the limit.
     TooLong,
+    /// The value echoed stands there twice.
+    Duplicate(String),
 }
 
 /// One fault of one field.
@@ -74,6 +76,12 @@ impl FieldError {
         Self { field: field.into(), fault: Fault::TooLong, detail: format!("may not be more than {limit} bytes") }
     }
 
+    /// `FIELD: Duplicate value: "TEXT"`
+    #[must_use]
+    pub fn duplicate(field: impl Into<String>, text: &str) -> Self {
+        Self { field: field.into(), fault: Fault::Duplicate(quoted(text)), detail: String::new() }
+    }
+
     /// The cause as apimachinery's `CauseType` names it.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
@@ -83,6 +91,7 @@ impl FieldError {
             Fault::NotSupported(_) => "FieldValueNotSupported",
             Fault::Forbidden => "FieldValueForbidden",
             Fault::TooLong => "FieldValueTooLong",
+            Fault::Duplicate(_) => "FieldValueDuplicate",
         }
     }
 
@@ -95,6 +104,7 @@ impl FieldError {
             Fault::NotSupported(value) => format!("Unsupported value: {value}"),
             Fault::Forbidden => "Forbidden".to_owned(),
             Fault::TooLong => "Too long".to_owned(),
+            Fault::Duplicate(value) => format!("Duplicate value: {value}"),
         };
         if self.detail.is_empty() { head } else { format!("{head}: {}", self.detail) }
     }

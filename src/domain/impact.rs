@@ -107,6 +107,12 @@ mod tests {
                 "spec.image, spec.resources, spec.config[databases]: rolls 1 pod: about one restart of downtime (replicas: 1)"
             ]
         );
+        assert_eq!(
+            told(json!({}), json!({"pod": {"nodeSelector": {"disk": "ssd"}, "priorityClassName": "high"}})),
+            [
+                "spec.pod.nodeSelector, spec.pod.priorityClassName: rolls 1 pod: about one restart of downtime (replicas: 1)"
+            ]
+        );
         assert!(told(json!({}), json!({})).is_empty());
     }
 

@@ -5,13 +5,14 @@ use super::{
     config::Directives,
     image::ImageReference,
     names::{auth_secret, labels},
+    pod_options::PodOptions,
     quantity::Quantity,
     resources::Resources,
 };
 use crate::api::v1::{ConfigUpdate, Durability, Retention};
 
 /// A checked instance.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ValidatedInstance {
     /// A DNS-1035 label of at most 43 bytes.
     pub name: String,
@@ -27,6 +28,8 @@ pub struct ValidatedInstance {
     pub durability: Durability,
     /// CPU and memory of each Redis container.
     pub resources: Resources,
+    /// What the user says about the pods.
+    pub pod: PodOptions,
     /// The volume of each pod.
     pub storage: Storage,
     /// The user's directives.

@@ -15,7 +15,7 @@ use super::{
     directives::release::{Release, release},
     effective::Effective,
     instance::ValidatedInstance,
-    names::{AUTH_VOLUME, CONFIG_HASH_ANNOTATION, CONFIG_KEY, CONTAINER},
+    names::{AUTH_VOLUME, CONFIG_HASH_ANNOTATION, CONFIG_KEY, CONTAINER, POD_OPTIONS_ANNOTATION},
     quantity::Quantity,
     redis_conf::restart_hash,
     resources::Resources,
@@ -30,6 +30,8 @@ pub struct Live {
     pub replicas: i32,
     /// CPU and memory of the container.
     pub resources: Resources,
+    /// What of the pods the user's options decide, by the names of the parts.
+    pub pod: BTreeMap<String, String>,
     /// Size that each claim is made with; `None` when it cannot be read.
     pub size: Option<Quantity>,
     /// StorageClass of the claims: `None` = the default class, `Some("")` = no class.
@@ -56,6 +58,7 @@ impl Live {
                 limits: rounded(&instance.resources.limits),
                 requests: rounded(&instance.resources.requests),
             },
+            pod: instance.pod.fingerprint(instance.replicas),
             size: Some(instance.storage.size),
             class: instance.storage.class.clone(),
             auth: instance.auth.is_enabled(),
@@ -78,6 +81,7 @@ impl Live {
             image: container.and_then(|container| container.image.clone()).unwrap_or_default(),
             replicas: spec.and_then(|spec| spec.replicas).unwrap_or(1),
             resources: container.map(resources).unwrap_or_default(),
+            pod: pod_options(set),
             size: claim.and_then(requested),
             class: claim.and_then(|claim| claim.storage_class_name.clone()),
             auth: pod.is_some_and(mounts_password),
@@ -110,6 +114,12 @@ fn resources(container: &Container) -> Resources {
     };
     let Some(resources) = &container.resources else { return Resources::default() };
     Resources { limits: parsed(resources.limits.as_ref()), requests: parsed(resources.requests.as_ref()) }
+}
+
+/// Told by the StatefulSet's annotation and not by the template, to which others may have added: what is theirs is no change.
+fn pod_options(set: &StatefulSet) -> BTreeMap<String, String> {
+    let told = set.metadata.annotations.as_ref().and_then(|annotations| annotations.get(POD_OPTIONS_ANNOTATION));
+    told.and_then(|told| serde_json::from_str(told).ok()).unwrap_or_default()
 }
 
 /// Whether the pods of this template ask for a password.

@@ -19,6 +19,7 @@ pub mod live;
 pub mod names;
 pub mod observed;
 pub mod owned_directives;
+pub mod pod_options;
 pub mod quantity;
 pub mod reason;
 pub mod redis_conf;

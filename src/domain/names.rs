@@ -22,6 +22,9 @@ pub const APPLIED_HASH_ANNOTATION: &str = "redis.github.com/applied-hash";
 pub const TEMPLATE_HASH_ANNOTATION: &str = "redis.github.com/template-hash";
 /// Annotation of the StatefulSet: why its pod template last changed; `kubectl rollout history` shows it.
 pub const CAUSE_ANNOTATION: &str = "kubernetes.io/change-cause";
+/// Annotation of the StatefulSet: what of its pod template `spec.pod` decided, by which a change of that is told. Absent
+/// where it decided nothing.
+pub const POD_OPTIONS_ANNOTATION: &str = "redis.github.com/pod-options";
 
 /// Annotation of an instance: directives that its user vouches for though no table has them, separated by commas.
 pub const VOUCHED_ANNOTATION: &str = "redis.github.com/allow-unknown-directives";
@@ -117,4 +120,15 @@ pub fn labels(instance: &str) -> BTreeMap<String, String> {
         labels.insert(format!("app.kubernetes.io/{key}"), value.to_owned());
     }
     labels
+}
+
+/// Why a label is the operator's to set, where it is.
+#[must_use]
+pub fn owned_label(key: &str) -> Option<&'static str> {
+    match key {
+        "app" => Some("is the operator's own: the pods are selected by it"),
+        key if key.starts_with("redis.github.com/") => Some("is the operator's own"),
+        key if key.starts_with("app.kubernetes.io/") => Some("is set by the operator, to tell tools what it manages"),
+        _ => None,
+    }
 }

@@ -11,6 +11,7 @@ use super::{
     image::ImageReference,
     instance::{Auth, Storage, ValidatedInstance},
     names::{NAME_LIMIT, VOUCHED_ANNOTATION},
+    pod_options,
     quantity::{Quantity, QuantityError},
     resources, syntax,
 };
@@ -33,6 +34,8 @@ pub fn validate(instance: &RedisInstance) -> Result<ValidatedInstance, Vec<Field
     let replicas = keep(validate_replicas(spec.replicas), &mut errors);
     let (resources, faults) = resources::validate(&spec.resources.clone().unwrap_or_default());
     errors.extend(faults);
+    let (pod, faults) = pod_options::validate(&spec.pod.clone().unwrap_or_default());
+    errors.extend(faults);
     let storage = validate_storage(&spec.storage.clone().unwrap_or_default(), &mut errors);
     let vouched = vouched(&instance.metadata);
     let rules = Rules { release: image.as_ref().map_or(Release::Unknown, release), vouched };
@@ -54,6 +57,7 @@ pub fn validate(instance: &RedisInstance) -> Result<ValidatedInstance, Vec<Field
                     .and_then(|of| of.durability)
                     .unwrap_or_else(|| durability(replicas)),
                 resources,
+                pod,
                 storage,
                 config,
                 vouched: rules.vouched,

@@ -182,6 +182,7 @@ fn take_out(object: &mut Value, path: &Path) {
     };
     match path.keys().as_slice() {
         ["spec", "config", name, ..] => remove("/spec/config", name),
+        ["spec", "pod", part, ..] => remove("/spec/pod", part),
         ["spec", section @ ("image" | "replicas")] => {
             remove("/spec", section);
             remove("/spec", "config");
@@ -191,9 +192,10 @@ fn take_out(object: &mut Value, path: &Path) {
     }
 }
 
-/// Whether the schema has said it already; several faults can be named after `spec.config`.
+/// Whether the schema has said it already; several faults can be named after `spec.config`, or a part of the pod.
 fn repeats(error: &FieldError, finding: &Finding) -> bool {
-    error.field == finding.field && (error.field != "spec.config" || finding.message.ends_with(&error.detail))
+    let several = error.field == "spec.config" || error.field.starts_with("spec.pod.");
+    error.field == finding.field && (!several || finding.message.ends_with(&error.detail))
 }
 
 #[cfg(test)]
@@ -231,6 +233,27 @@ mod tests {
                 "7 spec.config.maxclients: Invalid value: \"integer\": spec.config.maxclients in body must be of type string: \"integer\"; quote it",
                 "8 spec.config[maxmemmory]: Invalid value: \"maxmemmory\": unknown directive for redis 7.0; did you mean \"maxmemory\"?",
                 "11 spec.auth.secretName: Invalid value: \"cache-auth\": is the name of the Secret that the operator makes; leave the field out to use it",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_slip_deep_below_pod_is_pointed_at() {
+        assert_eq!(
+            told(
+                "spec:\n  pod:\n    affinity:\n      nodeAfinity: {}\n    tolerations:\n    - key: a\n    - key: b\n      operater: Exists\n      operator: exists\n    nodeSelector:\n      disk: 1\n    labels:\n      team: a b\n      app: x\n",
+                None
+            )
+            .iter()
+            .map(|line| line.split_inclusive(|c: char| c == ':').take(3).collect::<String>())
+            .collect::<Vec<_>>(),
+            [
+                "7 spec.pod.affinity.nodeAfinity: strict decoding error: unknown field \"spec.pod.affinity.nodeAfinity\"; did you mean \"nodeAffinity\"?",
+                "11 spec.pod.tolerations[1].operater: strict decoding error: unknown field \"spec.pod.tolerations[1].operater\"; did you mean \"operator\"?",
+                "14 spec.pod.nodeSelector.disk: Invalid value: \"integer\":",
+                "16 spec.pod.labels[team]: Invalid value: \"a b\":",
+                "17 spec.pod.labels[app]: Forbidden: is the operator's own:",
+                "12 spec.pod.tolerations[1].operator: Unsupported value: \"exists\":",
             ]
         );
     }

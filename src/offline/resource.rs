@@ -113,12 +113,16 @@ fn pairs<'a>(metadata: &'a Value, field: &str) -> Vec<(&'a str, &'a str)> {
     map.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))).collect()
 }
 
-/// What is told of a directive whose value the API server drops.
+/// What is told of a directive or a label whose value the API server drops.
 #[must_use]
 pub fn dropped(path: &Path) -> Option<String> {
     match path.keys().as_slice() {
         ["spec", "config", name] => Some(format!(
             "spec.config[{name}]: has no value, so the API server drops it; write {} for an empty one",
+            quoted("")
+        )),
+        ["spec", "pod", map, name] => Some(format!(
+            "spec.pod.{map}[{name}]: has no value, so the API server drops it; write {} for an empty one",
             quoted("")
         )),
         _ => None,

@@ -115,6 +115,10 @@ fn check(schema: &Value, value: &Value, path: &Path, found: &mut Vec<Fault>) {
             }
         }
         Value::Number(_) => {
+            for words in beyond(schema, value) {
+                let words = format!("{} in body should be {words}", path.field());
+                fault("FieldValueInvalid", format!("Invalid value: {value}: {words}"));
+            }
             for bound in bounds(schema).iter().filter(|bound| !bound.holds(value)) {
                 fault("FieldValueInvalid", format!("Invalid value: {value}: {}", bound.message));
             }
@@ -165,6 +169,16 @@ fn type_of(value: &Value) -> &'static str {
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     }
+}
+
+/// What a number should have been, by the schema's own bounds.
+fn beyond(schema: &Value, value: &Value) -> Vec<String> {
+    let limit = |keyword: &str| schema.get(keyword).and_then(Value::as_f64).zip(value.as_f64());
+    let (least, most) = (limit("minimum"), limit("maximum"));
+    let below =
+        least.filter(|(least, value)| value < least).map(|(least, _)| format!("greater than or equal to {least}"));
+    let above = most.filter(|(most, value)| value > most).map(|(most, _)| format!("less than or equal to {most}"));
+    below.into_iter().chain(above).collect()
 }
 
 /// A CEL rule that compares the value with a number. The others are about changes, and `domain` has them too.
@@ -281,6 +295,8 @@ mod tests {
             "maxItems",
             "maxLength",
             "maxProperties",
+            "maximum",
+            "minimum",
             "properties",
             "required",
             "type",
