@@ -2,6 +2,7 @@
 //! What the operator puts in the place of what is left out is `build`'s business.
 
 mod affinity;
+mod doubts;
 mod metadata;
 mod selector;
 mod spread;
@@ -95,6 +96,12 @@ fn pull_secret_faults(names: &[String]) -> Vec<FieldError> {
 }
 
 impl PodOptions {
+    /// What is legal and yet does nothing, for people.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        doubts::doubts(self)
+    }
+
     /// What the pod template of so many pods has of these options: a short hash a part. Two that are equal give the same
     /// template, so by this a change is told from none.
     #[must_use]

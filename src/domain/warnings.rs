@@ -31,7 +31,8 @@ pub fn warnings(instance: &ValidatedInstance) -> Vec<String> {
     ];
     let plain = checks.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned());
     let vulnerable = vulnerabilities::warning(&instance.image);
-    vulnerable.into_iter().chain(plain).chain(unjudged(instance)).chain(cross_field::doubts(instance)).collect()
+    let doubts = unjudged(instance).into_iter().chain(cross_field::doubts(instance)).chain(instance.pod.doubts());
+    vulnerable.into_iter().chain(plain).chain(doubts).collect()
 }
 
 /// What a legal change will do: one line a class of change, and what has no class and yet matters.
