@@ -10,6 +10,8 @@ const TEXT: i64 = 253 + 1 + 63;
 const ITEMS: i64 = 32;
 /// The most characters of a description that is more than one sentence.
 const LINES: usize = 160;
+/// What Kubernetes reads into 32 bits.
+const INT32: (i64, i64) = (-(1 << 31), (1 << 31) - 1);
 /// The largest number that JSON carries unharmed between programs.
 const LARGEST: i64 = (1 << 53) - 1;
 
@@ -35,7 +37,7 @@ fn bound(schema: &mut Map<String, Value>) {
         Some("array") => &[("maxItems", ITEMS)],
         Some("object") if schema.contains_key("additionalProperties") => &[("maxProperties", ITEMS)],
         Some("integer") if schema.get("format").is_some_and(|format| format == "int32") => {
-            &[("minimum", i32::MIN as i64), ("maximum", i32::MAX as i64)]
+            &[("minimum", INT32.0), ("maximum", INT32.1)]
         }
         Some("integer") => &[("minimum", -LARGEST), ("maximum", LARGEST)],
         _ => &[],
@@ -59,7 +61,7 @@ fn words(text: &str) -> String {
     let ends =
         ends.filter(|end| paragraph.get(..*end).is_some_and(|text| !text.ends_with(".g.") && !text.ends_with(".e.")));
     let ends: Vec<usize> = ends.collect();
-    let end = ends.iter().rev().find(|end| **end <= LINES).or(ends.first());
+    let end = ends.iter().rev().find(|end| **end <= LINES).or_else(|| ends.first());
     end.and_then(|end| paragraph.get(..*end)).unwrap_or(paragraph).trim_end_matches('.').to_owned() + "."
 }
 
@@ -95,7 +97,9 @@ mod tests {
             SchemaSettings::openapi3().with(|settings| settings.inline_subschemas = true).into_generator();
         let (mut found, schemas) =
             (Vec::new(), [bounded::<Affinity>(&mut generator), list::<Toleration>(&mut generator)]);
-        schemas.iter().for_each(|schema| all("", schema.as_value(), &mut found));
+        for schema in &schemas {
+            all("", schema.as_value(), &mut found);
+        }
         assert!(found.len() > 60, "only {} schemas", found.len());
         for (path, schema) in found {
             let bound = match schema["type"].as_str().unwrap() {

@@ -61,7 +61,8 @@ pub struct RedisInstanceSpec {
     pub resources: Option<ResourceRequirements>,
     /// Where the pods run, and what they carry beside Redis.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pod: Option<PodOptions>,
+    // Boxed: most instances have none, and every one is kept in memory.
+    pub pod: Option<Box<PodOptions>>,
     /// The volume behind /data of each pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage: Option<StorageSpec>,

@@ -245,7 +245,7 @@ mod tests {
                 None
             )
             .iter()
-            .map(|line| line.split_inclusive(|c: char| c == ':').take(3).collect::<String>())
+            .map(|line| line.split_inclusive(':').take(3).collect::<String>())
             .collect::<Vec<_>>(),
             [
                 "7 spec.pod.affinity.nodeAfinity: strict decoding error: unknown field \"spec.pod.affinity.nodeAfinity\"; did you mean \"nodeAffinity\"?",
