@@ -1,5 +1,6 @@
-//! Where the pods may run: what the user says, or else that several pods of an instance keep off each other's node and zone.
-//! Only a preference, since a pod that runs beside another is better than one that waits.
+//! Where the pods may run: what the user says, or else that the pods of an instance keep off each other's node and zone. Only
+//! a preference, since a pod that runs beside another is better than one that waits; and also for one pod, which more of
+//! them then do not restart.
 
 use k8s_openapi::{
     api::core::v1::{Affinity, PodAffinityTerm, PodAntiAffinity, TopologySpreadConstraint, WeightedPodAffinityTerm},
@@ -13,11 +14,11 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 /// The most that a preference can weigh.
 const WEIGHT: i32 = 100;
 
-/// The user's rules; the default for several pods; none for one, whose template must not change with the operator.
+/// The user's rules, of which empty ones are none; or the default.
 pub(super) fn affinity(instance: &ValidatedInstance) -> Option<Affinity> {
     match &instance.pod.affinity {
         Some(rules) => (*rules != Affinity::default()).then(|| rules.clone()),
-        None => (instance.replicas > 1).then(|| apart(instance)),
+        None => Some(apart(instance)),
     }
 }
 
@@ -25,7 +26,7 @@ pub(super) fn affinity(instance: &ValidatedInstance) -> Option<Affinity> {
 pub(super) fn spread(instance: &ValidatedInstance) -> Option<Vec<TopologySpreadConstraint>> {
     match &instance.pod.topology_spread_constraints {
         Some(constraints) => Some(constraints.clone()),
-        None => (instance.replicas > 1).then(|| vec![over_zones(instance)]),
+        None => Some(vec![over_zones(instance)]),
     }
 }
 
@@ -66,10 +67,9 @@ mod tests {
         domain::{instance::tests::validated, live::Live},
     };
 
-    /// What the pod template of so many pods says of scheduling.
+    /// What the pod template says of scheduling.
     fn scheduled(replicas: i32, pod: Value) -> (Value, Value) {
-        let mut instance = validated(json!({ "pod": pod }));
-        instance.replicas = replicas;
+        let instance = validated(json!({ "replicas": replicas, "pod": pod }));
         let template = build(&instance).stateful_set.spec.unwrap().template.spec.unwrap();
         let (affinity, spread) = (template.affinity, template.topology_spread_constraints);
         (serde_json::to_value(affinity).unwrap(), serde_json::to_value(spread).unwrap())
@@ -93,7 +93,7 @@ mod tests {
         let zones = json!([{"maxSkew": 2, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}]);
         let (none, affinity, spread) = (Value::Null, default_affinity(), default_spread());
         for (replicas, pod, expected) in [
-            (1, json!({}), (&none, &none)),
+            (1, json!({}), (&affinity, &spread)),
             (3, json!({}), (&affinity, &spread)),
             (3, json!({"nodeSelector": {"a": "b"}}), (&affinity, &spread)),
             (3, json!({"affinity": {}}), (&none, &spread)),
@@ -133,8 +133,7 @@ mod tests {
         ];
         for replicas in [1, 3] {
             let seen = pods.iter().map(|pod| {
-                let mut instance = validated(json!({ "pod": pod }));
-                instance.replicas = replicas;
+                let instance = validated(json!({ "replicas": replicas, "pod": pod }));
                 let template = build(&instance).stateful_set.spec.unwrap().template;
                 (Live::of(&instance).pod, serde_json::to_value(template).unwrap())
             });

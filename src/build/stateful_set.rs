@@ -70,7 +70,7 @@ fn rolling_update(partition: i32) -> RollingUpdateStatefulSetStrategy {
 
 /// What `domain::live` reads back of the user's options.
 fn pod_options(instance: &ValidatedInstance) -> Option<String> {
-    let parts = instance.pod.fingerprint(instance.replicas);
+    let parts = instance.pod.fingerprint();
     if parts.is_empty() { None } else { serde_json::to_string(&parts).ok() }
 }
 

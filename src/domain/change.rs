@@ -6,7 +6,6 @@ use super::{
     effective::Effective,
     instance::ValidatedInstance,
     live::Live,
-    pod_options::comes_with_replicas,
     reason::Reason,
     redis_conf::{comes_with_replication, restart_hash},
     resources::Resources,
@@ -77,7 +76,6 @@ pub fn classify(live: &Live, desired: &ValidatedInstance) -> Vec<Change> {
         replicas(live, &wanted),
         resources(live, &wanted),
         pod(live, &wanted),
-        spreading(live, &wanted),
         size(live, &wanted),
         class(live, &wanted),
     ]
@@ -123,31 +121,19 @@ fn resources(live: &Live, wanted: &Live) -> Option<Change> {
     (!fields.is_empty()).then(|| change(Class::Rolling, "spec.resources", reason()))
 }
 
-/// The parts of `spec.pod` that differ, but for those that only come with another number of pods.
+/// The parts of `spec.pod` that differ.
 fn pod(live: &Live, wanted: &Live) -> Option<Change> {
-    let parts = pod_parts(live, wanted, false);
-    let fields = parts.iter().map(|part| format!("spec.pod.{part}")).collect();
-    let reason = || format!("pod options changed: {}", parts.join(", "));
-    (!parts.is_empty()).then(|| Change { class: Class::Rolling, fields, reason: reason() })
-}
-
-/// Several pods are kept apart and one is not, which is a difference of the pod template too.
-fn spreading(live: &Live, wanted: &Live) -> Option<Change> {
-    let verb = if wanted.replicas > 1 { "are now kept apart" } else { "are no longer kept apart" };
-    let reason = || format!("replicas changed from {} to {}: the pods {verb}", live.replicas, wanted.replicas);
-    (!pod_parts(live, wanted, true).is_empty()).then(|| change(Class::Rolling, "spec.replicas", reason()))
-}
-
-fn pod_parts<'a>(live: &'a Live, wanted: &'a Live, with_replicas: bool) -> Vec<&'a str> {
     let mut parts: Vec<&String> = live.pod.keys().chain(wanted.pod.keys()).collect();
     parts.sort_unstable();
     parts.dedup();
-    let differs = |part: &&String| {
-        let (before, after) = (live.pod.get(*part), wanted.pod.get(*part));
-        let scaled = live.replicas != wanted.replicas && comes_with_replicas(before, after);
-        before != after && scaled == with_replicas
-    };
-    parts.into_iter().filter(differs).map(String::as_str).collect()
+    parts.retain(|part| live.pod.get(*part) != wanted.pod.get(*part));
+    let list = parts.iter().map(|part| part.as_str()).collect::<Vec<_>>().join(", ");
+    let fields = parts.iter().map(|part| format!("spec.pod.{part}")).collect();
+    (!parts.is_empty()).then(|| Change {
+        class: Class::Rolling,
+        fields,
+        reason: format!("pod options changed: {list}"),
+    })
 }
 
 fn size(live: &Live, wanted: &Live) -> Option<Change> {
@@ -260,7 +246,8 @@ mod tests {
                 vec![(Class::Rolling, "spec.pod.annotations")],
             ),
             (json!({"pod": {"labels": {"a": "1"}}}), json!({}), vec![(Class::Rolling, "spec.pod.labels")]),
-            (json!({}), json!({"pod": {"affinity": {}, "tolerations": [], "labels": {}}}), vec![]),
+            (json!({}), json!({"pod": {"tolerations": [], "labels": {}}}), vec![]),
+            (json!({}), json!({"pod": {"affinity": {}}}), vec![(Class::Rolling, "spec.pod.affinity")]),
             (json!({}), json!({"auth": {"enabled": false}}), vec![(Class::Rolling, "spec.auth.enabled")]),
             (json!({}), json!({"auth": {"secretName": "other"}}), vec![]),
             (json!({}), json!({"storage": {"retention": "Delete"}}), vec![]),
@@ -276,38 +263,6 @@ mod tests {
             let expected: Vec<_> = expected.into_iter().map(|(class, fields)| (class, fields.to_owned())).collect();
             assert_eq!(classes(&old, &new), expected, "{old} to {new}");
         }
-    }
-
-    #[test]
-    fn what_only_comes_with_another_number_of_pods_is_told_so() {
-        let of = |replicas: i32, pod: Value| {
-            let mut instance = validated(json!({ "pod": pod }));
-            instance.replicas = replicas;
-            instance
-        };
-        let told = |old: ValidatedInstance, new: ValidatedInstance| -> Vec<(String, String)> {
-            let rolling = classify(&Live::of(&old), &new).into_iter().filter(|change| change.class == Class::Rolling);
-            rolling.map(|change| (change.fields.join(" "), change.reason)).collect()
-        };
-        let say = |field: &str, reason: &str| vec![(field.to_owned(), reason.to_owned())];
-        assert_eq!(
-            told(of(1, json!({})), of(3, json!({}))),
-            say("spec.replicas", "replicas changed from 1 to 3: the pods are now kept apart")
-        );
-        assert_eq!(
-            told(of(2, json!({})), of(1, json!({}))),
-            say("spec.replicas", "replicas changed from 2 to 1: the pods are no longer kept apart")
-        );
-        assert_eq!(told(of(2, json!({})), of(3, json!({}))), []);
-        let alone = json!({"affinity": {}, "topologySpreadConstraints": []});
-        assert_eq!(told(of(1, alone.clone()), of(3, alone.clone())), []);
-        assert_eq!(
-            told(of(3, json!({})), of(3, alone)),
-            say(
-                "spec.pod.affinity spec.pod.topologySpreadConstraints",
-                "pod options changed: affinity, topologySpreadConstraints"
-            )
-        );
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Live {
                 limits: rounded(&instance.resources.limits),
                 requests: rounded(&instance.resources.requests),
             },
-            pod: instance.pod.fingerprint(instance.replicas),
+            pod: instance.pod.fingerprint(),
             size: Some(instance.storage.size),
             class: instance.storage.class.clone(),
             auth: instance.auth.is_enabled(),

@@ -17,8 +17,6 @@ use serde_json::Value;
 use super::{field_error::FieldError, redis_conf::hash, syntax};
 use crate::api::pod::{self, LabelValue, PullSecret};
 
-/// Stands for what the operator puts where the user leaves a part out.
-const BY_DEFAULT: &str = "default";
 /// Hex digits of a part's hash: enough to tell two apart that follow each other.
 const DIGITS: usize = 16;
 
@@ -102,34 +100,22 @@ impl PodOptions {
         doubts::doubts(self)
     }
 
-    /// What the pod template of so many pods has of these options: a short hash a part. Two that are equal give the same
-    /// template, so by this a change is told from none.
+    /// What the pod template has of these options: a short hash a part. Two that are equal give the same template, so by this
+    /// a change is told from none.
     #[must_use]
-    pub fn fingerprint(&self, replicas: i32) -> BTreeMap<String, String> {
-        let several = |absent: bool| (absent && replicas > 1).then(|| BY_DEFAULT.to_owned());
-        let (affinity, spread) = (&self.affinity, &self.topology_spread_constraints);
-        let rules = affinity.as_ref().filter(|rules| **rules != Affinity::default());
+    pub fn fingerprint(&self) -> BTreeMap<String, String> {
         let parts = [
-            ("affinity", several(affinity.is_none()).or_else(|| rules.and_then(short))),
+            ("affinity", self.affinity.as_ref().and_then(short)),
             ("annotations", unless_empty(&self.annotations, self.annotations.is_empty())),
             ("imagePullSecrets", unless_empty(&self.image_pull_secrets, self.image_pull_secrets.is_empty())),
             ("labels", unless_empty(&self.labels, self.labels.is_empty())),
             ("nodeSelector", unless_empty(&self.node_selector, self.node_selector.is_empty())),
             ("priorityClassName", self.priority_class_name.as_ref().and_then(short)),
             ("tolerations", unless_empty(&self.tolerations, self.tolerations.is_empty())),
-            (
-                "topologySpreadConstraints",
-                several(spread.is_none()).or_else(|| spread.as_ref().filter(|all| !all.is_empty()).and_then(short)),
-            ),
+            ("topologySpreadConstraints", self.topology_spread_constraints.as_ref().and_then(short)),
         ];
         parts.into_iter().filter_map(|(name, mark)| Some((name.to_owned(), mark?))).collect()
     }
-}
-
-/// Whether a part is the operator's choice on one side and nothing on the other: what another number of pods brings along.
-#[must_use]
-pub fn comes_with_replicas(before: Option<&String>, after: Option<&String>) -> bool {
-    matches!((before, after), (Some(mark), None) | (None, Some(mark)) if mark == BY_DEFAULT)
 }
 
 fn unless_empty<T: Serialize>(part: &T, is_empty: bool) -> Option<String> {
