@@ -7,10 +7,11 @@ use axum::{
     Router,
     extract::State,
     http::{StatusCode, header::CONTENT_TYPE},
+    middleware::from_fn,
     response::{IntoResponse, Response},
     routing::get,
 };
-use axum_server::{Handle, Server, accept::DefaultAcceptor};
+use axum_server::{Handle, Server};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     health::Health,
     metrics::{self, Listener, Metrics},
-    webhook::connections::{Bounded, log_refusals, serve_until},
+    webhook::connections::{Bounded, keep_seat, listen, log_refusals, serve_until},
 };
 
 /// Longest wait for a whole request header, for a peer to take an answer, and for the last answer at shutdown. Probes
@@ -61,13 +62,9 @@ pub struct Bound {
 ///
 /// # Errors
 /// [`AdminError::Bind`] names the address.
-pub async fn bind(address: SocketAddr) -> Result<Bound, AdminError> {
-    let bound = async {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        Ok(Bound { listener, address })
-    };
-    bound.await.map_err(|source| AdminError::Bind { address, source })
+pub fn bind(address: SocketAddr) -> Result<Bound, AdminError> {
+    let bound = listen(address).and_then(|listener| Ok(Bound { address: listener.local_addr()?, listener }));
+    bound.map_err(|source| AdminError::Bind { address, source })
 }
 
 impl Bound {
@@ -95,7 +92,7 @@ impl Bound {
         let Self { listener, address } = self;
         let handle = Handle::new();
         let mut server = Server::<SocketAddr>::from_listener(listener)
-            .acceptor(Bounded::new(DefaultAcceptor::new(), CONNECTIONS, deadline))
+            .acceptor(Bounded::new(CONNECTIONS, deadline, Listener::Admin, metrics.listeners.clone()))
             .http1_only()
             .accept_error_handler(log_refusals(Listener::Admin, metrics.listeners.clone()))
             .handle(handle.clone());
@@ -103,7 +100,7 @@ impl Bound {
         // simply repeated.
         server.http_builder().http1().header_read_timeout(deadline);
 
-        let serving = server.serve(router(health, metrics).into_make_service());
+        let serving = server.serve(router(health, metrics).layer(from_fn(keep_seat)).into_make_service());
         serve_until(serving, handle, deadline, shutdown).await.map_err(|source| AdminError::Serve { address, source })
     }
 }
@@ -164,9 +161,9 @@ mod tests {
 
     #[tokio::test]
     async fn probes_are_answered_and_half_a_probe_is_closed() {
-        let bound = bind(([127, 0, 0, 1], 0).into()).await.expect("a port");
+        let bound = bind(([127, 0, 0, 1], 0).into()).expect("a port");
         let address = bound.local_address();
-        let taken = bind(address).await.expect_err("a taken port").to_string();
+        let taken = bind(address).expect_err("a taken port").to_string();
         assert!(taken.contains(&address.to_string()), "{taken}");
 
         let (health, shutdown) = (Health::new(Instant::now()), CancellationToken::new());
@@ -192,5 +189,22 @@ mod tests {
         shutdown.cancel();
         let ended = tokio::time::timeout(PATIENCE, serving).await;
         assert!(matches!(ended, Ok(Ok(Ok(())))), "{ended:?}");
+    }
+
+    #[tokio::test]
+    async fn a_probe_is_answered_beside_connections_that_say_nothing() {
+        let bound = bind(([127, 0, 0, 1], 0).into()).expect("a port");
+        let (address, shutdown) = (bound.local_address(), CancellationToken::new());
+        let serving = bound.serve_within(PATIENCE, Health::new(Instant::now()), Metrics::new(), shutdown.clone());
+        let serving = tokio::spawn(serving);
+        let mut silent = Vec::new();
+        for _ in 0..=CONNECTIONS {
+            silent.push(TcpStream::connect(address).await.expect("a connection"));
+        }
+        let alive = get(address, "/livez").await;
+        assert!(alive.starts_with("HTTP/1.1 200 "), "{alive}");
+        drop(silent);
+        shutdown.cancel();
+        assert!(matches!(tokio::time::timeout(PATIENCE, serving).await, Ok(Ok(Ok(())))));
     }
 }

@@ -264,8 +264,10 @@ label! {
 label! {
     /// Why a connection was not taken.
     ConnectionRefusal {
-        /// Too many are open.
+        /// Too many are being answered.
         Full => "full",
+        /// It kept us waiting while a newer one needed its place.
+        Displaced => "displaced",
         /// No TLS came about: usually a `caBundle` that does not fit the certificate.
         Handshake => "handshake",
         /// The system gave none: usually too many open files.

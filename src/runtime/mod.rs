@@ -7,7 +7,7 @@ mod issuing;
 mod reconciling;
 
 use thiserror::Error;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use self::{issuing::issue, reconciling::reconcile};
@@ -33,6 +33,8 @@ const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_secs(5);
 /// Threads that answer admission, apart from those of the loop: a storm of reconciles must not delay an apply.
 const WEBHOOK_THREADS: usize = 2;
+/// Threads that compute TLS handshakes, which anybody may ask for: as many as are computed at a time.
+const HANDSHAKE_THREADS: usize = 1;
 
 /// Why the operator could not start, or could not go on.
 #[derive(Debug, Error)]
@@ -72,11 +74,14 @@ pub fn run(settings: RunSettings) -> Result<ExitCode, RuntimeError> {
     let health = Health::new(std::time::Instant::now());
     let shutdown = CancellationToken::new();
     let webhooks = threads("webhook", WEBHOOK_THREADS)?;
+    let handshakes = threads("handshake", HANDSHAKE_THREADS)?;
     // One thread: what the loop does is mostly to wait, and handing each answer from thread to thread costs more than that.
     let main = Builder::new_current_thread().enable_all().build()?;
-    let outcome = main.block_on(shutdown::run(parts(settings, health, &webhooks, shutdown.clone()), shutdown));
+    let outcome = main
+        .block_on(shutdown::run(parts(settings, health, &webhooks, handshakes.handle(), shutdown.clone()), shutdown));
     // Whatever still hangs on a connection must not hold up the end.
     webhooks.shutdown_background();
+    handshakes.shutdown_background();
     main.shutdown_background();
     match outcome? {
         Ended::Finished(result) => result.map(|()| ExitCode::SUCCESS),
@@ -92,15 +97,17 @@ async fn parts(
     settings: RunSettings,
     health: Health,
     webhooks: &Runtime,
+    handshakes: &Handle,
     shutdown: CancellationToken,
 ) -> Result<(), RuntimeError> {
     let defaults = Defaults { image: settings.default_image.clone() };
     let metrics = Metrics::new();
     let closing = CancellationToken::new();
-    let admin = admin::bind(settings.admin_address).await?.serve(health.clone(), metrics.clone(), closing.clone());
+    let admin = admin::bind(settings.admin_address)?.serve(health.clone(), metrics.clone(), closing.clone());
     let (elected, issuing, served) = (settings.clone(), settings.clone(), defaults.clone());
-    let serving =
-        webhooks.spawn(serve(settings, served, health.clone(), metrics.clone(), shutdown.clone(), closing.clone()));
+    let answers =
+        serve(settings, served, health.clone(), metrics.clone(), handshakes.clone(), shutdown.clone(), closing.clone());
+    let serving = webhooks.spawn(answers);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "redis-operator starts");
     let outcome = tokio::try_join!(
         part("admin listener", &shutdown, async { Ok(admin.await?) }),
@@ -144,6 +151,7 @@ async fn serve(
     defaults: Defaults,
     health: Health,
     metrics: Metrics,
+    handshakes: Handle,
     leaving: CancellationToken,
     closing: CancellationToken,
 ) -> Result<(), RuntimeError> {
@@ -155,10 +163,12 @@ async fn serve(
     let found = ServingCertificate::wait_for(files, period, metrics.webhooks.clone(), health, leaving.clone()).await;
     let Some(certificate) = found else { return Ok(()) };
     let server = ServerSettings { address: settings.webhook_address, limits: Limits::default() };
-    let bound = webhook::server::bind(server, &certificate).await?;
+    let bound = webhook::server::bind(server, &certificate)?;
     tracing::info!(address = %bound.local_address(), "serving the admission webhooks");
     let router = webhook::server::parting(webhook::router(defaults, &metrics.webhooks), leaving);
-    let (outcome, ()) =
-        tokio::join!(bound.serve(router, &metrics, closing.clone()), certificate.watch(CERTIFICATE_POLL, closing),);
+    let (outcome, ()) = tokio::join!(
+        bound.serve(router, &metrics, handshakes, closing.clone()),
+        certificate.watch(CERTIFICATE_POLL, closing),
+    );
     Ok(outcome?)
 }

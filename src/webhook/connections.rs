@@ -1,8 +1,8 @@
 //! How many connections there may be at once, and when one that takes no answer is given up.
-//! It wraps any acceptor and any byte stream; it must not know TLS or HTTP.
+//! It wraps any byte stream; it must not know TLS, nor HTTP but for handing each request the seat of its connection.
 
 use std::{
-    future::Future,
+    future::{Future, Ready, ready},
     io,
     net::SocketAddr,
     pin::Pin,
@@ -11,75 +11,113 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::{extract::Request, middleware::Next, response::Response};
 use axum_server::{Handle, accept::Accept};
-use futures::{FutureExt, future::BoxFuture};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    net::{TcpListener, TcpSocket},
+    sync::oneshot,
     time::Sleep,
 };
 use tokio_util::sync::CancellationToken;
+use tower::Service;
 
-use super::throttle::Throttle;
+use super::{
+    seats::{Found, Seat, Seats},
+    throttle::Throttle,
+};
 use crate::metrics::{ConnectionRefusal, Listener, ListenerMetrics};
 
-/// Refuses what exceeds a number of open connections, before the first byte is read from it.
+/// Bounds the open connections of a listener: a new one gets a seat, if need be that of another.
 ///
-/// Over the limit a connection is closed at once. A queue would only keep the caller waiting for an answer that comes
-/// after its own deadline, and would itself need a bound.
-#[derive(Clone, Debug)]
-pub struct Bounded<A> {
-    acceptor: A,
-    slots: Arc<Semaphore>,
+/// A queue would only keep the caller waiting for an answer that comes after its own deadline, and would itself need a
+/// bound.
+#[derive(Clone)]
+pub(crate) struct Bounded {
+    seats: Arc<Seats>,
     write: Duration,
+    displaced: Arc<dyn Fn() + Send + Sync>,
 }
 
-impl<A> Bounded<A> {
-    /// At most `connections` at once through `acceptor`, each closed when its peer takes no byte for as long as
-    /// `write`.
-    #[must_use]
-    pub fn new(acceptor: A, connections: usize, write: Duration) -> Self {
-        Self { acceptor, slots: Arc::new(Semaphore::new(connections)), write }
+impl Bounded {
+    /// At most `connections` at once, each closed when its peer takes no byte for as long as `write`.
+    pub(crate) fn new(connections: usize, write: Duration, listener: Listener, metrics: ListenerMetrics) -> Self {
+        let log = Throttle::new(LOG_PERIOD);
+        let displaced = move || {
+            metrics.refused(listener, ConnectionRefusal::Displaced);
+            if let Some(unlogged) = log.pass(Instant::now()) {
+                let listener = listener.word();
+                tracing::warn!(listener, unlogged, "connection closed for a newer one: too many are open");
+            }
+        };
+        Self { seats: Seats::new(connections), write, displaced: Arc::new(displaced) }
     }
 }
 
-impl<A, I, S> Accept<I, S> for Bounded<A>
-where
-    A: Accept<I, S>,
-    A::Future: Send + 'static,
-{
-    type Stream = Held<A::Stream>;
-    type Service = A::Service;
-    type Future = BoxFuture<'static, io::Result<(Self::Stream, Self::Service)>>;
+impl<I, S> Accept<I, S> for Bounded {
+    type Stream = Held<I>;
+    type Service = Seated<S>;
+    type Future = Ready<io::Result<(Self::Stream, Self::Service)>>;
 
     fn accept(&self, stream: I, service: S) -> Self::Future {
-        let slot = Arc::clone(&self.slots).try_acquire_owned().ok();
-        // Without a slot the stream is dropped here, which closes it.
-        let accepting = slot.map(|slot| (slot, self.acceptor.accept(stream, service)));
-        let write = self.write;
-        async move {
-            let Some((slot, accepting)) = accepting else {
-                return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "too many open connections"));
-            };
-            // The slot is held through the handshake as well: a stalled one counts.
-            let (stream, service) = accepting.await?;
-            let held = Held { stream, write, stalled: None, _slot: slot };
-            Ok((held, service))
+        // Without a seat the stream is dropped here, which closes it.
+        let Some(Found { seat, given_up, displaced }) = self.seats.take() else {
+            return ready(Err(io::Error::new(io::ErrorKind::QuotaExceeded, "too many open connections")));
+        };
+        if displaced {
+            (self.displaced)();
         }
-        .boxed()
+        let held = Held { stream, write: self.write, stalled: None, given_up, seat: seat.clone() };
+        ready(Ok((held, Seated { service, seat })))
     }
 }
 
-/// A stream that gives its slot back when it is dropped, and fails when its peer stops reading.
+/// A service whose requests know the seat of their connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Seated<S> {
+    service: S,
+    seat: Seat,
+}
+
+impl<S: Service<hyper::Request<B>>, B> Service<hyper::Request<B>> for Seated<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.service.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: hyper::Request<B>) -> Self::Future {
+        request.extensions_mut().insert(self.seat.clone());
+        self.service.call(request)
+    }
+}
+
+/// Keeps the seat of a request, which has no body to come, while it is answered.
+pub(crate) async fn keep_seat(request: Request, next: Next) -> Response {
+    let _answering = request.extensions().get::<Seat>().cloned().map(Seat::answering);
+    next.run(request).await
+}
+
+/// A stream that gives its seat back when it is dropped, and fails when the seat went to another, or when its peer stops
+/// reading.
 ///
 /// Neither hyper nor axum-server bounds a write: a peer that sends requests and never reads the answers would hold its
-/// slot for ever.
+/// seat for ever.
 #[derive(Debug)]
-pub struct Held<S> {
+pub(crate) struct Held<S> {
     stream: S,
     write: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
-    _slot: OwnedSemaphorePermit,
+    given_up: oneshot::Receiver<()>,
+    seat: Seat,
+}
+
+impl<S> Held<S> {
+    pub(super) const fn seat(&self) -> &Seat {
+        &self.seat
+    }
 }
 
 impl<S> Held<S> {
@@ -98,7 +136,12 @@ impl<S> Held<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Held<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let progress = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if progress.is_pending() && Pin::new(&mut self.given_up).poll(cx).is_ready() {
+            let error = io::Error::new(io::ErrorKind::ConnectionAborted, "given up for a newer connection");
+            return Poll::Ready(Err(error));
+        }
+        progress
     }
 }
 
@@ -130,6 +173,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
         let progress = Pin::new(&mut self.stream).poll_shutdown(cx);
         self.or_stalled(cx, progress)
     }
+}
+
+/// Connections that may wait to be accepted; the system may have a smaller bound (`net.core.somaxconn`). One that finds no
+/// place is heard again after a second at the earliest, so there is to be room for all that come between two turns of the
+/// accept loop on a busy machine.
+const BACKLOG: u32 = 4096;
+
+/// Binds a port and listens on it.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port whose former connections are still dying can be taken again at once.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Runs a server until it ends by itself, or until `shutdown`: then nothing new is accepted, and requests in flight
@@ -175,12 +232,14 @@ pub(crate) fn log_refusals(
             io::ErrorKind::QuotaExceeded => {
                 count(ConnectionRefusal::Full);
                 if let Some(unlogged) = full.pass(now) {
-                    tracing::warn!(listener, %peer, unlogged, "connection closed: too many are open");
+                    tracing::warn!(listener, %peer, unlogged, "connection refused: too many are being answered");
                 }
             }
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
                 tracing::debug!(listener, %peer, %error, "peer left during the handshake");
             }
+            // Counted and told where it was decided.
+            io::ErrorKind::ConnectionAborted => {}
             _ => {
                 count(ConnectionRefusal::Handshake);
                 if let Some(unlogged) = handshake.pass(now) {

@@ -15,7 +15,7 @@ use futures::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 
-use super::throttle::Throttle;
+use super::{seats::Seat, throttle::Throttle};
 use crate::metrics::{RequestRefusal, WebhookMetrics};
 
 /// Bounds on every caller, so that no peer in the cluster network can keep the API server from being answered.
@@ -40,7 +40,8 @@ pub struct Limits {
     /// Largest request body in bytes. 5 MiB: an UPDATE review holds a new object of
     /// up to 3 MiB, which the API server takes, and a stored one of up to 1.5 MiB, which etcd takes.
     pub body_bytes: usize,
-    /// Most connections open at once. 512: an API server keeps 25 idle ones, and a file descriptor each is cheap.
+    /// Most connections open at once; a further one gets the place of one that keeps us waiting. 512: an API server keeps
+    /// 25 idle ones, and a file descriptor each is cheap.
     pub connections: usize,
     /// Most requests being answered at once. 24: far more than API servers send, and with `body_bytes` the bound on the
     /// memory that bodies take (120 MiB, half of what the container has).
@@ -143,10 +144,12 @@ pub fn limited(router: Router, limits: &Limits, metrics: &WebhookMetrics) -> Rou
 
 /// Hands the request on once its body is complete and there is a turn for it.
 async fn take_in(State(intake): State<Intake>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let seat = parts.extensions.remove::<Seat>();
     match intake.admit(body).await {
-        // Both permits are held until the answer is ready.
+        // Both permits are held until the answer is ready, and so is the seat.
         Ok((body, _permits)) => {
+            let _answering = seat.map(Seat::answering);
             let answer = next.run(Request::from_parts(parts, body)).await;
             if answer.status() == StatusCode::GATEWAY_TIMEOUT {
                 intake.metrics.refused(RequestRefusal::Timeout);

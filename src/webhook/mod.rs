@@ -2,10 +2,12 @@
 //! an answer depends on the request alone.
 
 pub mod certificate;
-pub mod connections;
+pub(crate) mod connections;
+mod handshake;
 pub mod limits;
 mod mutate;
 mod review;
+mod seats;
 pub mod server;
 mod throttle;
 mod validate;

@@ -9,18 +9,15 @@ use axum::{
     middleware::map_response,
     response::Response,
 };
-use axum_server::{
-    Handle, Server,
-    accept::NoDelayAcceptor,
-    tls_rustls::{RustlsAcceptor, RustlsConfig},
-};
-use tokio::net::TcpListener;
+use axum_server::{Handle, Server, tls_rustls::RustlsConfig};
+use tokio::{net::TcpListener, runtime};
 use tokio_util::sync::CancellationToken;
 
 pub use super::limits::{Limits, limited};
 use super::{
     certificate::ServingCertificate,
-    connections::{Bounded, log_refusals, serve_until},
+    connections::{Bounded, listen, log_refusals, serve_until},
+    handshake::Tls,
 };
 use crate::metrics::{Listener, Metrics};
 
@@ -82,14 +79,10 @@ pub struct Bound {
 ///
 /// # Errors
 /// [`ServerError::Bind`] names the address.
-pub async fn bind(settings: ServerSettings, certificate: &ServingCertificate) -> Result<Bound, ServerError> {
+pub fn bind(settings: ServerSettings, certificate: &ServingCertificate) -> Result<Bound, ServerError> {
     let ServerSettings { address, limits } = settings;
-    let bound = async {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    };
-    let (listener, address) = bound.await.map_err(|source| ServerError::Bind { address, source })?;
+    let bound = listen(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (address, listener) = bound.map_err(|source| ServerError::Bind { address, source })?;
     Ok(Bound { listener, address, tls: certificate.tls(), limits })
 }
 
@@ -101,7 +94,7 @@ impl Bound {
     }
 
     /// Serves `router` behind the limits until `shutdown`; then accepts nothing more, lets requests in flight finish
-    /// within [`Limits::drain`], and returns.
+    /// within [`Limits::drain`], and returns. The handshakes are computed on the threads of `handshakes`.
     ///
     /// # Errors
     /// [`ServerError::Serve`] when the listener fails. A connection's failure is its own and ends nothing else.
@@ -109,14 +102,15 @@ impl Bound {
         self,
         router: Router,
         metrics: &Metrics,
+        handshakes: runtime::Handle,
         shutdown: CancellationToken,
     ) -> Result<(), ServerError> {
         let Self { listener, address, tls, limits } = self;
         // Each connection is a task of its own, handshake included, so none of them can hold up the accept loop.
-        let tls = RustlsAcceptor::new(tls).handshake_timeout(limits.handshake).acceptor(NoDelayAcceptor::new());
+        let seats = Bounded::new(limits.connections, limits.write, Listener::Webhook, metrics.listeners.clone());
         let handle = Handle::new();
         let mut server = Server::<SocketAddr>::from_listener(listener)
-            .acceptor(Bounded::new(tls, limits.connections, limits.write))
+            .acceptor(Tls::new(seats, tls, limits.handshake, handshakes))
             .http1_only()
             .first_request_timeout(limits.header)
             .accept_error_handler(log_refusals(Listener::Webhook, metrics.listeners.clone()))

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    task::JoinSet,
+    runtime::Builder,
     time::{interval, timeout},
 };
 
@@ -75,13 +75,16 @@ pub(crate) async fn slow_clients(operator: &Operator, authority: &Arc<Authority>
     // Opened before the others come, as the API server's are.
     let kept = authority.connect(port).await;
     let kept = honest("alone", kept, authority, port).await;
-    let mut slow = JoinSet::new();
+    // On a thread of their own, or the honest one would wait in its own process for their handshakes.
+    let slow = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     for number in 0..SLOW {
         let authority = Arc::clone(authority);
         slow.spawn(async move { dawdle(number, &authority, port).await });
     }
     honest("beside 2,000 slow ones", kept, authority, port).await;
-    slow.shutdown().await;
+    slow.shutdown_background();
+    let (now, peak) = figures::memory(operator.id());
+    println!("  resident memory {now:.0} MiB, peak {peak:.0} MiB");
 }
 
 async fn honest(

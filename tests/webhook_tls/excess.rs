@@ -1,8 +1,11 @@
 //! Clients that take too much: connections, bytes of header, bytes of body.
 
+use std::sync::Arc;
+
+use axum::{Router, routing::post};
 use hyper::StatusCode;
 use redis_operator::webhook::server::Limits;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{io::AsyncWriteExt, net::TcpStream, sync::Semaphore};
 
 use crate::{
     echo,
@@ -10,41 +13,81 @@ use crate::{
     unhurried,
 };
 
+/// Every way to be slow that a connection can be in, sixteen of each at sixteen seats.
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_over_the_limit_are_closed_at_once() {
-    let limits = Limits { connections: 2, ..unhurried() };
-    let server = Running::start(echo(), limits).await;
+async fn slow_clients_crowd_out_each_other_and_no_honest_one() {
+    let server = Running::start(echo(), Limits { connections: 16, ..unhurried() }).await;
+    let mut kept = http(server.connect().await.unwrap()).await.unwrap();
+    send(&mut kept, "/echo", "before").await.unwrap();
+    let (mut silent, mut speaking) = (Vec::new(), Vec::new());
+    for _ in 0..16 {
+        silent.push(TcpStream::connect(server.address).await.unwrap());
+        let mut half_hello = TcpStream::connect(server.address).await.unwrap();
+        half_hello.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
+        silent.push(half_hello);
+        for said in ["", "POST /echo HTTP/1.1\r\nHost: local", "POST /echo HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf"] {
+            let mut stream = server.connect().await.expect("a handshake beside slow clients");
+            stream.write_all(said.as_bytes()).await.unwrap();
+            speaking.push(stream);
+        }
+    }
+    let (status, _) = server.post("/echo", "new").await.expect("a new connection is answered");
+    assert_eq!(status, StatusCode::OK);
+    let (status, _) = send(&mut kept, "/echo", "after").await.expect("a kept connection stays");
+    assert_eq!(status, StatusCode::OK);
+    // 82 came to 16 seats.
+    assert!(server.counted(&refused("displaced")) >= 66.0);
+    assert!(server.counted(&refused("full")) < 1.0);
+}
+
+fn refused(reason: &str) -> String {
+    format!("redis_operator_connections_refused_total{{listener=\"webhook\",reason=\"{reason}\"}}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_idle_connections_the_longest_idle_makes_room() {
+    let server = Running::start(echo(), Limits { connections: 2, ..unhurried() }).await;
     let mut first = http(server.connect().await.unwrap()).await.unwrap();
+    send(&mut first, "/echo", "first").await.unwrap();
     let mut second = http(server.connect().await.unwrap()).await.unwrap();
-    let third = TcpStream::connect(server.address).await.unwrap();
-    assert_eq!(until_closed("the end of the third connection", third).await, "");
-    let full = "redis_operator_connections_refused_total{listener=\"webhook\",reason=\"full\"}";
-    within("the refusal counted", async {
-        while server.counted(full) < 1.0 {
+    send(&mut second, "/echo", "second").await.unwrap();
+    send(&mut first, "/echo", "again").await.unwrap();
+    let (status, _) = server.post("/echo", "third").await.expect("a new connection is answered");
+    assert_eq!(status, StatusCode::OK);
+    within("the end of the longest idle connection", async {
+        while !second.is_closed() {
             tokio::task::yield_now().await;
         }
     })
     .await;
-    for held in [&mut first, &mut second] {
-        let answer = send(held, "/echo", "still").await;
-        let (status, _) = answer.expect("those within the limit are served");
-        assert_eq!(status, StatusCode::OK);
-    }
-    drop(first);
-    within("the slot of a connection that left", async { while server.post("/echo", "free").await.is_err() {} }).await;
+    send(&mut first, "/echo", "still").await.expect("the one that was used last stays");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stalled_handshake_holds_a_slot() {
+async fn who_is_being_answered_keeps_its_seat_and_a_newcomer_is_refused() {
+    let (entered, release) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (enter, wait) = (Arc::clone(&entered), Arc::clone(&release));
+    let slow = post(move || async move {
+        enter.add_permits(1);
+        wait.acquire().await.unwrap().forget();
+    });
     let limits = Limits { connections: 2, ..unhurried() };
-    let server = Running::start(echo(), limits).await;
-    let mut stalled = Vec::new();
-    within("a refusal beside stalled handshakes", async {
-        while server.connect().await.is_ok() {
-            stalled.push(TcpStream::connect(server.address).await.unwrap());
-        }
-    })
-    .await;
+    let server = Running::start(Router::new().route("/slow", slow), limits).await;
+    let asking = futures::future::join(server.post("/slow", ""), server.post("/slow", ""));
+    let refusing = async {
+        within("both requests in the handler", entered.acquire_many(2)).await.unwrap().forget();
+        let third = TcpStream::connect(server.address).await.unwrap();
+        assert_eq!(until_closed("the end of the third connection", third).await, "");
+        within("the refusal counted", async {
+            while server.counted(&refused("full")) < 1.0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        release.add_permits(2);
+    };
+    let ((first, second), ()) = futures::future::join(asking, refusing).await;
+    assert_eq!((first.unwrap().0, second.unwrap().0), (StatusCode::OK, StatusCode::OK));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,6 +31,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     net::TcpStream,
+    runtime::Handle,
     task::JoinHandle,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -173,13 +174,13 @@ impl Running {
         let certificate =
             ServingCertificate::load(volume.files(), metrics.webhooks.clone(), well()).await.expect("a certificate");
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let bound = bind(ServerSettings { address, limits }, &certificate).await.expect("a port");
+        let bound = bind(ServerSettings { address, limits }, &certificate).expect("a port");
         let address = bound.local_address();
         let shutdown = CancellationToken::new();
         let watched = shutdown.clone();
         tokio::spawn(async move { certificate.watch(Duration::from_millis(5), watched).await });
         let (counting, stopping) = (metrics.clone(), shutdown.clone());
-        let serving = tokio::spawn(async move { bound.serve(router, &counting, stopping).await });
+        let serving = tokio::spawn(async move { bound.serve(router, &counting, Handle::current(), stopping).await });
         Self { address, metrics, authority, volume, leaf: issued.leaf, shutdown, serving }
     }
 

@@ -112,7 +112,7 @@ async fn a_port_that_is_taken_fails_before_anything_is_served() {
     let certificate =
         ServingCertificate::load(server.volume.files(), server.metrics.webhooks.clone(), well()).await.unwrap();
     let settings = ServerSettings { address: server.address, limits: Limits::default() };
-    let Err(taken) = bind(settings, &certificate).await else {
+    let Err(taken) = bind(settings, &certificate) else {
         panic!("bound a port that is taken");
     };
     assert!(matches!(taken, ServerError::Bind { .. }));

@@ -1,0 +1,223 @@
+//! Which connections stay when more come than there is room for: those that owe their peer an answer, then the newest.
+//! It must not know TLS or HTTP, only which of the two sides is waited for.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::oneshot;
+
+/// What a connection is waiting for. All but the last wait for the peer, and may be given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The first message of the handshake.
+    Greeting,
+    /// The rest of the handshake, and the first request to the last byte of its body.
+    Asking,
+    /// The next request.
+    Kept,
+    /// Us: the peer has said all it had to say for now.
+    Answering,
+}
+
+impl Phase {
+    /// Those that may be given up; of two with as many connections, the later one gives.
+    const WAITING: [Self; 3] = [Self::Kept, Self::Asking, Self::Greeting];
+}
+
+/// The seats of one listener.
+///
+/// When they are taken, a newcomer gets the seat of another: of the phase in which most connections are, the one that has
+/// waited longest. So slow peers crowd out each other, whatever it is they are slow at: an honest one is only given up when
+/// a third of all seats went to others in the time that it takes for one step.
+#[derive(Debug)]
+pub(crate) struct Seats {
+    limit: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    connections: BTreeMap<u64, Connection>,
+    /// Connections that were given up and are not closed yet.
+    leaving: usize,
+    /// Counts what happens, so that the order of any two events is known.
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Connection {
+    phase: Phase,
+    /// When it came into this phase.
+    since: u64,
+    /// Dropped with the seat, which tells the connection.
+    _hold: oneshot::Sender<()>,
+}
+
+/// A seat; given back when its last clone is dropped.
+#[derive(Debug, Clone)]
+pub(crate) struct Seat(Arc<Place>);
+
+#[derive(Debug)]
+struct Place {
+    seats: Arc<Seats>,
+    number: u64,
+}
+
+/// A seat that was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) seat: Seat,
+    /// Ends when the seat went to another connection.
+    pub(crate) given_up: oneshot::Receiver<()>,
+    /// Whether another connection had to go.
+    pub(crate) displaced: bool,
+}
+
+impl Seats {
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit, taken: Mutex::default() })
+    }
+
+    /// A seat for a new connection; `None` when every other one is being answered, or when as many as there are seats were
+    /// given up and have yet to close: memory is bounded by twice the seats, whatever the machine's load.
+    pub(crate) fn take(self: &Arc<Self>) -> Option<Found> {
+        let (hold, given_up) = oneshot::channel();
+        let mut taken = self.lock();
+        let displaced = taken.connections.len() >= self.limit;
+        if displaced {
+            (taken.leaving < self.limit).then(|| taken.give_one_up()).flatten()?;
+        }
+        let number = taken.tick();
+        taken.connections.insert(number, Connection { phase: Phase::Greeting, since: number, _hold: hold });
+        drop(taken);
+        Some(Found { seat: Seat(Arc::new(Place { seats: Arc::clone(self), number })), given_up, displaced })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    fn give_one_up(&mut self) -> Option<()> {
+        let of = |phase| self.connections.iter().filter(move |(_, connection)| connection.phase == phase);
+        let fullest = Phase::WAITING.into_iter().max_by_key(|phase| of(*phase).count())?;
+        let (number, _) = of(fullest).min_by_key(|(_, connection)| connection.since)?;
+        let number = *number;
+        self.connections.remove(&number);
+        self.leaving += 1;
+        Some(())
+    }
+}
+
+impl Seat {
+    /// The connection goes into another phase. Staying in one does not begin it anew.
+    pub(crate) fn enters(&self, phase: Phase) {
+        let mut taken = self.0.seats.lock();
+        let now = taken.tick();
+        if let Some(connection) = taken.connections.get_mut(&self.0.number)
+            && connection.phase != phase
+        {
+            (connection.phase, connection.since) = (phase, now);
+        }
+    }
+
+    /// Keeps the seat until what is returned is dropped; from then on the next request is waited for.
+    pub(crate) fn answering(self) -> Answering {
+        self.enters(Phase::Answering);
+        Answering(self)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.seats.lock();
+        if taken.connections.remove(&self.number).is_none() {
+            taken.leaving -= 1;
+        }
+    }
+}
+
+/// A connection that is being answered.
+#[derive(Debug)]
+pub(crate) struct Answering(Seat);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.enters(Phase::Kept);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(seats: &Arc<Seats>, phase: Phase) -> Found {
+        let found = seats.take().expect("a seat");
+        found.seat.enters(phase);
+        found
+    }
+
+    fn is_given_up(found: &mut Found) -> bool {
+        found.given_up.try_recv() == Err(oneshot::error::TryRecvError::Closed)
+    }
+
+    fn given_up(found: &mut [Found]) -> Vec<bool> {
+        found.iter_mut().map(is_given_up).collect()
+    }
+
+    #[test]
+    fn of_the_fullest_phase_the_one_that_waits_longest_gives_its_seat() {
+        let seats = Seats::new(5);
+        let phases = [Phase::Kept, Phase::Asking, Phase::Asking, Phase::Greeting, Phase::Kept];
+        let mut found: Vec<Found> = phases.iter().map(|phase| take(&seats, *phase)).collect();
+        assert!(found.iter().all(|found| !found.displaced));
+        // Of phases with as many, the earlier step gives; a newcomer is in the earliest.
+        found.push(take(&seats, Phase::Greeting));
+        assert_eq!(given_up(&mut found), [false, true, false, false, false, false]);
+        found.push(take(&seats, Phase::Greeting));
+        assert_eq!(given_up(&mut found), [false, true, false, true, false, false, false]);
+        assert!(found[6].displaced);
+    }
+
+    #[test]
+    fn who_was_answered_last_goes_last() {
+        let seats = Seats::new(2);
+        let mut found = [take(&seats, Phase::Kept), take(&seats, Phase::Kept)];
+        drop(found[0].seat.clone().answering());
+        found[1].seat.enters(Phase::Kept);
+        take(&seats, Phase::Greeting);
+        assert_eq!(given_up(&mut found), [false, true]);
+    }
+
+    #[test]
+    fn who_is_being_answered_stays_and_a_newcomer_is_refused_when_all_are() {
+        let seats = Seats::new(2);
+        let mut found = [take(&seats, Phase::Kept), take(&seats, Phase::Greeting)];
+        let answering = found.each_ref().map(|found| found.seat.clone().answering());
+        assert!(seats.take().is_none());
+        assert_eq!(given_up(&mut found), [false, false]);
+        drop(answering);
+        assert!(seats.take().is_some());
+        assert_eq!(given_up(&mut found), [true, false]);
+    }
+
+    #[test]
+    fn a_seat_comes_back_and_those_not_closed_yet_are_bounded() {
+        let seats = Seats::new(2);
+        let mut found: Vec<Found> = (0..4).map(|_| take(&seats, Phase::Greeting)).collect();
+        assert_eq!(given_up(&mut found), [true, true, false, false]);
+        assert!(seats.take().is_none(), "two are seated and two have yet to close");
+        found.remove(0);
+        assert!(seats.take().is_some_and(|found| found.displaced));
+        found.clear();
+        assert!(seats.take().is_some_and(|found| !found.displaced));
+    }
+}
