@@ -26,13 +26,17 @@ pub(super) fn magnitude(literal: &Literal<'_>) -> Option<i128> {
 
 /// Stops where the type ends, long after the limit.
 fn integer(digits: &str) -> Option<i128> {
-    digits.bytes().try_fold(0, |value: i128, byte| value.checked_mul(10)?.checked_add(digit(byte)))
+    digits
+        .trim_start_matches('0')
+        .bytes()
+        .try_fold(0, |value: i128, byte| value.checked_mul(10)?.checked_add(digit(byte)))
 }
 
 /// `0.digits` of a unit, rounded up: the digits are divided by ten one after the other from the last, which is exact
-/// but for the remainders, and one remainder anywhere is enough to round up.
+/// but for the remainders, and one remainder anywhere is enough to round up. The zeros at the end are most of the digits and
+/// worth nothing, while a division is slow in this type.
 fn fraction_of(unit: i128, digits: &str) -> i128 {
-    let (below, inexact) = digits.bytes().rev().fold((0, false), |(below, inexact), byte| {
+    let (below, inexact) = digits.trim_end_matches('0').bytes().rev().fold((0, false), |(below, inexact), byte| {
         let tenfold = digit(byte) * unit + below;
         (tenfold / 10, inexact || tenfold % 10 != 0)
     });
