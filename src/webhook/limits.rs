@@ -12,8 +12,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::StreamExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
-use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
+use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
+use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{seats::Seat, throttle::Throttle};
 use crate::metrics::{RequestRefusal, WebhookMetrics};
@@ -77,6 +77,8 @@ enum Refusal {
     Broken,
     #[error("too many requests are being answered; try again in a second")]
     Busy,
+    #[error("the answer was not ready within {0:?}")]
+    TooLong(Duration),
 }
 
 impl From<Refusal> for RequestRefusal {
@@ -86,6 +88,7 @@ impl From<Refusal> for RequestRefusal {
             Refusal::TooSlow(_) => Self::TooSlow,
             Refusal::Broken => Self::Broken,
             Refusal::Busy => Self::Busy,
+            Refusal::TooLong(_) => Self::Timeout,
         }
     }
 }
@@ -99,6 +102,7 @@ impl From<TryAcquireError> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, name, value) = match self {
+            Self::TooLong(_) => return (StatusCode::GATEWAY_TIMEOUT, self.to_string()).into_response(),
             // What is left of the body would be read as the next request.
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, header::CONNECTION, "close"),
             Self::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, header::CONNECTION, "close"),
@@ -112,13 +116,12 @@ impl IntoResponse for Refusal {
 }
 
 /// What is shared by all requests of one server.
-#[derive(Clone)]
 struct Intake {
     limits: Limits,
-    turns: Arc<Semaphore>,
+    turns: Semaphore,
     /// Counts bytes, not bodies, and only those that have arrived: a slow sender must not take an honest one's turn.
-    memory: Arc<Semaphore>,
-    busy: Arc<Throttle>,
+    memory: Semaphore,
+    busy: Throttle,
     metrics: WebhookMetrics,
 }
 
@@ -128,14 +131,14 @@ pub fn limited(router: Router, limits: &Limits, metrics: &WebhookMetrics) -> Rou
     let memory = limits.body_bytes.saturating_mul(limits.requests);
     let intake = Intake {
         limits: *limits,
-        turns: Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS))),
-        memory: Arc::new(Semaphore::new(memory.min(Semaphore::MAX_PERMITS))),
-        busy: Arc::new(Throttle::new(Duration::from_secs(10))),
+        turns: Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)),
+        memory: Semaphore::new(memory.min(Semaphore::MAX_PERMITS)),
+        busy: Throttle::new(Duration::from_secs(10)),
         metrics: metrics.clone(),
     };
-    let metrics = metrics.clone();
+    // Behind one pointer each: both are cloned with every request.
+    let (intake, metrics) = (Arc::new(intake), Arc::new(metrics.clone()));
     router
-        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, limits.handler))
         // The extractors' own limit of 2 MB would refuse reviews of large objects.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(intake, take_in))
@@ -143,43 +146,43 @@ pub fn limited(router: Router, limits: &Limits, metrics: &WebhookMetrics) -> Rou
 }
 
 /// Hands the request on once its body is complete and there is a turn for it.
-async fn take_in(State(intake): State<Intake>, request: Request, next: Next) -> Response {
+async fn take_in(State(intake): State<Arc<Intake>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let seat = parts.extensions.remove::<Seat>();
     match intake.admit(body).await {
         // Both permits are held until the answer is ready, and so is the seat.
         Ok((body, _permits)) => {
             let _answering = seat.map(Seat::answering);
-            let answer = next.run(Request::from_parts(parts, body)).await;
-            if answer.status() == StatusCode::GATEWAY_TIMEOUT {
-                intake.metrics.refused(RequestRefusal::Timeout);
-            }
-            answer
+            let deadline = intake.limits.handler;
+            let answer = tokio::time::timeout(deadline, next.run(Request::from_parts(parts, body)));
+            answer.await.unwrap_or_else(|_| intake.refuse(Refusal::TooLong(deadline)))
         }
-        Err(refusal) => {
-            intake.metrics.refused(refusal.into());
-            if refusal == Refusal::Busy
-                && let Some(unlogged) = intake.busy.pass(Instant::now())
-            {
-                tracing::warn!(unlogged, "request refused: too many are being answered");
-            }
-            refusal.into_response()
-        }
+        Err(refusal) => intake.refuse(refusal),
     }
 }
 
 impl Intake {
-    async fn admit(&self, body: Body) -> Result<(Body, [OwnedSemaphorePermit; 2]), Refusal> {
+    fn refuse(&self, refusal: Refusal) -> Response {
+        self.metrics.refused(refusal.into());
+        if refusal == Refusal::Busy
+            && let Some(unlogged) = self.busy.pass(Instant::now())
+        {
+            tracing::warn!(unlogged, "request refused: too many are being answered");
+        }
+        refusal.into_response()
+    }
+
+    async fn admit(&self, body: Body) -> Result<(Body, [SemaphorePermit<'_>; 2]), Refusal> {
         let deadline = self.limits.body;
         let (body, memory) =
             tokio::time::timeout(deadline, self.receive(body)).await.map_err(|_| Refusal::TooSlow(deadline))??;
-        let turn = Arc::clone(&self.turns).try_acquire_owned()?;
+        let turn = self.turns.try_acquire()?;
         Ok((body.into(), [memory, turn]))
     }
 
-    async fn receive(&self, body: Body) -> Result<(Bytes, OwnedSemaphorePermit), Refusal> {
+    async fn receive(&self, body: Body) -> Result<(Bytes, SemaphorePermit<'_>), Refusal> {
         let limit = self.limits.body_bytes;
-        let mut memory = Arc::clone(&self.memory).try_acquire_many_owned(0)?;
+        let mut memory = self.memory.try_acquire_many(0)?;
         let mut received = Vec::new();
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
@@ -188,7 +191,7 @@ impl Intake {
             if received.len().saturating_add(chunk.len()) > limit {
                 return Err(Refusal::TooLarge(limit));
             }
-            memory.merge(Arc::clone(&self.memory).try_acquire_many_owned(size)?);
+            memory.merge(self.memory.try_acquire_many(size)?);
             received.extend_from_slice(&chunk);
         }
         Ok((received.into(), memory))

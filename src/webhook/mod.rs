@@ -32,27 +32,32 @@ use crate::{
 
 type Judge = fn(&Request<'_>, &Defaults) -> Result<Verdict, ReviewError>;
 
+/// What all answers share, behind one pointer: it is cloned with every request.
+struct Shared {
+    defaults: Defaults,
+    metrics: WebhookMetrics,
+}
+
 /// Both webhooks as a router; what a listener serves and what tests call without one.
 pub fn router(defaults: Defaults, metrics: &WebhookMetrics) -> Router {
-    let defaults = Arc::new(defaults);
+    let shared = Shared { defaults, metrics: metrics.clone() };
     let hook = |webhook: Webhook, judge: Judge| {
-        let metrics = metrics.clone();
-        post(move |State(defaults), headers, body| async move {
+        post(move |State(shared): State<Arc<Shared>>, headers, body| async move {
             let begun = Instant::now();
-            let (verdict, response) = answer(judge, &defaults, &headers, &body);
-            metrics.reviewed(webhook, verdict, begun.elapsed());
+            let (verdict, response) = answer(judge, &shared.defaults, &headers, &body);
+            shared.metrics.reviewed(webhook, verdict, begun.elapsed());
             response
         })
     };
     Router::new()
         .route(MUTATE_PATH, hook(Webhook::Mutate, mutate::judge))
         .route(VALIDATE_PATH, hook(Webhook::Validate, validate::judge))
-        .with_state(defaults)
+        .with_state(Arc::new(shared))
 }
 
 /// Parses the review, judges it, answers it. What is no review gets a reason and never an answer that could be
 /// taken for "allowed".
-fn answer(judge: Judge, defaults: &Arc<Defaults>, headers: &HeaderMap, body: &Bytes) -> (metrics::Verdict, Response) {
+fn answer(judge: Judge, defaults: &Defaults, headers: &HeaderMap, body: &Bytes) -> (metrics::Verdict, Response) {
     let malformed = |status: StatusCode, words: String| (metrics::Verdict::Malformed, (status, words).into_response());
     if !is_json(headers) {
         let words = "send an AdmissionReview as application/json\n";

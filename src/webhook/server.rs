@@ -1,7 +1,7 @@
 //! The HTTPS listener: bound first, served after, drained at the end.
 //! It decides protocol and deadlines; it must not know routes or where certificates come from.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -28,6 +28,8 @@ const HEADER_BYTES: usize = 64 * 1024;
 /// The same router; once `leaving`, each answer is the last on its connection. A caller that keeps connections open so learns
 /// to make another, before those that are idle are closed under a request that is on its way.
 pub fn parting(router: Router, leaving: CancellationToken) -> Router {
+    // The layer is cloned with every request, and a clone of the token takes a lock.
+    let leaving = Arc::new(leaving);
     router.layer(map_response(move |mut response: Response| {
         if leaving.is_cancelled() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
