@@ -76,18 +76,15 @@ fn quantity(field: &str, name: &str, text: &str) -> Result<Quantity, FieldError>
 
 fn pair(name: &str, request: Quantity, limit: Option<Quantity>) -> Option<FieldError> {
     let field = "spec.resources.requests";
-    let (text, exact) = (request.to_string(), is_extended(name) || name.starts_with("hugepages-"));
+    let exact = is_extended(name) || name.starts_with("hugepages-");
+    let unequal = |detail| Some(FieldError::invalid(field, &request.to_string(), detail));
     match limit {
         None if exact => Some(FieldError::required(
             "spec.resources.limits",
             format!("limit must be set for {name}, which cannot be overcommitted"),
         )),
-        Some(limit) if exact && request != limit => {
-            Some(FieldError::invalid(field, &text, format!("must be equal to {name} limit of {limit}")))
-        }
-        Some(limit) if request > limit => {
-            Some(FieldError::invalid(field, &text, format!("must be less than or equal to {name} limit of {limit}")))
-        }
+        Some(limit) if exact && request != limit => unequal(format!("must be equal to {name} limit of {limit}")),
+        Some(limit) if request > limit => unequal(format!("must be less than or equal to {name} limit of {limit}")),
         _ => None,
     }
 }

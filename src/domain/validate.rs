@@ -32,14 +32,14 @@ pub fn validate(instance: &RedisInstance) -> Result<ValidatedInstance, Vec<Field
     let name = keep(validate_name(&instance.metadata), &mut errors);
     let image = keep(validate_image(spec.image.as_deref()), &mut errors);
     let replicas = keep(validate_replicas(spec.replicas), &mut errors);
-    let (resources, faults) = resources::validate(&spec.resources.clone().unwrap_or_default());
+    let (resources, faults) = spec.resources.as_ref().map(resources::validate).unwrap_or_default();
     errors.extend(faults);
     let (pod, faults) = pod_options::validate(&spec.pod.clone().unwrap_or_default());
     errors.extend(faults);
     let storage = validate_storage(&spec.storage.clone().unwrap_or_default(), &mut errors);
     let vouched = vouched(&instance.metadata);
     let rules = Rules { release: image.as_ref().map_or(Release::Unknown, release), vouched };
-    let (config, faults) = config::validate(&spec.config.clone().unwrap_or_default(), &rules);
+    let (config, faults) = spec.config.as_ref().map(|config| config::validate(config, &rules)).unwrap_or_default();
     errors.extend(faults);
     errors.extend(cross_field::faults(&config, &resources, replicas.unwrap_or(1)));
     let auth = keep(validate_auth(&spec.auth.clone().unwrap_or_default(), name.as_deref()), &mut errors);
