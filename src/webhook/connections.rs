@@ -52,6 +52,18 @@ impl Bounded {
         };
         Self { seats: Seats::new(connections), write, displaced: Arc::new(displaced) }
     }
+
+    /// A seat for this stream and the service behind it. Without one the stream is dropped, which closes it.
+    pub(super) fn seat<I, S>(&self, stream: I, service: S) -> io::Result<(Held<I>, Seated<S>)> {
+        let Some(Found { seat, given_up, displaced }) = self.seats.take() else {
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "too many open connections"));
+        };
+        if displaced {
+            (self.displaced)();
+        }
+        let held = Held { stream, write: self.write, stalled: None, given_up, seat: seat.clone() };
+        Ok((held, Seated { service, seat }))
+    }
 }
 
 impl<I, S> Accept<I, S> for Bounded {
@@ -60,15 +72,7 @@ impl<I, S> Accept<I, S> for Bounded {
     type Future = Ready<io::Result<(Self::Stream, Self::Service)>>;
 
     fn accept(&self, stream: I, service: S) -> Self::Future {
-        // Without a seat the stream is dropped here, which closes it.
-        let Some(Found { seat, given_up, displaced }) = self.seats.take() else {
-            return ready(Err(io::Error::new(io::ErrorKind::QuotaExceeded, "too many open connections")));
-        };
-        if displaced {
-            (self.displaced)();
-        }
-        let held = Held { stream, write: self.write, stalled: None, given_up, seat: seat.clone() };
-        ready(Ok((held, Seated { service, seat })))
+        ready(self.seat(stream, service))
     }
 }
 
@@ -117,6 +121,10 @@ pub(crate) struct Held<S> {
 impl<S> Held<S> {
     pub(super) const fn seat(&self) -> &Seat {
         &self.seat
+    }
+
+    pub(super) const fn get_ref(&self) -> &S {
+        &self.stream
     }
 }
 

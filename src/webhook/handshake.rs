@@ -17,9 +17,9 @@ use super::{
 
 /// TLS over the connections that got a seat.
 ///
-/// What a handshake costs us is some hundred times what an answer costs, and anybody may ask for it. So handshakes are
-/// computed on threads of their own, which bounds how many are at a time, and the system sees to it that the others get
-/// their share; a queue shared with them would have every answer wait behind every handshake.
+/// What a handshake costs us is many times what an answer costs, and anybody may ask for it. So all that comes before the
+/// first request is done on threads of their own, which bounds how many handshakes are computed at a time, and the system
+/// sees to it that the others get their share; in a common queue every answer would wait behind every handshake.
 #[derive(Clone)]
 pub(super) struct Tls {
     seats: Bounded,
@@ -32,20 +32,6 @@ impl Tls {
     pub(super) fn new(seats: Bounded, config: RustlsConfig, deadline: Duration, threads: Handle) -> Self {
         Self { seats, config, deadline, threads }
     }
-
-    async fn shake_hands(self, stream: Held<TcpStream>) -> io::Result<TlsStream<Held<TcpStream>>> {
-        let seat = stream.seat().clone();
-        let greeting = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-        // It did its part and is not to be given up for having to wait for ours.
-        seat.enters(Phase::Answering);
-        let mut handshake = greeting.into_stream(self.config.get_inner());
-        let handshake = poll_fn(move |cx| {
-            let progress = handshake.poll_unpin(cx);
-            seat.enters(Phase::Asking);
-            progress
-        });
-        AbortOnDropHandle::new(self.threads.spawn(handshake)).await?
-    }
 }
 
 impl<S: Send + 'static> Accept<TcpStream, S> for Tls {
@@ -54,13 +40,29 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Tls {
     type Future = BoxFuture<'static, io::Result<(Self::Stream, Self::Service)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let this = self.clone();
+        // Who has no seat must not even wait for the thread: that queue has no bound of its own.
+        let seated = self.seats.seat(stream, service);
+        let (config, deadline, threads) = (self.config.clone(), self.deadline, self.threads.clone());
         async move {
-            stream.set_nodelay(true)?;
-            let (stream, service) = this.seats.accept(stream, service).await?;
-            let stream = tokio::time::timeout(this.deadline, this.shake_hands(stream)).await??;
-            Ok((stream, service))
+            let (stream, service) = seated?;
+            let handshake = threads.spawn(tokio::time::timeout(deadline, shake_hands(stream, config)));
+            Ok((AbortOnDropHandle::new(handshake).await???, service))
         }
         .boxed()
     }
+}
+
+async fn shake_hands(stream: Held<TcpStream>, config: RustlsConfig) -> io::Result<TlsStream<Held<TcpStream>>> {
+    let seat = stream.seat().clone();
+    stream.get_ref().set_nodelay(true)?;
+    let greeting = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    // It did its part and is not to be given up for having to wait for ours.
+    seat.enters(Phase::Answering);
+    let mut handshake = greeting.into_stream(config.get_inner());
+    poll_fn(move |cx| {
+        let progress = handshake.poll_unpin(cx);
+        seat.enters(Phase::Asking);
+        progress
+    })
+    .await
 }
