@@ -1,18 +1,26 @@
 //! The TLS handshake of a new connection: on which thread it is computed, and how long it may take.
 //! It must not know HTTP, nor which connection goes when there are too many.
 
-use std::{future::poll_fn, io, time::Duration};
+use std::{
+    future::{Future, poll_fn, ready},
+    io,
+    task::Poll,
+    time::Duration,
+};
 
 use axum_server::{accept::Accept, tls_rustls::RustlsConfig};
-use futures::{FutureExt, future::BoxFuture};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Either},
+};
 use rustls::server::Acceptor;
 use tokio::{net::TcpStream, runtime::Handle};
-use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake, server::TlsStream};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     connections::{Bounded, Held, Seated},
-    seats::Phase,
+    seats::{Phase, Seat},
 };
 
 /// TLS over the connections that got a seat.
@@ -45,18 +53,30 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Tls {
         let (config, deadline, threads) = (self.config.clone(), self.deadline, self.threads.clone());
         async move {
             let (stream, service) = seated?;
-            let handshake = threads.spawn(tokio::time::timeout(deadline, shake_hands(stream, config)));
+            stream.get_ref().set_nodelay(true)?;
+            let seat = stream.seat().clone();
+            let mut greeting = LazyConfigAcceptor::new(Acceptor::default(), stream);
+            // Most have greeted by now. It did its part then, and is not to be given up for having to wait for the thread.
+            let greeting = match futures::poll!(&mut greeting) {
+                Poll::Ready(greeted) => {
+                    seat.enters(Phase::Answering);
+                    Either::Left(ready(greeted))
+                }
+                Poll::Pending => Either::Right(greeting),
+            };
+            let handshake = threads.spawn(tokio::time::timeout(deadline, shake_hands(greeting, seat, config)));
             Ok((AbortOnDropHandle::new(handshake).await???, service))
         }
         .boxed()
     }
 }
 
-async fn shake_hands(stream: Held<TcpStream>, config: RustlsConfig) -> io::Result<TlsStream<Held<TcpStream>>> {
-    let seat = stream.seat().clone();
-    stream.get_ref().set_nodelay(true)?;
-    let greeting = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-    // It did its part and is not to be given up for having to wait for ours.
+async fn shake_hands(
+    greeting: impl Future<Output = io::Result<StartHandshake<Held<TcpStream>>>>,
+    seat: Seat,
+    config: RustlsConfig,
+) -> io::Result<TlsStream<Held<TcpStream>>> {
+    let greeting = greeting.await?;
     seat.enters(Phase::Answering);
     let mut handshake = greeting.into_stream(config.get_inner());
     poll_fn(move |cx| {
