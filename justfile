@@ -72,6 +72,10 @@ test-control-plane:
 test-cluster:
     @tests/run.sh cluster
 
+# a hundred of every accident to a replicated instance; ROUNDS=20 is fewer, SEED another order
+soak:
+    @tests/run.sh soak
+
 # certificates of cert-manager's own controllers, renewed under load
 test-cert-manager:
     @tests/run.sh cert-manager

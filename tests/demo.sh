@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The show: an instance from `kubectl apply` to Running, used by another pod, kept
-# over the loss of its pod; and a refusal. Every command is one that a user could
+# over the loss of its pod, then with replicas over the loss of its primary; and a refusal. Every command is one that a user could
 # type, and what is printed is what it said. It works in a namespace of its own, which it deletes first.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=deploy.sh
@@ -56,6 +56,27 @@ survives_its_pod() {
   run kubectl get ri
 }
 
+loses_its_primary() {
+  local begun
+  say "three pods: one takes the writes, the others are copies of it; the first goes on running"
+  run kubectl patch ri cache --type=merge -p '{"spec":{"replicas":3}}'
+  kubectl wait --for='jsonpath={.status.readyPods}=3/3' ri/cache --timeout=60s >/dev/null
+  run kubectl wait --for=condition=Ready ri/cache --timeout=60s
+  run kubectl get ri,pods -l app.kubernetes.io/name=redis -L redis.github.com/role
+  run kubectl get ri
+  in_client redis-cli -e -h cache SET greeting "written before the primary was lost"
+
+  say "the primary is killed: how long until writes are taken again?"
+  begun=${EPOCHREALTIME/./}
+  run kubectl delete pod cache-0 --grace-period=0 --force
+  in_client redis-cli -e -h cache SET after "written after it was lost"
+  awk -v from="$begun" -v to="${EPOCHREALTIME/./}" 'BEGIN { printf "# after %.1f s\n", (to - from) / 1000000 }'
+  in_client redis-cli -h cache GET greeting
+  kubectl wait --for=condition=Ready ri/cache --timeout=60s >/dev/null
+  run kubectl get pods -l redis.github.com/instance=cache -L redis.github.com/role
+  run kubectl get events --field-selector reason=FailedOver -o 'custom-columns=REASON:.reason,MESSAGE:.message'
+}
+
 refuses() {
   say "four faults in one spec: refused at once, all four named, nothing stored"
   if run kubectl apply -f manifests/samples/four-faults.yaml 2>&1; then
@@ -80,5 +101,6 @@ fresh_namespace
 becomes_running
 serves_a_client
 survives_its_pod
+loses_its_primary
 refuses
 how_to_go_on

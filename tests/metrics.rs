@@ -77,7 +77,7 @@ fn before_anything_happens_the_fixed_series_are_there_and_say_nothing() {
     assert!(text.contains("redis_operator_reconcile_failures_total{class=\"conflict\"} 0\n"), "{text}");
     assert!(text.contains("redis_operator_admission_reviews_total{webhook=\"validate\",verdict=\"denied\"} 0\n"));
     assert!(!text.contains("certificate_expiry"), "0 would be a date");
-    assert!(!text.contains("redis_operator_instances"), "before the watch nothing is known");
+    assert!(!text.contains("redis_operator_instances{"), "before the watch nothing is known");
 }
 
 #[test]

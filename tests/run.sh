@@ -3,7 +3,7 @@
 # known by its file names: tests/control_plane_*.rs and tests/e2e_*.rs hold ignored
 # tests that run inside a cluster of their own; every other test needs nothing.
 #
-#   run.sh all | lint | unit | differential | fuzz | servers | install | control-plane | cluster | cert-manager
+#   run.sh all | lint | unit | differential | fuzz | servers | install | control-plane | cluster | cert-manager | soak
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset KUBECONFIG # a user's cluster is never tested on
@@ -121,6 +121,18 @@ cluster() {
   trap - EXIT
 }
 
+# what `all` does a few times, done often: ROUNDS failovers, rolls, evictions, and operators that die
+soak() {
+  export CLUSTER_NAME=soak ROUNDS=${ROUNDS:-100}
+  at "$ROUNDS rounds of every accident"
+  trap ended EXIT
+  "$cluster" down
+  tests/deploy.sh up
+  in_cluster 'e2e_replication*' --nocapture --test-threads=1
+  "$cluster" down
+  trap - EXIT
+}
+
 cert-manager() {
   export CLUSTER_NAME=test-cert-manager CERTIFICATES=cert-manager
   at "certificates of cert-manager's own controllers"
@@ -136,6 +148,6 @@ all() { lint; unit; QUANTITIES=50000 IMAGES=20000 differential; fuzz; servers; i
 
 shopt -s extglob
 case ${1:-} in
-  all | lint | unit | differential | fuzz | servers | install | control-plane | cluster | cert-manager) "$1" ;;
+  all | lint | unit | differential | fuzz | servers | install | control-plane | cluster | soak | cert-manager) "$1" ;;
   *) sed -n '/^#   /s/^#   //p' "$0"; exit 2 ;;
 esac

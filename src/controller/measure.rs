@@ -30,6 +30,7 @@ async fn in_turn(called: &Stored, context: &Arc<Context>) -> Result<Action, Erro
     // It may have changed while it waited.
     let Some(stored) = context.latest(called) else {
         context.servers.forget(&namespace, &name);
+        context.metrics.roles.forget(&called.meta().uid.clone().unwrap_or_default());
         return Ok(Action::await_change());
     };
     let running = context.metrics.began(waited);

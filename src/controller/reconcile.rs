@@ -89,6 +89,7 @@ async fn pass(stored: &RedisInstance, context: &Context) -> Result<Action, Error
     let (finding, told) = outcome.await.inspect_err(|_| context.failed_with(&uid, versions.as_ref()))?;
     if matches!(finding, Finding::Deleting) {
         context.forget(&uid);
+        context.metrics.roles.forget(&uid);
         context.servers.forget(&stored.namespace().unwrap_or_default(), &stored.name_any());
         return Ok(Action::await_change());
     }

@@ -109,7 +109,7 @@ fn summarise(subject: Subject<'_>, finding: &Finding, previous: &RedisInstanceSt
         Finding::Stalled(reason, message) => summary(Phase::Failed, *reason, message.clone()),
         Finding::Waiting(reason, message) => summary(Phase::Pending, *reason, message.clone()),
         Finding::Changing(reason, message) => summary(Phase::Updating, *reason, message.clone()),
-        Finding::Applied(observed) => applied(subject, observed, previous),
+        Finding::Applied(_) => applied(subject, subject.observed, previous),
     }
 }
 
@@ -251,7 +251,10 @@ mod tests {
     use super::*;
     use crate::{
         api::v1::Phase::{Creating, Pending, Running, Terminated, Updating},
-        domain::{instance::tests::validated, observed::Rollout},
+        domain::{
+            instance::tests::validated,
+            observed::{Replication, Rollout},
+        },
     };
 
     fn at(seconds: i64) -> Time {
@@ -337,6 +340,26 @@ mod tests {
         assert_eq!(status.conditions[1].type_, "Stalled");
         assert_eq!(status.conditions[1].reason, "InvalidSpec");
         assert!(!status.last_condition_message.unwrap().contains("hunter2"));
+    }
+
+    #[test]
+    fn several_pods_serve_when_one_takes_the_writes_and_the_others_have_its_data() {
+        let with = |reason, primary: Option<&str>| {
+            let Finding::Applied(seen) = seen(1, 1, true) else { unreachable!() };
+            let aspect = aspect(Some(reason == Reason::InSync), reason, "why");
+            let replication = Some(Replication { primary: primary.map(str::to_owned), aspect });
+            after(&[Finding::Applied(Observed { replication, ..seen })])
+        };
+        for (reason, primary, phase) in [
+            (Reason::InSync, Some("cache-1"), Running),
+            (Reason::Synchronising, Some("cache-1"), Pending),
+            (Reason::PrimaryMissing, None, Pending),
+            (Reason::NoSafePrimary, None, Phase::Failed),
+        ] {
+            let status = with(reason, primary);
+            assert_eq!((status.status, status.primary.as_deref()), (phase, primary), "{reason}");
+            assert!(shown(&status).iter().any(|(kind, ..)| *kind == "Replicated"));
+        }
     }
 
     fn beside(config: Option<Aspect>, storage: Option<Aspect>) -> Finding {

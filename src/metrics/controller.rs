@@ -15,11 +15,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{Failure, Histograms, Kind, Labels, LiveConfig, Reconciled, RoleChange, seconds, show};
-
-/// The stages of a failover.
-const NOTICED: &str = "noticed";
-const PROMOTED: &str = "promoted";
+use super::{Failure, Histograms, Kind, Labels, LiveConfig, Reconciled, RoleMetrics, seconds, show};
 
 /// How many instances are in each phase.
 type Phases = dyn Fn() -> BTreeMap<String, u64> + Send + Sync;
@@ -29,6 +25,8 @@ type Waiting = dyn Fn() -> usize + Send + Sync;
 /// What the reconcile loop counts. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct ControllerMetrics {
+    /// Who takes the writes in replicated instances.
+    pub roles: RoleMetrics,
     durations: Histograms<Labels<1>>,
     waits: Histogram,
     in_flight: Gauge,
@@ -36,14 +34,13 @@ pub struct ControllerMetrics {
     failures: Family<Labels<1>, Counter>,
     interruptions: Family<Labels<1>, Counter>,
     live_configs: Family<Labels<1>, Counter>,
-    role_changes: Family<Labels<1>, Counter>,
-    stages: Histograms<Labels<1>>,
     sources: Arc<Sources>,
 }
 
 impl ControllerMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
+            roles: RoleMetrics::register(registry),
             durations: seconds(
                 registry,
                 "redis_operator_reconcile_duration",
@@ -56,13 +53,6 @@ impl ControllerMetrics {
             failures: Family::default(),
             interruptions: Family::default(),
             live_configs: Family::default(),
-            role_changes: Family::default(),
-            stages: seconds(
-                registry,
-                "redis_operator_failover_duration",
-                "Time from the last answer of a primary that died to the decision, and from there to a new one, by stage",
-                || Histogram::new(BUCKETS),
-            ),
             sources: Arc::default(),
         };
         let waits = "Time from a change that a watch showed to the beginning of the reconcile it called for";
@@ -78,8 +68,6 @@ impl ControllerMetrics {
         let live =
             "Changes of `spec.config` that the running servers of an instance were given without a restart, one a try";
         registry.register("redis_operator_live_config_applications", live, metrics.live_configs.clone());
-        let roles = "Times that the role of the primary of a replicated instance moved, by why";
-        registry.register("redis_operator_role_changes", roles, metrics.role_changes.clone());
         registry.register_collector(Box::new(Arc::clone(&metrics.sources)));
         metrics.begin_at_zero();
         metrics
@@ -94,25 +82,6 @@ impl ControllerMetrics {
         }
         for result in LiveConfig::ALL {
             show(&self.live_configs, &[("result", result.word())]);
-        }
-        for change in RoleChange::ALL {
-            show(&self.role_changes, &[("kind", change.word())]);
-        }
-        for stage in [NOTICED, PROMOTED] {
-            show(&self.stages, &[("stage", stage)]);
-        }
-    }
-
-    /// The role of a primary moved. `noticed` is the time from its last answer to the decision, `carried_out` that from there.
-    pub fn role_changed(&self, change: RoleChange, noticed: Option<Duration>, carried_out: Duration) {
-        self.role_changes.get_or_create(&[("kind", change.word())]).inc();
-        if change != RoleChange::Failover {
-            return;
-        }
-        for (stage, time) in [(NOTICED, noticed), (PROMOTED, Some(carried_out))] {
-            if let Some(time) = time {
-                self.stages.get_or_create(&[("stage", stage)]).observe(time.as_secs_f64());
-            }
         }
     }
 
@@ -131,6 +100,7 @@ impl ControllerMetrics {
         self.leader.set(i64::from(leads));
         if !leads {
             *self.sources.lock() = None;
+            self.roles.forget_all();
         }
     }
 

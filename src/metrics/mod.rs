@@ -7,6 +7,7 @@ mod label;
 mod listeners;
 mod process;
 mod requests;
+mod roles;
 mod servers;
 mod webhooks;
 
@@ -30,6 +31,7 @@ pub use self::{
     },
     listeners::ListenerMetrics,
     requests::{Pending, RequestMetrics},
+    roles::RoleMetrics,
     servers::{ServerFigures, ServerMetrics},
     webhooks::WebhookMetrics,
 };

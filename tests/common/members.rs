@@ -64,18 +64,29 @@ impl Members<'_> {
     /// Sends a signal to the server of a pod, as `KILL` or `STOP`.
     pub(crate) async fn signal(&self, pod: &str, signal: &str) {
         let uid = self.pod(pod).await.unwrap().uid().unwrap();
-        let process = eventually(&format!("redis-server of {pod}"), || async { process(&uid) }).await;
-        assert!(Command::new("kill").args([format!("-{signal}"), process]).status().unwrap().success());
+        let process = eventually(&format!("redis-server of {pod}"), || async { process(&uid, "redis-server") }).await;
+        send(signal, process);
     }
 }
 
-/// The process of redis-server in the pod with this uid.
-fn process(uid: &str) -> Option<String> {
+/// Kills the program of an operator's pod, which stays: its container is started anew.
+pub(crate) async fn kill_operator(pod: &Pod) {
+    let uid = pod.uid().unwrap();
+    let process = eventually("process of the operator", || async { process(&uid, "redis-operator") }).await;
+    send("KILL", process);
+}
+
+fn send(signal: &str, process: String) {
+    assert!(Command::new("kill").args([format!("-{signal}"), process]).status().unwrap().success());
+}
+
+/// The process with this name in the pod with this uid.
+fn process(uid: &str, name: &str) -> Option<String> {
     let cgroup = uid.replace('-', "_");
     let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
     processes.filter(|name| name.bytes().all(|b| b.is_ascii_digit())).find(|process| {
         let read = |file: &str| fs::read_to_string(format!("/proc/{process}/{file}")).unwrap_or_default();
-        read("comm").trim() == "redis-server" && {
+        read("comm").trim() == name && {
             let groups = read("cgroup");
             groups.contains(uid) || groups.contains(&cgroup)
         }

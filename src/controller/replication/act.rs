@@ -68,6 +68,7 @@ pub(super) async fn promote(
     for other in members.iter().filter(|member| member.ordinal != ordinal) {
         if labels::present(group, other.ordinal, context).is_some_and(labels::Labels::is_primary) {
             labels::ensure(group, other.ordinal, labels::Labels::new(false, false), context).await?;
+            dismiss(group, other.ordinal, context);
         }
         if takes_writes(other) {
             demote(group, other, (ordinal, target), context).await?;
@@ -104,7 +105,7 @@ async fn told(group: &Group<'_>, ordinal: i32, cause: &Cause, begun: Instant, co
         }
     };
     let noticed = unserved.map(|since| begun.saturating_duration_since(since));
-    context.metrics.role_changed(kind, noticed, begun.elapsed());
+    context.metrics.roles.changed(kind, noticed, begun.elapsed());
     tracing::info!(pod, ?cause, "promoted");
     events::role_changed(&group.stored.object_ref(&()), reason, note, context).await;
 }
@@ -200,7 +201,17 @@ pub(super) async fn send_away(
     if let Err(error) = server.disconnect_clients().await {
         tracing::warn!(pod = group.pod(ordinal), %error, "cannot send the clients of a former primary away");
     }
-    context.remember(&group.uid, |memory| memory.replication.dismissed.push((address, Instant::now() + FAREWELL)));
+    let until = Instant::now() + FAREWELL;
+    context.remember(&group.uid, |memory| memory.replication.dismissed.push((address, until)));
+}
+
+/// The same of one that may be away: whoever comes to it when it is back, while the Service still leads there, is sent away.
+fn dismiss(group: &Group<'_>, ordinal: i32, context: &Context) {
+    let address = group.object(ordinal).and_then(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok());
+    let until = Instant::now() + FAREWELL;
+    context.remember(&group.uid, |memory| {
+        memory.replication.dismissed.extend(address.map(|address| (address, until)));
+    });
 }
 
 /// The same for those who came back before the Service led them elsewhere; whether there may be more.

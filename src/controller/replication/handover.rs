@@ -100,7 +100,7 @@ async fn hand_over(
     act::send_away(group, old, &mut server, from, context).await;
     let history = act::history_of(&roles.members, old);
     marks::ensure(group, new, Mark { term: group.term() + 1, history, primary: true }, context).await?;
-    context.metrics.role_changed(RoleChange::Handover, None, begun.elapsed());
+    context.metrics.roles.changed(RoleChange::Handover, None, begun.elapsed());
     let note = format!(
         "{} handed the role of the primary to {}: {}; no writes for {:.1} s, none lost",
         group.pod(old),

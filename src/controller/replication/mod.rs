@@ -126,9 +126,11 @@ pub(super) async fn keep(stored: &RedisInstance, context: &Context) -> Result<Op
     if act::send_away_again(&group, &roles, context).await || roles.is_silent() {
         roles.again = SOON; // redis
     }
+    let now = Instant::now();
+    context.metrics.roles.looked(&group.uid, roles.primary.is_some(), now);
     context.remember(&group.uid, |memory| {
         if roles.primary.is_some() {
-            memory.replication.primary_seen = Some(Instant::now());
+            memory.replication.primary_seen = Some(now);
         }
         memory.replication.replicated = true;
     });

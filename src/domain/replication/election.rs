@@ -155,7 +155,8 @@ impl<'a> Election<'a> {
     /// The replica that got furthest in this history. One that stays goes before one that leaves.
     fn most_advanced(&self, history: &str) -> Option<&'a Member> {
         let candidates = self.members.iter().filter_map(|member| {
-            let told = member.loaded().filter(|told| told.continues(history) && told.offset > 0)?;
+            // A server that was started anew is in a history of its own, however much it has.
+            let told = member.loaded().filter(|told| told.continues(history))?;
             matches!(told.role, Role::Replica(_)).then_some((member, told.offset))
         });
         candidates.max_by_key(|(member, offset)| (!member.leaving, *offset, -member.ordinal)).map(|(member, _)| member)
@@ -373,6 +374,13 @@ mod tests {
         let members = [silent(0, 60), replica(1, 0, "a", 50), deaf(replica(2, 0, "a", 50))];
         let verdict = judge(&members, Some(&record(1, "a", Some(0))), None);
         assert!(matches!(verdict, Verdict::Wait(Reason::PrimaryUnreachable, _)), "{verdict:?}");
+    }
+
+    #[test]
+    fn a_replica_that_never_was_sent_a_write_has_all_there_is() {
+        let members = [silent(0, SILENCE_LIMIT), deaf(replica(1, 0, "a", 0)), started(2, true)];
+        let verdict = judge(&members, Some(&record(1, "a", Some(0))), None);
+        assert!(matches!(verdict, Verdict::Promote(1, Cause::Failover(_))), "{verdict:?}");
     }
 
     #[test]

@@ -1,0 +1,106 @@
+//! Operators that die at random while roles move, and none at all while a primary dies: what comes out is the same. A file of
+//! its own, because no other test can work meanwhile.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{
+    cluster::{Place, eventually},
+    deployed::{leader, pods, settled},
+    members::{Members, kill_operator},
+    writer::Writer,
+};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use redis_operator::api::v1::Phase;
+use serde_json::json;
+
+const SYSTEM: &str = "redis-operator-system";
+
+fn rounds() -> u64 {
+    std::env::var("ROUNDS").map_or(2, |rounds| rounds.parse().expect("ROUNDS must be a number"))
+}
+
+/// Moments that look random and are the same for the same seed.
+struct Moments(u64);
+
+impl Moments {
+    /// Waits less than this: the moment of a crash is what is tried here, not a condition.
+    async fn pass(&mut self, most: Duration) {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let part = (self.0 >> 33) % 1000;
+        tokio::time::sleep(most * u32::try_from(part).unwrap() / 1000).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn operators_that_die_at_any_moment_lose_nothing() {
+    let place = Place::new("crash").await;
+    let client = place.client.clone();
+    settled(&client).await;
+    place.create("cache", json!({"image": "redis:7.0.15", "replicas": 3, "storage": {"size": "64Mi"}})).await.unwrap();
+    place.reaches("cache", Phase::Running).await;
+    let members = Members { place: &place, instance: "cache" };
+    let writer = Writer::start_confirmed(&place, "cache").await;
+    let seed = std::env::var("SEED").map_or(4711, |seed| seed.parse().expect("SEED must be a number"));
+    eprintln!("SEED={seed}");
+    let mut moments = Moments(seed);
+    for round in 0..rounds() {
+        place.change("cache", json!({"config": {"databases": (20 + round).to_string()}})).await;
+        moments.pass(Duration::from_secs(3)).await;
+        kill_operator(&pods(&client).get(&leader(&client).await).await.unwrap()).await;
+        place.reaches("cache", Phase::Running).await;
+        settled(&client).await;
+
+        let former = members.primary().await.unwrap();
+        members.signal(&former, "KILL").await;
+        moments.pass(Duration::from_millis(1500)).await;
+        kill_operator(&pods(&client).get(&leader(&client).await).await.unwrap()).await;
+        place.api::<Pod>().delete(&former, &DeleteParams::default().grace_period(0)).await.unwrap();
+        place.reaches("cache", Phase::Running).await;
+        settled(&client).await;
+        assert_eq!(members.labelled_primary().await.len(), 1);
+    }
+    let outcome = writer.stop().await;
+    eprintln!(
+        "{} rounds of a roll and a failover, an operator killed in each: {} confirmed writes, {} lost",
+        rounds(),
+        outcome.acknowledged,
+        outcome.lost.len()
+    );
+    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+
+    // No operator: the server that restarts takes no writes, until one is back that knows whose data are the newest.
+    let primary = members.primary().await.unwrap();
+    assert_eq!(members.ask(&primary, "SET order 4711").await.as_deref(), Some("+OK"));
+    scale(&client, 0).await;
+    members.signal(&primary, "KILL").await;
+    eventually("fenced server", || async {
+        members.ask(&primary, "SET order 1").await.filter(|answer| answer.starts_with("-READONLY"))
+    })
+    .await;
+    scale(&client, 2).await;
+    settled(&client).await;
+    place.reaches("cache", Phase::Running).await;
+    let primary = members.primary().await.unwrap();
+    assert_eq!(members.ask(&primary, "GET order").await.as_deref(), Some("4711"));
+    place.leave().await;
+}
+
+async fn scale(client: &kube::Client, replicas: u32) {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
+    let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+    deployments.patch("redis-operator", &PatchParams::default(), &patch).await.unwrap();
+    if replicas == 0 {
+        let ours = kube::api::ListParams::default().labels("app.kubernetes.io/name=redis-operator");
+        eventually("end of all operators", || async {
+            pods(client).list(&ours).await.unwrap().items.is_empty().then_some(())
+        })
+        .await;
+    }
+}
