@@ -10,13 +10,16 @@ use common::{
     members::{Members, ROLE},
     writer::Writer,
 };
-use k8s_openapi::api::{
-    core::v1::{PersistentVolumeClaim, Pod, Service},
-    policy::v1::PodDisruptionBudget,
+use k8s_openapi::{
+    api::{
+        core::v1::{PersistentVolumeClaim, Pod, Service},
+        policy::v1::PodDisruptionBudget,
+    },
+    apimachinery::pkg::util::intstr::IntOrString,
 };
 use kube::{
     ResourceExt,
-    api::{DeleteParams, EvictParams},
+    api::{DeleteParams, EvictParams, Patch, PatchParams},
 };
 use redis_operator::api::v1::{Phase, RedisInstance};
 use serde_json::{Value, json};
@@ -59,7 +62,15 @@ async fn three_pods_are_one_primary_and_two_replicas() {
     }
     let reads: Service = place.api().get("cache-replicas").await.unwrap();
     assert!(reads.spec.unwrap().selector.unwrap().contains_key("redis.github.com/reads"));
-    assert!(place.api::<PodDisruptionBudget>().get_opt("cache").await.unwrap().is_some());
+    // A budget that somebody widens is put back: it would let a drain take the primary and its replicas at once.
+    let wide = Patch::Merge(json!({"spec": {"maxUnavailable": 3}}));
+    place.api::<PodDisruptionBudget>().patch("cache", &PatchParams::default(), &wide).await.unwrap();
+    place
+        .until("cache", "budget of one pod", |budget: Option<&PodDisruptionBudget>| {
+            let most = budget.and_then(|budget| budget.spec.as_ref()?.max_unavailable.clone());
+            most == Some(IntOrString::Int(1))
+        })
+        .await;
     let instance: RedisInstance = place.api().get("cache").await.unwrap();
     let replicated = instance.status.unwrap().conditions.into_iter().find(|condition| condition.type_ == "Replicated");
     assert_eq!(replicated.unwrap().message, format!("all replicas are in sync with primary {named}"));
@@ -122,7 +133,9 @@ async fn a_primary_that_freezes_is_followed_and_comes_back_as_a_replica() {
     three(&place, json!({})).await;
     let members = Members { place: &place, instance: "cache" };
     let former = members.primary().await.unwrap();
-    assert_eq!(members.ask(&former, "SET order 4711").await.as_deref(), Some("+OK"));
+    let mut primary = members.connect(&former).await.unwrap();
+    assert_eq!(primary.ask("SET order 4711").await, "+OK");
+    assert_ne!(primary.ask("WAIT 1 5000").await, ":0", "what no replica has may be lost");
     members.signal(&former, "STOP").await;
     let time = taken_again(&members, &former).await;
     eprintln!("frozen primary: writes taken again after {time:?}");

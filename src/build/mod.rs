@@ -54,13 +54,13 @@ pub struct Gate {
 /// Builds every child of an instance.
 #[must_use]
 pub fn build(instance: &ValidatedInstance) -> Children {
-    build_with(instance, instance.replicas)
+    build_with(instance, instance.replicas, instance.replicas > 1)
 }
 
-/// The same with another number of pods: those that are to go stay until the role of the primary has left them.
+/// The same with another number of pods: those that are to go stay until the role of the primary has left them. And while
+/// any of them is still there, the Services tell the primary from the others.
 #[must_use]
-pub fn build_with(instance: &ValidatedInstance, pods: i32) -> Children {
-    let replicated = pods > 1;
+pub fn build_with(instance: &ValidatedInstance, pods: i32, replicated: bool) -> Children {
     Children {
         stateful_set: stateful_set::stateful_set(instance, pods),
         config_map: config_map::config_map(instance, redis_conf::render(instance)),

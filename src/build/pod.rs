@@ -50,7 +50,7 @@ pub(super) fn template(instance: &ValidatedInstance) -> PodTemplateSpec {
             security_context: Some(pod_security()),
             termination_grace_period_seconds: Some(GRACE_SECONDS),
             tolerations: unless_empty(options.tolerations.clone()),
-            topology_spread_constraints: scheduling::spread(instance).and_then(unless_empty),
+            topology_spread_constraints: unless_empty(scheduling::spread(instance)),
             volumes: Some(volumes(instance)),
             ..PodSpec::default()
         }),

@@ -23,10 +23,10 @@ pub(super) fn affinity(instance: &ValidatedInstance) -> Option<Affinity> {
 }
 
 /// The same for zones; an empty list is none.
-pub(super) fn spread(instance: &ValidatedInstance) -> Option<Vec<TopologySpreadConstraint>> {
+pub(super) fn spread(instance: &ValidatedInstance) -> Vec<TopologySpreadConstraint> {
     match &instance.pod.topology_spread_constraints {
-        Some(constraints) => Some(constraints.clone()),
-        None => Some(vec![over_zones(instance)]),
+        Some(constraints) => constraints.clone(),
+        None => vec![over_zones(instance)],
     }
 }
 

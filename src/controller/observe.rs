@@ -23,7 +23,9 @@ use crate::{
         live::Live,
         names::{CAUSE_ANNOTATION, CONFIG_KEY, DATA_VOLUME, INSTANCE_LABEL, TEMPLATE_HASH_ANNOTATION, pod},
         observed::{self, Aspect, Observed, Trouble},
-        rollout, volumes,
+        rollout,
+        validate::REPLICAS_BOUND,
+        volumes,
     },
 };
 
@@ -100,6 +102,11 @@ pub(super) fn pods_to_keep(instance: &ValidatedInstance, live: Option<&Live>, ro
         roles.primary.as_ref().is_some_and(stays) && (wanted == 1 || roles.in_sync.iter().any(stays))
     });
     if safe { wanted } else { wanted.max(present) }
+}
+
+/// Whether there is more than the first pod, be it on its way out.
+pub(super) fn has_several_pods(instance: &ValidatedInstance, context: &Context) -> bool {
+    pods(&instance.namespace, &instance.name, REPLICAS_BOUND, context).iter().any(|(ordinal, _)| *ordinal > 0)
 }
 
 /// The pod that the roll restarts next, if one is to be.

@@ -167,6 +167,9 @@ async fn pursue(
     let live = observe::live(instance, context);
     let changes = live.as_ref().map(|live| classify(live, instance)).unwrap_or_default();
     announce(stored, instance, &changes, roles.as_ref(), context).await?; // client
+    let has_replicas = roles.as_ref().is_some_and(|roles| !roles.in_sync.is_empty());
+    let eased = live.as_ref().and_then(|live| live.eased(instance, has_replicas));
+    let instance = eased.as_ref().unwrap_or(instance);
     let config = live_config::ensure(instance, live.as_ref(), &changes, &told, settled, context).await?; // redis
     let (config, conf_waits) = match config {
         Outcome::Refused(finding) => return Ok(finding),
@@ -175,7 +178,7 @@ async fn pursue(
     };
     retention::ensure(instance, context).await?; // client
     let pods = observe::pods_to_keep(instance, live.as_ref(), roles.as_ref());
-    let mut children = build_with(instance, pods);
+    let mut children = build_with(instance, pods, pods > 1 || observe::has_several_pods(instance, context));
     if conf_waits {
         children = observe::with_present_conf(instance, children, context);
     }

@@ -17,6 +17,7 @@ use crate::{
     domain::{
         names::{DATA_VOLUME, pod, pods_service, replicas_service},
         observed::Aspect,
+        validate::REPLICAS_BOUND,
     },
 };
 
@@ -48,7 +49,10 @@ impl Versions {
         versions.find(&stores.stateful_sets, &namespace, &name)?;
         let live = stores.stateful_sets.get(&ObjectRef::new(&name).within(&namespace));
         let running = live.and_then(|live| live.spec.as_ref()?.replicas).unwrap_or(0);
-        for ordinal in 0..running.max(instance.spec.replicas.unwrap_or(1)) {
+        // Pods that a smaller number takes away count until they are gone.
+        let several = stores.services.get(&ObjectRef::new(&replicas_service(&name)).within(&namespace)).is_some();
+        let wanted = instance.spec.replicas.unwrap_or(1);
+        for ordinal in 0..if several { REPLICAS_BOUND } else { running.max(wanted) } {
             let pod = pod(&name, ordinal);
             versions.find(&stores.pods, &namespace, &pod)?;
             versions.find(&stores.claims, &namespace, &format!("{DATA_VOLUME}-{pod}"))?;

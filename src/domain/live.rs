@@ -20,6 +20,7 @@ use super::{
     redis_conf::restart_hash,
     resources::Resources,
 };
+use crate::api::v1::Durability;
 
 /// What runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +94,18 @@ impl Live {
     }
 }
 
+impl Live {
+    /// The instance as it may be carried out now: one that ran alone is not made to wait for replicas that do not have its
+    /// data yet, or nobody could write until they do.
+    #[must_use]
+    pub fn eased(&self, desired: &ValidatedInstance, has_replicas: bool) -> Option<ValidatedInstance> {
+        let waits = |config: &Effective| config.words("min-replicas-to-write").is_some_and(|words| words != ["0"]);
+        let alone = self.config.as_ref().is_some_and(|config| !waits(config));
+        (desired.bounds_divergence() && alone && !has_replicas)
+            .then(|| ValidatedInstance { durability: Durability::Available, ..desired.clone() })
+    }
+}
+
 /// The claim template of a StatefulSet of ours.
 #[must_use]
 pub fn claim_template(set: &StatefulSet) -> Option<&PersistentVolumeClaimSpec> {
@@ -126,4 +139,21 @@ fn pod_options(set: &StatefulSet) -> BTreeMap<String, String> {
 #[must_use]
 pub fn mounts_password(pod: &PodSpec) -> bool {
     pod.volumes.iter().flatten().any(|volume| volume.name == AUTH_VOLUME)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::instance::tests::validated;
+
+    #[test]
+    fn replicas_are_not_waited_for_before_the_first_of_them_has_the_data() {
+        let (alone, three) = (validated(json!({})), validated(json!({"replicas": 3})));
+        assert_eq!(Live::of(&alone).eased(&three, false).map(|eased| eased.durability), Some(Durability::Available));
+        assert_eq!(Live::of(&alone).eased(&three, true), None);
+        assert_eq!(Live::of(&three).eased(&three, false), None, "a primary that lost its replicas has to stop");
+        assert_eq!(Live::of(&alone).eased(&validated(json!({"replicas": 2})), false), None);
+    }
 }

@@ -20,7 +20,8 @@ use crate::api::v1::{AuthSpec, Durability, RedisInstance, StorageSpec};
 const MIN_SIZE: Quantity = Quantity::from_bytes(1 << 20);
 const MAX_SIZE: Quantity = Quantity::from_bytes(64 << 40);
 const TOO_LARGE: &str = "must be less than or equal to 64Ti";
-const REPLICAS_BOUND: i32 = 16;
+/// The most pods that an instance can have.
+pub const REPLICAS_BOUND: i32 = 16;
 
 /// Checks an instance whose defaults are filled in.
 ///

@@ -1,11 +1,7 @@
 //! Replication on the wire: what a server is to others, and the commands that change it. Knows what they do, not when they
 //! are called for.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use redis::{cmd, pipe};
 
@@ -31,8 +27,6 @@ pub struct Standing {
     pub former_history: String,
     /// Bytes of that history that it has.
     pub offset: u64,
-    /// Whether it is handing its role over.
-    pub handing_over: bool,
     /// Whether it holds no key.
     pub empty: bool,
     /// Whether it still reads its data.
@@ -56,7 +50,6 @@ impl Standing {
             history: field("master_replid").to_owned(),
             former_history: field("master_replid2").to_owned(),
             offset: number(if is_primary { "master_repl_offset" } else { "slave_repl_offset" }).unwrap_or(0),
-            handing_over: !matches!(field("master_failover_state"), "" | "no-failover"),
             empty: !fields.keys().any(|name| name.strip_prefix("db").is_some_and(|rest| rest.parse::<u32>().is_ok())),
             loading: field("loading") == "1",
         }
@@ -95,17 +88,21 @@ impl Server {
         self.ask(cmd("REPLICAOF").arg("NO").arg("ONE")).await
     }
 
-    /// Begins to hand its role over to a replica: it takes no writes until that one has all of them, and goes on by itself
-    /// if that takes longer than `limit`. Answers at once.
+    /// Has writes wait, for this long at most: what it holds then does not change, expiry and eviction included.
     ///
     /// # Errors
-    /// When it cannot be told, or refuses.
-    pub async fn begin_handover(&mut self, to: (IpAddr, u16), limit: Duration) -> Result<(), ServerError> {
-        let to = SocketAddr::from(to);
+    /// When it cannot be told.
+    pub async fn pause_writes(&mut self, limit: Duration) -> Result<(), ServerError> {
         let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        let mut command = cmd("FAILOVER");
-        command.arg("TO").arg(to.ip().to_string()).arg(to.port()).arg("TIMEOUT").arg(limit);
-        self.ask(&command).await
+        self.ask(cmd("CLIENT").arg("PAUSE").arg(limit).arg("WRITE")).await
+    }
+
+    /// Lets writes go on that wait.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub async fn resume_writes(&mut self) -> Result<(), ServerError> {
+        self.ask(cmd("CLIENT").arg("UNPAUSE")).await
     }
 
     /// Ends the connections of its clients, who then look for the one that takes writes; replicas stay connected.
@@ -144,10 +141,9 @@ mod tests {
 
     #[test]
     fn a_primary_tells_that_it_takes_writes() {
-        let text =
-            "role:master\r\nmaster_replid:aa\r\nmaster_repl_offset:7\r\nmaster_failover_state:waiting-for-sync\r\n";
+        let text = "role:master\r\nmaster_replid:aa\r\nmaster_repl_offset:7\r\n";
         let standing = Standing::read(text);
-        assert!(standing.is_primary && standing.empty && standing.handing_over && standing.follows.is_none());
+        assert!(standing.is_primary && standing.empty && standing.follows.is_none());
         assert_eq!(standing.offset, 7);
     }
 }

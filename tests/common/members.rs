@@ -36,6 +36,17 @@ impl Members<'_> {
         instance.status?.primary
     }
 
+    /// Waits until there is one primary, named by label and status, that takes writes.
+    pub(crate) async fn one_takes_writes(&self) -> String {
+        eventually("one primary that takes writes", || async {
+            let labelled = self.labelled_primary().await;
+            let name = labelled.first().map(ResourceExt::name_any).filter(|_| labelled.len() == 1)?;
+            let named = self.primary().await.as_ref() == Some(&name);
+            (named && self.ask(&name, "SET probe 1").await.as_deref() == Some("+OK")).then_some(name)
+        })
+        .await
+    }
+
     /// Waits until the instance is Running with a primary other than this one; its name.
     pub(crate) async fn primary_after(&self, former: &str) -> String {
         eventually(&format!("primary other than {former}"), || async {

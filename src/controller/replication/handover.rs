@@ -22,12 +22,12 @@ use crate::{
     redis::Server,
 };
 
-/// How long the old primary may stand still for the new one to catch up, before it goes on as it was.
-const STANDSTILL: Duration = Duration::from_secs(2);
-/// How long the whole may take; what is not done by then the next pass finds out.
-const DEADLINE: Duration = Duration::from_secs(5);
-/// How often the old primary is asked whether it is done.
-const STEP: Duration = Duration::from_millis(20);
+/// How long the new primary may take to have all that the old one has, while writes wait.
+const CATCHING_UP: Duration = Duration::from_secs(1);
+/// How long the old primary has writes wait if nobody says otherwise: the operator may be gone.
+const STANDSTILL: Duration = Duration::from_secs(3);
+/// How often the new primary is asked whether it has everything.
+const STEP: Duration = Duration::from_millis(5);
 
 /// Hands the role on when the primary's pod is being deleted.
 pub(super) async fn from_one_that_leaves(group: &Group<'_>, roles: Roles, context: &Context) -> Result<Roles, Error> {
@@ -83,9 +83,10 @@ async fn hand_over(
         "handing the role of the primary over"
     );
     let mut server = act::connect(group, old, from, context).await?;
-    let port = u16::try_from(PORT).unwrap_or_default();
-    server.begin_handover((target, port), STANDSTILL).await.map_err(act::failed(group, old))?;
-    if !is_handed_over(group, old, &mut server).await? {
+    let mut heir = act::connect(group, new, target, context).await?;
+    server.pause_writes(STANDSTILL).await.map_err(act::failed(group, old))?;
+    if !catches_up(group, (old, &mut server), (new, &mut heir)).await? {
+        server.resume_writes().await.map_err(act::failed(group, old))?;
         tracing::warn!(
             from = group.pod(old),
             to = group.pod(new),
@@ -94,6 +95,15 @@ async fn hand_over(
         roles.again = SOON;
         return Ok(roles);
     }
+    if !context.leadership.is_held() {
+        return Err(Error::NotLeading);
+    }
+    // Up to here the old one is what it was. From here to the next line two take writes, and clients reach only the old one,
+    // where they wait; an operator that dies here leaves the claim's word for it.
+    heir.promote().await.map_err(act::failed(group, new))?;
+    let port = u16::try_from(PORT).unwrap_or_default();
+    server.follow((target, port)).await.map_err(act::failed(group, old))?;
+    server.resume_writes().await.map_err(act::failed(group, old))?;
     // Who connects now finds the new one, then nobody finds the old one, which takes no writes any more.
     labels::ensure(group, new, labels::Labels::new(true, true), context).await?;
     labels::ensure(group, old, labels::Labels::new(false, false), context).await?;
@@ -118,18 +128,24 @@ async fn hand_over(
     Ok(roles)
 }
 
-/// Waits until the old primary follows; not so when it goes on taking writes.
-async fn is_handed_over(group: &Group<'_>, old: i32, server: &mut Server) -> Result<bool, Error> {
-    let until = Instant::now() + DEADLINE;
+/// Whether the new primary comes to have all that the old one has, whose writes wait.
+async fn catches_up(
+    group: &Group<'_>,
+    (old, server): (i32, &mut Server),
+    (new, heir): (i32, &mut Server),
+) -> Result<bool, Error> {
+    let leader = server.standing().await.map_err(act::failed(group, old))?;
+    let until = Instant::now() + CATCHING_UP;
     let mut step = tokio::time::interval(STEP);
-    loop {
+    while Instant::now() < until {
         step.tick().await;
-        let standing = server.standing().await.map_err(act::failed(group, old))?;
-        if !standing.is_primary {
-            return Ok(true);
-        }
-        if !standing.handing_over || Instant::now() > until {
+        let follower = heir.standing().await.map_err(act::failed(group, new))?;
+        if !leader.is_primary || follower.is_primary || !follower.link_up {
             return Ok(false);
         }
+        if follower.history == leader.history && follower.offset >= leader.offset {
+            return Ok(true);
+        }
     }
+    Ok(false)
 }

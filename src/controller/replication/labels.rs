@@ -75,7 +75,12 @@ pub(super) async fn ensure(group: &Group<'_>, ordinal: i32, wanted: Labels, cont
             Ok(())
         }
         // Gone, or another pod of this name by now: the watch brings us back.
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(kube::Error::Api(status)) if is_another(&status) => Ok(()),
         Err(error) => Err(Error::request("patch", "Pod", &name)(error)),
     }
+}
+
+/// What the API server says when there is no such object any more, or another of its name: the uid of one cannot be changed.
+pub(super) fn is_another(status: &kube::core::Status) -> bool {
+    status.is_not_found() || status.is_conflict() || (status.is_invalid() && status.message.contains("metadata.uid"))
 }

@@ -10,17 +10,15 @@ use kube::{
     runtime::reflector::ObjectRef,
 };
 
-use super::Group;
+use super::{Group, labels::is_another};
 use crate::{
     controller::{context::Context, error::Error, seen::version},
     domain::{
         names::{DATA_VOLUME, INSTANCE_LABEL, OPERATOR, pod},
         replication::record::{Mark, REPLICATION_ANNOTATION},
+        validate::REPLICAS_BOUND,
     },
 };
-
-/// The most pods that an instance can have had.
-const MOST: i32 = 16;
 
 /// What was written to which claim, by its uid, and the version that it got.
 pub(super) type Written = BTreeMap<String, (u128, Mark)>;
@@ -33,7 +31,7 @@ fn claim_name(instance: &str, ordinal: i32) -> String {
 pub(super) fn read(namespace: &str, name: &str, uid: &str, context: &Context) -> Vec<(i32, Mark)> {
     let claim = |ordinal| context.stores.claims.get(&ObjectRef::new(&claim_name(name, ordinal)).within(namespace));
     let ours = |claim: &PersistentVolumeClaim| claim.labels().get(INSTANCE_LABEL).is_some_and(|owner| owner == name);
-    (0..MOST)
+    (0..REPLICAS_BOUND)
         .filter_map(|ordinal| {
             let claim = claim(ordinal).filter(|claim| ours(claim) && claim.metadata.deletion_timestamp.is_none())?;
             Some((ordinal, present(&claim, uid, context)?))
@@ -73,7 +71,7 @@ pub(super) async fn ensure(group: &Group<'_>, ordinal: i32, mark: Mark, context:
             });
             Ok(())
         }
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(kube::Error::Api(status)) if is_another(&status) => Ok(()),
         Err(error) => Err(Error::request("patch", "PersistentVolumeClaim", &name)(error)),
     }
 }
