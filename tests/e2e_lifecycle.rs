@@ -79,13 +79,15 @@ async fn a_password_that_changes_under_a_running_redis_takes_nothing_down() {
     place.reaches("cache", Phase::Running).await;
     let pod = place.api::<Pod>().get("cache-0").await.unwrap().uid();
 
-    // Another source is followed at once; Redis takes the password when it next starts.
+    // Another source is followed at once, and both passwords are accepted.
     place.change("cache", json!({"auth": {"secretName": "new"}})).await;
     eventually("second password in the derived Secret", || async {
         (place.password("cache").await == "second").then_some(())
     })
     .await;
-    assert_eq!(place.connect("cache").await.ask("AUTH first").await, "+OK");
+    for password in ["first", "second"] {
+        assert_eq!(place.connect("cache").await.ask(&format!("AUTH {password}")).await, "+OK", "{password}");
+    }
     let now: Pod = place.api().get("cache-0").await.unwrap();
     assert!(now.uid() == pod && is_ready(&now), "a changed password must not take the pod out of service");
 
@@ -98,6 +100,19 @@ async fn a_password_that_changes_under_a_running_redis_takes_nothing_down() {
     place
         .until("cache-0", "new pod", move |new: Option<&Pod>| new.is_some_and(|new| new.uid() != pod && is_ready(new)))
         .await;
+    // It started with the new one alone, and is given the former one, which has time yet.
+    for password in ["second", "first"] {
+        eventually(&format!("{password} password in the new pod"), || async {
+            (place.connect("cache").await.ask(&format!("AUTH {password}")).await == "+OK").then_some(())
+        })
+        .await;
+    }
+    let over = json!({"metadata": {"annotations": {"redis.github.com/former-password-until": "2026-01-01T00:00:00Z"}}});
+    place.api::<Secret>().patch("cache-auth", &PatchParams::default(), &Patch::Merge(over)).await.unwrap();
+    eventually("end of the first password", || async {
+        place.connect("cache").await.ask("AUTH first").await.starts_with("-WRONGPASS").then_some(())
+    })
+    .await;
     assert_eq!(place.connect("cache").await.ask("AUTH second").await, "+OK");
     place.leave().await;
 }

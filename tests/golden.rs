@@ -6,7 +6,7 @@ use std::{env, fs, path::Path};
 use redis_operator::{
     api::v1::RedisInstance,
     build,
-    domain::{auth::Password, defaults::Defaults, validate::validate},
+    domain::{auth::Password, defaults::Defaults, rotation::Keys, validate::validate},
 };
 use serde_json::{Value, json};
 
@@ -87,7 +87,7 @@ fn render(spec: Value) -> String {
     let instance: RedisInstance = serde_json::from_value(object).unwrap();
     let instance = validate(&instance).unwrap();
     let children = build::build(&instance);
-    let secret = build::auth_secret(&instance, &Password::from_entropy([7; 24]));
+    let secret = build::auth_secret(&instance, &Keys::one(Password::from_entropy([7; 24])));
     let mut objects = vec![
         serde_json::to_value(children.config_map),
         serde_json::to_value(secret),

@@ -6,22 +6,25 @@ use k8s_openapi::{ByteString, api::core::v1::Secret};
 
 use super::metadata;
 use crate::domain::{
-    auth::Password,
     instance::ValidatedInstance,
-    names::{AUTH_CONF_KEY, PASSWORD_KEY},
+    names::{AUTH_CONF_KEY, FORMER_PASSWORD_KEY, FORMER_UNTIL_ANNOTATION, PASSWORD_KEY},
+    rotation::Keys,
 };
 
-/// The Secret for this password.
+/// The Secret for this password, and for the one before it while that is accepted too: a server that starts takes the one,
+/// and the operator gives it the other.
 #[must_use]
-pub fn auth_secret(instance: &ValidatedInstance, password: &Password) -> Secret {
-    let data = BTreeMap::from([
+pub fn auth_secret(instance: &ValidatedInstance, keys: &Keys) -> Secret {
+    let password = &keys.current;
+    let mut data = BTreeMap::from([
         (PASSWORD_KEY.to_owned(), ByteString(password.as_bytes().to_vec())),
         (AUTH_CONF_KEY.to_owned(), ByteString(password.conf().into_bytes())),
     ]);
-    Secret {
-        metadata: metadata(instance, instance.auth_secret()),
-        data: Some(data),
-        type_: Some("Opaque".to_owned()),
-        ..Secret::default()
+    let mut metadata = metadata(instance, instance.auth_secret());
+    if let Some(former) = &keys.former {
+        data.insert(FORMER_PASSWORD_KEY.to_owned(), ByteString(former.password.as_bytes().to_vec()));
+        let annotations = metadata.annotations.get_or_insert_default();
+        annotations.insert(FORMER_UNTIL_ANNOTATION.to_owned(), former.until.to_string());
     }
+    Secret { metadata, data: Some(data), type_: Some("Opaque".to_owned()), ..Secret::default() }
 }

@@ -15,14 +15,12 @@ use kube::{
     },
 };
 
-use super::{Stored, queue::Queue, replication, seen::Known, turns::Turns, watches::Stores};
+use super::{Stored, queue::Queue, replication, secret, seen::Known, turns::Turns, watches::Stores};
 use crate::{
     api::v1::RedisInstanceStatus,
     domain::{
-        auth::Password,
         change::Change,
         defaults::Defaults,
-        instance::Auth,
         names::OPERATOR,
         observed::{Aspect, Trouble},
         quantity::Quantity,
@@ -61,10 +59,8 @@ pub(super) struct Memory {
     pub(super) written: Option<(u128, RedisInstanceStatus)>,
     /// A status that is held back for the next one to tell both, and for how long.
     pub(super) held_back: Option<(Instant, RedisInstanceStatus)>,
-    /// When its Secret was last seen to be right, and for which source of the password. Secrets are not watched.
-    pub(super) secret_checked: Option<(Instant, Auth)>,
-    /// The password that the Secret had when it was last looked at.
-    pub(super) password: Option<Password>,
+    /// What its Secret says, and how far the running servers follow it.
+    pub(super) passwords: secret::Memory,
     /// Until when the running servers need not be asked, and which servers and configuration that holds for.
     pub(super) config_proved: Option<(Instant, String)>,
     /// The same for a configuration that they refused, and what was said about it.

@@ -58,7 +58,7 @@ pub(super) async fn pod_replaced(instance: &ValidatedInstance, pod: &str, contex
 }
 
 /// Tells what a person cares about of a new status: that it serves, that it needs somebody, what it waits for, and what
-/// became of its configuration and its volumes.
+/// became of its configuration, its volumes and its password.
 pub(super) async fn status_changed(
     instance: &RedisInstance,
     previous: &RedisInstanceStatus,
@@ -80,24 +80,14 @@ pub(super) async fn status_changed(
     if let (true, true, Some((_, reason, message))) = (entered, matters, state(status, "Ready")) {
         publish(reason, message, &subject, context).await;
     }
-    for kind in ["ConfigApplied", "StorageResized"] {
+    for kind in ["ConfigApplied", "StorageResized", "PasswordRotated"] {
         let (before, Some((holds, reason, message))) = (state(previous, kind), state(status, kind)) else { continue };
         let turned = before.is_none_or(|(held, why, _)| held != holds || why != reason);
         // That it holds is told where it came to hold, or was no news.
-        if turned && (holds != "True" || reason == Reason::Resized) {
+        if turned && (holds != "True" || matches!(reason, Reason::Resized | Reason::PasswordRotated)) {
             publish(reason, message, &subject, context).await;
         }
     }
-}
-
-/// Tells that the Secret holds another password than the one that Redis started with, and why.
-pub(super) async fn password_changed(instance: &ValidatedInstance, why: &str, context: &Context) {
-    let (secret, name) = (instance.auth_secret(), &instance.name);
-    let note = format!(
-        "Secret {secret} {why}; Redis takes the new password when its pods next start: \
-         kubectl rollout restart statefulset/{name}"
-    );
-    publish(Reason::PasswordChanged, note, &reference(instance), context).await;
 }
 
 /// Tells that the role of the primary moved.

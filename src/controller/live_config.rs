@@ -26,7 +26,7 @@ use crate::{
     },
     lease::Leadership,
     metrics::{LiveConfig, ServerFigures},
-    redis::{Figures, Persistence, Server, ServerError},
+    redis::{Credentials, Figures, Persistence, Server, ServerError},
 };
 
 /// How long what was proved on a server is taken to hold: somebody's own CONFIG SET, or a full volume, is seen after this.
@@ -114,11 +114,11 @@ pub(super) async fn ensure(
     if servers.is_empty() || (proved && !pending) {
         return Ok(Outcome::Held(None));
     }
-    let password = secret::password(instance, context).await?;
-    let password = password.as_ref().map(crate::domain::auth::Password::as_bytes);
+    let keys = secret::keys(instance, context).await?;
+    let credentials = keys.as_ref().map(secret::credentials);
     let mut report = Report::default();
     for server in &servers {
-        match bring(&wanted, server, password, &mut report, &context.leadership).await {
+        match bring(&wanted, server, credentials, &mut report, &context.leadership).await {
             Ok(()) => report.asked += 1,
             // It is starting: it reads the file, and is asked when it is ready.
             Err(Failure::Unasked(_)) if !server.ready => {}
@@ -171,12 +171,12 @@ fn fingerprint(conf: &str, servers: &[Running]) -> String {
 async fn bring(
     wanted: &Wanted,
     running: &Running,
-    password: Option<&[u8]>,
+    credentials: Option<Credentials<'_>>,
     report: &mut Report,
     leadership: &Leadership,
 ) -> Result<(), Failure> {
     let port = u16::try_from(PORT).unwrap_or_default();
-    let mut server = Server::connect((running.address, port), password).await?;
+    let mut server = Server::connect((running.address, port), credentials).await?;
     let held = server.config(&wanted.names()).await?;
     let mut given = Vec::new();
     for directive in wanted.lacking(&held) {
@@ -280,7 +280,9 @@ fn failed(
             return Ok(Outcome::Refused(refusal));
         }
         Failure::NotLeading => return Err(Error::NotLeading),
-        Failure::Unasked(error @ ServerError::Password { .. }) => (Reason::PasswordDiffers, error),
+        Failure::Unasked(error @ (ServerError::Password { .. } | ServerError::Open { .. })) => {
+            (Reason::PasswordDiffers, error)
+        }
         Failure::Unasked(error @ ServerError::Busy { .. }) => (Reason::Busy, error),
         Failure::Unasked(error) => (Reason::Unreachable, error),
     };

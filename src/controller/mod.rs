@@ -20,6 +20,7 @@ mod relisted;
 mod replication;
 mod restart;
 mod retention;
+mod rotation;
 mod secret;
 mod seen;
 mod status;

@@ -1,6 +1,10 @@
 //! One reconcile: observe, judge, secret, build, apply, status. Each step is one line; only those marked use the client.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::FutureExt;
 use kube::{ResourceExt, runtime::controller::Action};
@@ -14,7 +18,7 @@ use super::{
     live_config::{self, Outcome},
     observe, recreate,
     replication::{self, Roles},
-    restart, retention, secret,
+    restart, retention, rotation, secret,
     seen::Versions,
     status::{self, Told},
     surplus,
@@ -37,6 +41,8 @@ use crate::{
 const DEADLINE: Duration = Duration::from_mins(1);
 /// When to look again though no watch called: watches do the work, this mends what none shows, as what a server holds.
 const RESYNC: Duration = live_config::PERIOD;
+/// The least time between two looks that nothing called for.
+const SOON: Duration = Duration::from_secs(1);
 /// When to look again for something that is not watched: a Secret of the user's.
 const WAITING: Duration = Duration::from_secs(5);
 /// When to look again whether somebody cleared what is in the way, such as a name that was taken.
@@ -99,6 +105,10 @@ async fn pass(stored: &RedisInstance, context: &Context) -> Result<Action, Error
         Told::Written(version) => (enough(&finding, &uid), version),
         Told::HeldBack(rest) => (rest, None),
     };
+    // A Secret to be looked at, or a former password that goes.
+    let due = context.recall(&uid, |memory| memory.passwords.rest()).filter(|_| matches!(finding, Finding::Applied(_)));
+    let rest = due.map(|due| due.saturating_duration_since(Instant::now()).max(SOON));
+    let enough = rest.map_or(enough, |rest| enough.min(rest));
     let again = roles.as_ref().map_or(enough, |roles| roles.again.min(enough));
     if let Some(versions) = versions {
         context.saw(stored, versions, told, (enough, roles.as_ref()));
@@ -161,9 +171,14 @@ async fn pursue(
 ) -> Result<Finding, Error> {
     let told = status::latest(stored, context);
     let settled = status::is_settled(stored, &told);
-    if let Some(finding) = secret::ensure(instance, settled, context).await? {
+    let rotating = status::is_rotating(&told);
+    if let Some(finding) = secret::ensure(instance, settled && !rotating, context).await? {
         return Ok(finding); // client
     }
+    let password = match rotation::keep(instance, rotating, context).await? {
+        Ok(password) => password, // client, redis
+        Err(finding) => return Ok(finding),
+    };
     let live = observe::live(instance, context);
     let changes = live.as_ref().map(|live| classify(live, instance)).unwrap_or_default();
     announce(stored, instance, &changes, roles.as_ref(), context).await?; // client
@@ -206,7 +221,7 @@ async fn pursue(
         Ok(stateful_set) => {
             let seen = observe::observe(&instance.namespace, &instance.name, stateful_set.as_ref(), context);
             let trouble = seen.trouble.or_else(|| observe::trouble(instance, context));
-            Finding::Applied(Observed { trouble, config, storage, ..seen })
+            Finding::Applied(Observed { trouble, config, password, storage, ..seen })
         }
         Err(finding) => finding,
     })

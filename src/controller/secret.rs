@@ -1,78 +1,169 @@
-//! The Secret of an instance: made once, or derived from the user's. Secrets are not watched, so it is looked at on each
-//! periodic pass. No password leaves this file but into a Secret.
+//! The Secret of an instance: made once, or following the user's. Secrets are not watched, so they are looked at now and
+//! then. A password that is to be another is only noted here: it is written when the running servers accept it.
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, api::PostParams, runtime::reflector::ObjectRef};
+use kube::{Api, ResourceExt, api::PostParams, runtime::reflector::ObjectRef};
 
-use super::{apply, context::Context, error::Error, events, ownership::obstacle};
+use super::{
+    apply,
+    context::Context,
+    error::{Error, spread},
+    ownership::obstacle,
+    rotation,
+};
 use crate::{
     build::auth_secret,
     domain::{
         auth::Password,
         instance::{Auth, ValidatedInstance},
-        names::{self, AUTH_CONF_KEY, OPERATOR, PASSWORD_KEY},
+        names::{self, AUTH_CONF_KEY, FORMER_PASSWORD_KEY, FORMER_UNTIL_ANNOTATION, OPERATOR, PASSWORD_KEY},
         reason::Reason,
+        rotation::{Former, Keys},
         status::Finding,
     },
+    redis::Credentials,
 };
 
-/// How long a Secret that was found right is taken to be so.
+/// How long a Secret of our own that was found right is taken to be so.
 const TRUSTED: Duration = Duration::from_mins(4);
+/// The same for the user's, and for ours while its password changes.
+const LOOK: Duration = Duration::from_secs(30);
 
-/// Makes sure that the Secret the pods mount is there and right; answers what stands in the way, if anything.
+/// What is remembered of the passwords of an instance; all of it can be lost.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory {
+    /// Until when our own Secret need not be looked at, and for which source of the password that holds.
+    trusted: Option<(Instant, Auth)>,
+    /// Until when the user's Secret need not be.
+    source_trusted: Option<Instant>,
+    /// What our own Secret said when it was last looked at.
+    pub(super) keys: Option<Keys>,
+    /// The password that it is to have, where that is another.
+    pub(super) wanted: Option<Password>,
+    /// How far the running servers are.
+    pub(super) rotation: rotation::Memory,
+}
+
+impl Memory {
+    /// Until when nothing has to be looked at or done.
+    pub(super) fn rest(&self) -> Option<Instant> {
+        let own = self.trusted.as_ref().map(|(until, _)| *until);
+        [own, self.source_trusted, self.rotation.due()].into_iter().flatten().min()
+    }
+}
+
+/// Makes sure that the Secret the pods mount is there and right, but for a password that changes; answers what stands in the
+/// way, if anything.
 pub(super) async fn ensure(
     instance: &ValidatedInstance,
     settled: bool,
     context: &Context,
 ) -> Result<Option<Finding>, Error> {
-    if settled {
-        // The operator that came before this one saw to it: its successor need not ask for a thousand Secrets at once.
-        context.remember(&instance.uid, |memory| {
-            memory.secret_checked.get_or_insert_with(|| (Instant::now(), instance.auth.clone()));
-        });
-    }
-    let checked = context.recall(&instance.uid, |memory| memory.secret_checked.clone());
-    let trusted = checked.is_some_and(|(at, auth)| auth == instance.auth && at.elapsed() < TRUSTED);
-    if instance.auth == Auth::Disabled || trusted {
-        return Ok(None);
-    }
+    let now = Instant::now();
+    let (own, source) = context.remember(&instance.uid, |memory| {
+        let memory = &mut memory.passwords;
+        if instance.auth == Auth::Disabled {
+            *memory = Memory::default();
+        } else if settled {
+            // The operator that came before this one saw to it: a thousand Secrets need not be asked for at once.
+            let first = || (now + (spread(LOOK, &instance.uid) - LOOK) * 4, instance.auth.clone());
+            memory.trusted.get_or_insert_with(first);
+        }
+        let own = memory.trusted.as_ref().is_none_or(|(until, auth)| *auth != instance.auth || *until <= now);
+        (own, own || memory.source_trusted.is_some_and(|until| until <= now))
+    });
     let finding = match &instance.auth {
-        Auth::Disabled => None,
-        Auth::Generated => generated(instance, context).await?,
-        Auth::Secret(name) => derived(instance, name, context).await?,
+        Auth::Generated if own => generated(instance, context).await?,
+        Auth::Secret(name) if source => derived(instance, name, own, context).await?,
+        _ => return Ok(None),
     };
-    let checked = finding.is_none().then(|| (Instant::now(), instance.auth.clone()));
-    context.remember(&instance.uid, |memory| memory.secret_checked = checked);
+    context.remember(&instance.uid, |memory| {
+        let memory = &mut memory.passwords;
+        if finding.is_some() {
+            memory.trusted = None;
+            return;
+        }
+        let later = |duration| now + spread(duration, &instance.uid);
+        memory.source_trusted = matches!(instance.auth, Auth::Secret(_)).then(|| later(LOOK));
+        if own {
+            let changes = memory.wanted.is_some() || memory.keys.as_ref().is_some_and(|keys| keys.former.is_some());
+            memory.trusted = Some((later(if changes { LOOK } else { TRUSTED }), instance.auth.clone()));
+        }
+    });
     Ok(finding)
 }
 
-/// The password that the Secret has, which is the running servers' unless it was changed since they started; `None` for an
-/// instance without one.
-pub(super) async fn password(instance: &ValidatedInstance, context: &Context) -> Result<Option<Password>, Error> {
+/// What the servers of an instance accept; `None` for an instance without a password.
+pub(super) async fn keys(instance: &ValidatedInstance, context: &Context) -> Result<Option<Keys>, Error> {
     match instance.auth {
         Auth::Disabled => Ok(None),
-        _ => password_of(&instance.namespace, &instance.name, &instance.uid, context).await,
+        _ => keys_of(&instance.namespace, &instance.name, &instance.uid, context).await,
     }
 }
 
 /// The same for an instance of which no more is known than that its pods mount a password.
-pub(super) async fn password_of(
+pub(super) async fn keys_of(
     namespace: &str,
     instance: &str,
     uid: &str,
     context: &Context,
-) -> Result<Option<Password>, Error> {
-    if let Some(password) = context.recall(uid, |memory| memory.password.clone()) {
-        return Ok(Some(password));
+) -> Result<Option<Keys>, Error> {
+    if let Some(keys) = context.recall(uid, |memory| memory.passwords.keys.clone()) {
+        return Ok(Some(keys));
     }
     let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
     let name = names::auth_secret(instance);
     let secret = api.get_opt(&name).await.map_err(Error::request("get", "Secret", &name))?;
-    let password = secret.and_then(|secret| Password::parse(bytes(&secret)).ok());
-    context.remember(uid, |memory| memory.password.clone_from(&password));
-    Ok(password)
+    let keys = secret.as_ref().and_then(read);
+    context.remember(uid, |memory| memory.passwords.keys.clone_from(&keys));
+    Ok(keys)
+}
+
+/// What to log in with.
+pub(super) fn credentials(keys: &Keys) -> Credentials<'_> {
+    let former = keys.former.as_ref().map(|former| former.password.as_bytes());
+    Credentials { current: keys.current.as_bytes(), former }
+}
+
+/// What became of a write of the Secret.
+pub(super) enum Followed {
+    Written,
+    /// Somebody else changed the Secret: it is looked at first.
+    Outrun,
+    Hindered(Finding),
+}
+
+/// Writes what the running servers have come to accept, or accept no more; not over a Secret that says something else than
+/// it did.
+pub(super) async fn follow(
+    instance: &ValidatedInstance,
+    before: &Keys,
+    keys: Keys,
+    context: &Context,
+) -> Result<Followed, Error> {
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), &instance.namespace);
+    let name = instance.auth_secret();
+    let live = api.get_opt(&name).await.map_err(Error::request("get", "Secret", &name))?;
+    if live.as_ref().and_then(read).as_ref() != Some(before) {
+        context.remember(&instance.uid, |memory| {
+            memory.passwords.trusted = Some((Instant::now(), instance.auth.clone()));
+        });
+        return Ok(Followed::Outrun);
+    }
+    if let Some(finding) = apply::ensure(instance, auth_secret(instance, &keys), live.as_ref(), context).await?.err() {
+        return Ok(Followed::Hindered(finding));
+    }
+    context.remember(&instance.uid, |memory| {
+        let memory = &mut memory.passwords;
+        memory.wanted.take_if(|wanted| *wanted == keys.current);
+        memory.keys = Some(keys);
+        // From now on it is looked at more often.
+        memory.trusted = Some((Instant::now() + spread(LOOK, &instance.uid), instance.auth.clone()));
+    });
+    Ok(Followed::Written)
 }
 
 /// Creates the Secret with a new password; one that exists keeps its password for ever.
@@ -86,16 +177,13 @@ async fn generated(instance: &ValidatedInstance, context: &Context) -> Result<Op
     }
     let mut entropy = [0; 24];
     getrandom::fill(&mut entropy).map_err(|error| Error::Entropy(error.to_string()))?;
-    let password = Password::from_entropy(entropy);
-    let secret = apply::stamped(auth_secret(instance, &password))?;
+    let keys = replaced(instance, &Password::from_entropy(entropy), context);
+    let secret = apply::stamped(auth_secret(instance, &keys))?;
     let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
     match api.create(&params, &secret).await {
         Ok(_) => {
             tracing::info!(kind = "Secret", child = name, "created");
-            context.remember(&instance.uid, |memory| memory.password = Some(password));
-            if begun {
-                events::password_changed(instance, "was gone: a new password was made", context).await;
-            }
+            note(instance, keys, None, context);
             Ok(None)
         }
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
@@ -111,55 +199,100 @@ async fn existing(instance: &ValidatedInstance, live: &Secret, context: &Context
     if let Some(finding) = obstacle("Secret", &live.metadata, instance) {
         return Ok(Some(finding));
     }
-    match Password::parse(bytes(live)) {
-        Ok(password) => follow(instance, &password, Some(live), context).await,
+    match Password::parse(bytes(live, PASSWORD_KEY)) {
+        Ok(password) => bring(instance, password, Some(live), context).await,
         Err(error) => {
             Ok(Some(Finding::Waiting(Reason::PasswordUnusable, format!("Secret {} {error}", instance.auth_secret()))))
         }
     }
 }
 
-/// Derives the Secret from the user's.
-async fn derived(instance: &ValidatedInstance, source: &str, context: &Context) -> Result<Option<Finding>, Error> {
+/// Derives the Secret from the user's. Where only that one is due and has the password that is known, no more is asked.
+async fn derived(
+    instance: &ValidatedInstance,
+    source: &str,
+    own: bool,
+    context: &Context,
+) -> Result<Option<Finding>, Error> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &instance.namespace);
     let name = instance.auth_secret();
+    let theirs = api.get_opt(source).await.map_err(Error::request("get", "Secret", source))?;
+    let password = theirs.as_ref().map(|theirs| Password::parse(bytes(theirs, PASSWORD_KEY)));
+    let same = context.recall(&instance.uid, |memory| {
+        let known = memory.passwords.wanted.as_ref().or(memory.passwords.keys.as_ref().map(|keys| &keys.current));
+        password.as_ref().is_none_or(|password| password.as_ref().ok() == known)
+    });
+    if same && !own {
+        return Ok(None);
+    }
     let live = api.get_opt(&name).await.map_err(Error::request("get", "Secret", &name))?;
-    let Some(theirs) = api.get_opt(source).await.map_err(Error::request("get", "Secret", source))? else {
-        if live.as_ref().is_some_and(|live| obstacle("Secret", &live.metadata, instance).is_none()) {
-            // Redis has its password and serves; that its source is gone is no reason to say otherwise.
-            tracing::warn!(secret = source, "the Secret of the password is gone; the one derived from it stays");
-            return Ok(None);
+    match password {
+        Some(Ok(password)) => bring(instance, password, live.as_ref(), context).await,
+        Some(Err(error)) => Ok(Some(Finding::Waiting(Reason::PasswordUnusable, format!("Secret {source} {error}")))),
+        None => {
+            if let Some(live) = live.filter(|live| obstacle("Secret", &live.metadata, instance).is_none()) {
+                // Redis has its password and serves; that its source is gone is no reason to say otherwise.
+                tracing::warn!(secret = source, "the Secret of the password is gone; the one derived from it stays");
+                if let Some(keys) = read(&live) {
+                    note(instance, keys, None, context);
+                }
+                return Ok(None);
+            }
+            let message =
+                format!("waiting for Secret {source} with the password under the key \"{PASSWORD_KEY}\"; create it");
+            Ok(Some(Finding::Waiting(Reason::SecretNotFound, message)))
         }
-        let message =
-            format!("waiting for Secret {source} with the password under the key \"{PASSWORD_KEY}\"; create it");
-        return Ok(Some(Finding::Waiting(Reason::SecretNotFound, message)));
-    };
-    let password = match Password::parse(bytes(&theirs)) {
-        Ok(password) => password,
-        Err(error) => return Ok(Some(Finding::Waiting(Reason::PasswordUnusable, format!("Secret {source} {error}")))),
-    };
-    follow(instance, &password, live.as_ref(), context).await
+    }
 }
 
-/// Brings the Secret to this password, and says so when a running Redis has another one.
-async fn follow(
+/// Brings the Secret to this password, if no running server can have another; else notes that it is to be so.
+async fn bring(
     instance: &ValidatedInstance,
-    password: &Password,
+    wanted: Password,
     live: Option<&Secret>,
     context: &Context,
 ) -> Result<Option<Finding>, Error> {
-    let included = live.and_then(|live| live.data.as_ref()?.get(AUTH_CONF_KEY));
-    let changed = included.is_some_and(|included| included.0 != password.conf().into_bytes());
-    let finding = apply::ensure(instance, auth_secret(instance, password), live, context).await?.err();
-    if finding.is_none() {
-        context.remember(&instance.uid, |memory| memory.password = Some(password.clone()));
+    if let Some(finding) = live.and_then(|live| obstacle("Secret", &live.metadata, instance)) {
+        return Ok(Some(finding));
     }
-    if changed && finding.is_none() {
-        events::password_changed(instance, "follows its source", context).await;
+    let keys = live.and_then(read).unwrap_or_else(|| replaced(instance, &wanted, context));
+    if keys.current != wanted {
+        note(instance, keys, Some(wanted), context);
+        return Ok(None);
+    }
+    let finding = apply::ensure(instance, auth_secret(instance, &keys), live, context).await?.err();
+    if finding.is_none() {
+        note(instance, keys, None, context);
     }
     Ok(finding)
 }
 
-fn bytes(secret: &Secret) -> Option<&[u8]> {
-    secret.data.as_ref().and_then(|data| data.get(PASSWORD_KEY)).map(|bytes| bytes.0.as_slice())
+/// What a Secret says that is made anew: the running servers accept what the one before it said, if that is known.
+fn replaced(instance: &ValidatedInstance, password: &Password, context: &Context) -> Keys {
+    let known = context.recall(&instance.uid, |memory| memory.passwords.keys.clone());
+    let known = known.map(|known| known.succeeded_by(password, Timestamp::now()));
+    known.unwrap_or_else(|| Keys::one(password.clone()))
+}
+
+fn note(instance: &ValidatedInstance, keys: Keys, wanted: Option<Password>, context: &Context) {
+    context.remember(&instance.uid, |memory| {
+        memory.passwords.keys = Some(keys);
+        memory.passwords.wanted = wanted;
+    });
+}
+
+/// What a Secret of ours says: a server that starts takes the lines, whatever the password beside them.
+fn read(secret: &Secret) -> Option<Keys> {
+    let included = bytes(secret, AUTH_CONF_KEY).and_then(Password::of_conf);
+    let current = included.or_else(|| Password::parse(bytes(secret, PASSWORD_KEY)).ok())?;
+    let former = Password::parse(bytes(secret, FORMER_PASSWORD_KEY)).ok().map(|password| {
+        let until = secret.annotations().get(FORMER_UNTIL_ANNOTATION).and_then(|until| until.parse().ok());
+        // Nobody can tell until when: then it has been long enough.
+        Former { password, until: until.unwrap_or(Timestamp::MIN) }
+    });
+    Some(Keys { current, former })
+}
+
+fn bytes<'a>(secret: &'a Secret, key: &str) -> Option<&'a [u8]> {
+    secret.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.as_slice())
 }

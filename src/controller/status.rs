@@ -101,6 +101,11 @@ pub(super) fn is_settled(stored: &RedisInstance, status: &RedisInstanceStatus) -
     status.status == Phase::Running && status.observed_generation == stored.metadata.generation
 }
 
+/// Whether a change of the password was told to be under way.
+pub(super) fn is_rotating(status: &RedisInstanceStatus) -> bool {
+    status.conditions.iter().any(|held| held.type_ == "PasswordRotated" && held.status != "True")
+}
+
 /// The status that is held back; else the one that this process wrote last, as long as the watch has not caught up with
 /// it; else the one that the watch shows.
 pub(super) fn latest(stored: &RedisInstance, context: &Context) -> RedisInstanceStatus {

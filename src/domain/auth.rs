@@ -3,9 +3,10 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::hex;
+use super::{hex, words};
 
 /// The longest password that Redis' own AUTH takes comfortably; longer ones are a file mounted by mistake.
 const LENGTH_LIMIT: usize = 512;
@@ -75,6 +76,22 @@ impl Password {
         });
         format!("masterauth \"{quoted}\"\nrequirepass \"{quoted}\"\n")
     }
+
+    /// The password that a server takes which includes these lines.
+    #[must_use]
+    pub fn of_conf(conf: &[u8]) -> Option<Self> {
+        let conf = std::str::from_utf8(conf).ok()?;
+        let value = conf.lines().find_map(|line| line.strip_prefix("requirepass "))?;
+        let word = words::split(value).ok()?.into_iter().next()?;
+        let bytes: Option<Vec<u8>> = word.chars().map(|c| u8::try_from(c).ok()).collect();
+        Self::parse(Some(&bytes?)).ok()
+    }
+
+    /// What a server keeps of it: sha256 as hex digits.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        hex::lower(&Sha256::digest(&self.0))
+    }
 }
 
 impl fmt::Debug for Password {
@@ -98,8 +115,12 @@ mod tests {
 
     #[test]
     fn any_password_is_two_lines_that_read_back() {
-        let odd = "a \"b\\ é#".as_bytes();
-        let conf = Password::parse(Some(odd)).unwrap().conf();
+        let odd = Password::parse(Some("a \"b\\ é#".as_bytes())).unwrap();
+        let conf = odd.conf();
+        assert_eq!(Password::of_conf(conf.as_bytes()), Some(odd));
+        for other in [&b""[..], b"requirepass", b"requirepass \"", b"requirepass \"\"", b"masterauth a\n", b"\xff"] {
+            assert_eq!(Password::of_conf(other), None);
+        }
         assert_eq!(conf, "masterauth \"a \\\"b\\\\ \\xc3\\xa9#\"\nrequirepass \"a \\\"b\\\\ \\xc3\\xa9#\"\n");
     }
 

@@ -26,6 +26,7 @@ pub mod redis_conf;
 pub mod replication;
 pub mod resources;
 pub mod rollout;
+pub mod rotation;
 pub mod status;
 pub mod syntax;
 pub mod update;

@@ -73,6 +73,10 @@ pub const PROBE_KEY: &str = "probe.sh";
 pub const LEAVE_KEY: &str = "leave.sh";
 /// Key of the Secret that holds the bare password.
 pub const PASSWORD_KEY: &str = "password";
+/// Key of the Secret that holds the password before that, while the servers accept it too.
+pub const FORMER_PASSWORD_KEY: &str = "former-password";
+/// Annotation of the Secret: until when they do, as RFC 3339 has it.
+pub const FORMER_UNTIL_ANNOTATION: &str = "redis.github.com/former-password-until";
 /// Key of the Secret that holds the lines redis.conf includes.
 pub const AUTH_CONF_KEY: &str = "auth.conf";
 

@@ -29,6 +29,8 @@ pub struct Observed {
     pub config: Option<Aspect>,
     /// Who takes the writes, and whether the others have its data; `None` for one pod alone.
     pub replication: Option<Replication>,
+    /// Whether the servers accept one password; `None` when none changes.
+    pub password: Option<Aspect>,
     /// Whether the volumes have the size that the spec wants; `None` while there is none.
     pub storage: Option<Aspect>,
 }

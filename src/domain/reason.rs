@@ -86,8 +86,10 @@ reasons! {
     SecretNotFound WARNING,
     /// The user's Secret holds no usable password.
     PasswordUnusable WARNING,
-    /// The Secret holds another password than before.
-    PasswordChanged WARNING,
+    /// The password changes, and the servers accept the former one too.
+    PasswordChanged NORMAL,
+    /// The servers accept the password of the Secret and no other.
+    PasswordRotated NORMAL,
 
     /// No node takes a pod.
     Unschedulable WARNING,
@@ -143,7 +145,7 @@ reasons! {
     Unreachable WARNING,
     /// A running server answers that it cannot answer now.
     Busy WARNING,
-    /// A running server has another password than its Secret.
+    /// A running server takes no password that its Secret has.
     PasswordDiffers WARNING,
 
     /// A volume is being grown.

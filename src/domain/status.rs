@@ -78,7 +78,8 @@ pub fn derive(
     describe_pods(&mut status, subject);
     status.conditions = conditions(&previous.conditions, &summary, ready, subject, now);
     let replication = subject.observed.replication.as_ref().map(|replication| &replication.aspect);
-    let beside = [subject.observed.config.as_ref(), subject.observed.storage.as_ref(), replication];
+    let Observed { config, storage, password, .. } = subject.observed;
+    let beside = [config.as_ref(), storage.as_ref(), password.as_ref(), replication];
     for aspect in beside.into_iter().flatten() {
         if aspect.holds != Some(true) && aspect.reason != summary.reason {
             let message = status.last_condition_message.unwrap_or_default();
@@ -193,7 +194,8 @@ fn describe_pods(status: &mut RedisInstanceStatus, subject: Subject<'_>) {
 }
 
 /// `Ready` always; `Reconciling` and `Stalled` only while true, as kstatus reads them; `ConfigApplied` since the servers were
-/// first asked; `StorageResized` since the volumes first had another size than the spec wanted.
+/// first asked; `StorageResized` since the volumes first had another size than the spec wanted; `PasswordRotated` since the
+/// password first changed.
 fn conditions(
     previous: &[Condition],
     summary: &Summary,
@@ -233,6 +235,8 @@ fn conditions(
     let storage = subject.observed.storage.as_ref();
     let storage = storage.filter(|aspect| aspect.holds != Some(true) || before("StorageResized").is_some());
     conditions.extend(storage.map_or_else(|| kept("StorageResized"), |aspect| Some(told("StorageResized", aspect))));
+    let password = subject.observed.password.as_ref().map(|aspect| told("PasswordRotated", aspect));
+    conditions.extend(password.or_else(|| kept("PasswordRotated")));
     conditions
 }
 
@@ -373,6 +377,23 @@ mod tests {
 
     fn shown(status: &RedisInstanceStatus) -> Vec<(&str, &str, &str)> {
         status.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str())).collect()
+    }
+
+    #[test]
+    fn a_password_that_changes_takes_nothing_from_the_clients_and_is_told_until_it_has() {
+        let changing = |holds, reason| {
+            let Finding::Applied(serving) = seen(1, 1, true) else { unreachable!() };
+            let password = Some(aspect(Some(holds), reason, "both are accepted"));
+            Finding::Applied(Observed { password, ..serving })
+        };
+        let both = || changing(false, Reason::PasswordChanged);
+        let status = after(&[both()]);
+        assert_eq!(status.status, Running);
+        assert_eq!(shown(&status), [("Ready", "True", "Ready"), ("PasswordRotated", "False", "PasswordChanged")]);
+        assert_eq!(status.last_condition_message.unwrap(), "1 of 1 pods serve; both are accepted");
+        let status = after(&[both(), changing(true, Reason::PasswordRotated), seen(1, 1, true)]);
+        assert_eq!(shown(&status), [("Ready", "True", "Ready"), ("PasswordRotated", "True", "PasswordRotated")]);
+        assert_eq!(status.last_condition_message.unwrap(), "1 of 1 pods serve");
     }
 
     #[test]

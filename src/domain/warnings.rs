@@ -40,7 +40,7 @@ pub fn warnings(instance: &ValidatedInstance) -> Vec<String> {
 pub fn of_change(old: &ValidatedInstance, new: &ValidatedInstance) -> Vec<String> {
     let mut told = impact::sentences(&classify(&Live::of(old), new), new);
     if old.auth != new.auth && old.auth.is_enabled() && new.auth.is_enabled() {
-        told.push("spec.auth.secretName: Redis takes the other password when its pods next start".to_owned());
+        told.push("spec.auth.secretName: the running servers take the other password too; the former one goes after 5 minutes".to_owned());
     }
     if old.storage.retention != new.storage.retention && new.storage.retention == Retention::Delete {
         told.push(

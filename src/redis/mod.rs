@@ -13,7 +13,10 @@ use redis::{
 };
 use thiserror::Error;
 
+mod access;
 pub mod replication;
+
+pub use self::access::Credentials;
 
 /// How long a server may take to accept a connection. Longer than a busy network needs, short enough for many servers.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
@@ -39,9 +42,15 @@ pub enum ServerError {
         /// Where.
         address: SocketAddr,
     },
-    /// The server has another password than the one given.
-    #[error("{address} does not take the password: it was changed since the server started")]
+    /// The server takes none of the passwords given.
+    #[error("{address} takes no password that its Secret has: restart the pod, which then starts with that one")]
     Password {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// The server asks for no password at all.
+    #[error("{address} has no password, though there is one: restart the pod")]
+    Open {
         /// Where.
         address: SocketAddr,
     },
@@ -125,12 +134,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Connects, and gives the password if there is one.
+    /// Connects, and logs in if there is something to log in with.
     ///
     /// # Errors
     /// [`ServerError::Unreachable`] and [`ServerError::Password`].
-    pub async fn connect(address: (IpAddr, u16), password: Option<&[u8]>) -> Result<Self, ServerError> {
-        Self::connect_within(address, password, (CONNECT_DEADLINE, ANSWER_DEADLINE)).await
+    pub async fn connect(address: (IpAddr, u16), credentials: Option<Credentials<'_>>) -> Result<Self, ServerError> {
+        Self::connect_within(address, credentials, (CONNECT_DEADLINE, ANSWER_DEADLINE)).await
     }
 
     /// The same with other deadlines, for the connection and for each answer.
@@ -139,7 +148,7 @@ impl Server {
     /// [`ServerError::Unreachable`], [`ServerError::Closed`] and [`ServerError::Password`].
     pub async fn connect_within(
         address: (IpAddr, u16),
-        password: Option<&[u8]>,
+        credentials: Option<Credentials<'_>>,
         (connect, answer): (Duration, Duration),
     ) -> Result<Self, ServerError> {
         let address = SocketAddr::from(address);
@@ -158,8 +167,8 @@ impl Server {
         let client = Client::open(info).map_err(unreachable)?;
         let connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(unreachable)?;
         let mut server = Self { address, connection };
-        if let Some(password) = password {
-            server.ask::<()>(cmd("AUTH").arg(password)).await?;
+        if let Some(credentials) = credentials {
+            server.log_in(credentials).await?;
         }
         Ok(server)
     }
@@ -222,7 +231,7 @@ impl Server {
             Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN") => ServerError::Busy { address, why: why() },
             // A server without a password says so in an error of no class of its own.
             _ if error.detail().is_some_and(|said| said.contains("without any password configured")) => {
-                ServerError::Password { address }
+                ServerError::Open { address }
             }
             _ => ServerError::Refused { why: why() },
         }

@@ -29,7 +29,7 @@ use redis_operator::{
         owned_directives, validate,
         wanted::Wanted,
     },
-    redis::{Server as Connection, ServerError},
+    redis::{Credentials, Server as Connection, ServerError},
 };
 use serde_json::json;
 use server::{Release, Server};
@@ -69,9 +69,9 @@ fn a_change_on_a_running_server_is_what_a_start_would_have_brought() {
         figures.started += 1;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (address, password) = ((server.address.into(), 6379), server.password.clone());
-        let password = (!password.is_empty()).then_some(password.as_slice());
+        let credentials = Credentials { current: &password, former: None };
         let mut connection = runtime
-            .block_on(Connection::connect(address, password))
+            .block_on(Connection::connect(address, (!password.is_empty()).then_some(credentials)))
             .map_err(|error| TestCaseError::fail(error.to_string()))?;
         let known = release::Release::Known(release.line);
         let mut before = Effective::of(&first, known);
@@ -83,6 +83,45 @@ fn a_change_on_a_running_server_is_what_a_start_would_have_brought() {
         }
         Ok(())
     });
+}
+
+#[test]
+#[ignore = "needs real servers: just test-servers"]
+fn a_running_server_takes_a_second_password_and_leaves_the_first() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for release in Release::all() {
+        let (_, conf) = accepted(&release, &[], &mut Figures::default()).unwrap();
+        let [old, new] = [[7; 24], [8; 24]].map(Password::from_entropy);
+        let server = Server::start(&release, &conf, Some(&old)).unwrap();
+        let address = (server.address.into(), 6379);
+        let connect = async |current: &Password, former: Option<&Password>| {
+            let credentials = Credentials { current: current.as_bytes(), former: former.map(Password::as_bytes) };
+            Connection::connect(address, Some(credentials)).await
+        };
+        let image = release.image();
+        runtime.block_on(async {
+            assert!(matches!(connect(&new, None).await, Err(ServerError::Password { .. })), "{image}");
+            let mut first = connect(&new, Some(&old)).await.unwrap();
+            assert_eq!(first.accepted().await.unwrap(), [old.digest()], "{image}");
+            first.accept(&new.digest()).await.unwrap();
+            first.accept(&new.digest()).await.unwrap();
+            assert_eq!(first.accepted().await.unwrap(), [old.digest(), new.digest()], "{image}");
+            for password in [&old, &new] {
+                connect(password, None).await.unwrap();
+            }
+            first.set_primary_password(new.as_bytes()).await.unwrap();
+            assert_eq!(first.config(&["masterauth"]).await.unwrap()["masterauth"], new.as_bytes(), "{image}");
+            let mut second = connect(&new, None).await.unwrap();
+            second.refuse(&old.digest()).await.unwrap();
+            assert!(matches!(connect(&old, None).await, Err(ServerError::Password { .. })), "{image}");
+            assert!(matches!(first.authenticate(old.as_bytes()).await, Err(ServerError::Password { .. })), "{image}");
+            assert_eq!(first.accepted().await.unwrap(), [new.digest()], "{image}: who is logged in stays");
+            connect(&new, Some(&old)).await.unwrap();
+            let refusal = second.refuse(&old.digest()).await.unwrap_err().to_string();
+            assert!(!refusal.contains(&old.digest()), "{image}: {refusal}");
+        });
+        println!("{image}: a password added, proved and dropped");
+    }
 }
 
 fn configs() -> u32 {

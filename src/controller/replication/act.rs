@@ -38,7 +38,7 @@ pub(super) async fn connect(
         return Err(Error::NotLeading);
     }
     let port = u16::try_from(PORT).unwrap_or_default();
-    Server::connect_within((address, port), group.password(), DEADLINES).await.map_err(failed(group, ordinal))
+    Server::connect_within((address, port), group.credentials(), DEADLINES).await.map_err(failed(group, ordinal))
 }
 
 /// What turns a server's failure into an error that names its pod.

@@ -68,16 +68,14 @@ fn serving_at(pod: &Pod) -> Option<IpAddr> {
 async fn ask(group: &Group<'_>, address: IpAddr) -> Option<Answer> {
     let port = u16::try_from(PORT).unwrap_or_default();
     let question = async {
-        let mut server = Server::connect_within((address, port), group.password(), (DEADLINE, DEADLINE)).await?;
+        let mut server = Server::connect_within((address, port), group.credentials(), (DEADLINE, DEADLINE)).await?;
         server.standing().await
     };
     match tokio::time::timeout(DEADLINE, question).await {
         Ok(Ok(standing)) => Some(Answer::Told(told(address, standing))),
         Ok(Err(ServerError::Closed { .. })) => Some(Answer::Absent),
-        Ok(Err(ServerError::Busy { .. } | ServerError::Password { .. } | ServerError::Refused { .. })) => {
-            Some(Answer::Evasive)
-        }
         Ok(Err(ServerError::Unreachable { .. })) | Err(_) => None,
+        Ok(Err(_)) => Some(Answer::Evasive),
     }
 }
 

@@ -22,7 +22,6 @@ use super::{context::Context, error::Error, observe, secret};
 use crate::{
     api::v1::RedisInstance,
     domain::{
-        auth::Password,
         live::mounts_password,
         names::{PROMOTE_ANNOTATION, pod},
         observed::Aspect,
@@ -31,7 +30,9 @@ use crate::{
             self, Member, Record,
             election::{Election, Verdict},
         },
+        rotation::Keys,
     },
+    redis::Credentials,
 };
 
 /// How often the servers are asked.
@@ -48,7 +49,7 @@ pub(super) struct Group<'a> {
     /// Pods that the StatefulSet runs.
     running: i32,
     pods: Vec<(i32, Arc<Pod>)>,
-    password: Option<Password>,
+    keys: Option<Keys>,
     record: Option<Record>,
 }
 
@@ -100,8 +101,8 @@ impl Group<'_> {
         self.pods.iter().find(|(at, _)| *at == ordinal).map(|(_, pod)| pod.as_ref())
     }
 
-    fn password(&self) -> Option<&[u8]> {
-        self.password.as_ref().map(Password::as_bytes)
+    fn credentials(&self) -> Option<Credentials<'_>> {
+        self.keys.as_ref().map(secret::credentials)
     }
 
     fn term(&self) -> u64 {
@@ -150,13 +151,13 @@ async fn gather<'a>(stored: &'a RedisInstance, context: &Context) -> Result<Opti
     if running <= 1 && record.is_none() {
         return Ok(None);
     }
-    let password = if has_password(&set) {
-        secret::password_of(&namespace, &name, &uid, context).await? // client
+    let keys = if has_password(&set) {
+        secret::keys_of(&namespace, &name, &uid, context).await? // client
     } else {
         None
     };
     let pods = observe::pods(&namespace, &name, running, context);
-    Ok(Some(Group { stored, namespace, name, uid, running, pods, password, record }))
+    Ok(Some(Group { stored, namespace, name, uid, running, pods, keys, record }))
 }
 
 fn has_password(set: &StatefulSet) -> bool {

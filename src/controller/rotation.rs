@@ -1,0 +1,295 @@
+//! A password that changes while servers run: each is given it, then the Secret follows, then what they give to their
+//! primary, and in the end the former one goes. What is next is `domain::rotation`'s; how far it is, the Secret knows.
+
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+use super::{
+    context::Context,
+    error::Error,
+    observe,
+    secret::{self, Followed},
+};
+use crate::{
+    domain::{
+        auth::Password,
+        instance::ValidatedInstance,
+        names::{CONFIG_HASH_ANNOTATION, PORT},
+        observed::{Aspect, container, is_ready},
+        reason::Reason,
+        redis_conf::{hash, restart_hash},
+        rotation::{Rotation, Step},
+        status::Finding,
+    },
+    redis::{Credentials, Server, ServerError},
+};
+
+/// How long a server may take to accept a connection, and to answer a command.
+const DEADLINES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
+/// When a server that holds a change up is asked again, unless a watch calls.
+const AGAIN: Duration = Duration::from_secs(10);
+/// The same when nothing has to be given to it.
+const UNREACHED: Duration = Duration::from_mins(5);
+/// The most steps that one pass makes: accepted, dropped, and the Secret written after each.
+const STEPS: usize = 4;
+
+/// What is remembered of the running servers; all of it can be lost.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory {
+    /// Which servers were seen to accept which passwords.
+    proved: Option<String>,
+    /// Which could not be asked, until when they are left alone, and what was told of it.
+    held: Option<(Instant, String, Option<Aspect>)>,
+    /// When the former password is to go.
+    ends: Option<Instant>,
+}
+
+impl Memory {
+    pub(super) fn due(&self) -> Option<Instant> {
+        [self.ends, self.held.as_ref().map(|(until, ..)| *until)].into_iter().flatten().min()
+    }
+}
+
+/// A running server.
+struct Running {
+    pod: String,
+    address: IpAddr,
+    /// Tells this start of this container from every other, and from itself before it was ready.
+    start: String,
+    ready: bool,
+    /// Whether it started with the present configuration.
+    current: bool,
+}
+
+/// Why a server is not as it should be.
+struct Failure<'a> {
+    pod: &'a str,
+    error: ServerError,
+}
+
+/// Goes as far as the running servers let it; answers what to tell. `told` says whether a change was told to be under way.
+pub(super) async fn keep(
+    instance: &ValidatedInstance,
+    told: bool,
+    context: &Context,
+) -> Result<Result<Option<Aspect>, Finding>, Error> {
+    for _ in 0..STEPS {
+        let known = context.recall(&instance.uid, |memory| {
+            let passwords = &memory.passwords;
+            passwords.keys.clone().map(|keys| (keys, passwords.wanted.clone()))
+        });
+        let Some((keys, wanted)) = known else { break };
+        let wanted = wanted.unwrap_or_else(|| keys.current.clone());
+        let rotation = Rotation { keys: &keys, wanted: &wanted, now: Timestamp::now() };
+        let step = rotation.next();
+        if let Held::Not(aspect) = hold(instance, rotation, told || step != Step::Settled, context).await? {
+            return Ok(Ok(aspect)); // redis
+        }
+        let next = match step {
+            Step::Follow(next) | Step::Forget(next) => next,
+            Step::Settled => return Ok(Ok(told.then(|| settled(instance, context)))),
+            Step::Overlap(until) => return Ok(Ok(Some(overlapping(instance, until, rotation.now, context)))),
+            Step::Later(until) => return Ok(Ok(Some(queued(instance, until, rotation.now, context)))),
+        };
+        match secret::follow(instance, &keys, next, context).await? {
+            Followed::Written => {} // client
+            Followed::Outrun => break,
+            Followed::Hindered(finding) => return Ok(Err(finding)),
+        }
+    }
+    Ok(Ok(None))
+}
+
+/// Whether every running server accepts what it has to, and nothing else.
+enum Held {
+    Yes,
+    /// One could not be asked, or would not; what to tell of it, if anything.
+    Not(Option<Aspect>),
+}
+
+/// Makes sure that every running server accepts these passwords. `changing`: nothing goes on without it.
+async fn hold(
+    instance: &ValidatedInstance,
+    rotation: Rotation<'_>,
+    changing: bool,
+    context: &Context,
+) -> Result<Held, Error> {
+    let servers = servers(instance, context);
+    let fingerprint = fingerprint(rotation, &servers);
+    let (proved, held) = context.recall(&instance.uid, |memory| {
+        let rotation = &memory.passwords.rotation;
+        (rotation.proved.as_ref() == Some(&fingerprint), rotation.held.clone())
+    });
+    if proved {
+        return Ok(Held::Yes);
+    }
+    if let Some((.., aspect)) = held.filter(|(until, of, _)| *of == fingerprint && Instant::now() < *until) {
+        return Ok(Held::Not(aspect));
+    }
+    if !context.leadership.is_held() {
+        return Err(Error::NotLeading);
+    }
+    let outcome = bring(rotation, &servers, context).await;
+    let Err(Failure { pod, error }) = outcome else {
+        context.remember(&instance.uid, |memory| {
+            let rotation = &mut memory.passwords.rotation;
+            (rotation.proved, rotation.held, rotation.ends) = (Some(fingerprint), None, None);
+        });
+        return Ok(Held::Yes);
+    };
+    tracing::debug!(pod, %error, "a server could not be given its passwords");
+    let reason = match &error {
+        ServerError::Password { .. } | ServerError::Open { .. } => Reason::PasswordDiffers,
+        ServerError::Busy { .. } => Reason::Busy,
+        _ => Reason::Unreachable,
+    };
+    let told = changing || reason == Reason::PasswordDiffers;
+    let message = format!("which passwords are accepted waits for {pod}: {error}");
+    let aspect = told.then_some(Aspect { holds: Some(false), reason, message });
+    let until = Instant::now() + if told { AGAIN } else { UNREACHED };
+    context.remember(&instance.uid, |memory| {
+        let rotation = &mut memory.passwords.rotation;
+        (rotation.held, rotation.ends) = (Some((until, fingerprint, aspect.clone())), None);
+    });
+    Ok(Held::Not(aspect))
+}
+
+/// Gives each server what it lacks. Only when all have that does any of them lose anything, or use another password itself.
+async fn bring<'a>(rotation: Rotation<'_>, servers: &'a [Running], context: &Context) -> Result<(), Failure<'a>> {
+    let opened = join_all(servers.iter().map(|server| open(rotation, server))).await;
+    let mut open = Vec::new();
+    for (running, outcome) in servers.iter().zip(opened) {
+        match outcome {
+            Ok(server) => open.push((running, server)),
+            // It starts, and is asked when it is ready.
+            Err(ServerError::Closed { .. }) if !running.ready => {}
+            // It started before spec.auth asked for a password, and is about to be restarted.
+            Err(ServerError::Open { .. }) if !running.current => {}
+            Err(error) => return Err(Failure { pod: &running.pod, error }),
+        }
+    }
+    for (running, server) in &mut open {
+        lead(rotation, server).await.map_err(|error| Failure { pod: &running.pod, error })?;
+    }
+    for (running, server) in &mut open {
+        let closed = close(rotation, server, &running.pod, context).await;
+        closed.map_err(|error| Failure { pod: &running.pod, error })?;
+    }
+    Ok(())
+}
+
+/// A connection to a server that accepts all that it has to; what it was given is proved by a login.
+async fn open(rotation: Rotation<'_>, running: &Running) -> Result<Server, ServerError> {
+    let address = (running.address, u16::try_from(PORT).unwrap_or_default());
+    let known = secret::credentials(rotation.keys);
+    let mut server = match Server::connect_within(address, Some(known), DEADLINES).await {
+        // The Secret may be what somebody changed, and not the server.
+        Err(ServerError::Password { .. }) => {
+            let wanted = Credentials { current: rotation.wanted.as_bytes(), former: None };
+            Server::connect_within(address, Some(wanted), DEADLINES).await?
+        }
+        outcome => outcome?,
+    };
+    let held = server.accepted().await?.into_iter().collect();
+    for password in rotation.lacking(&held) {
+        server.accept(&password.digest()).await?;
+        server.authenticate(password.as_bytes()).await?;
+        tracing::info!(pod = running.pod, "accepts another password");
+    }
+    Ok(server)
+}
+
+/// Has a server give the current password to its primary.
+async fn lead(rotation: Rotation<'_>, server: &mut Server) -> Result<(), ServerError> {
+    const DIRECTIVE: &str = "masterauth";
+    let current = rotation.keys.current.as_bytes();
+    if server.config(&[DIRECTIVE]).await?.get(DIRECTIVE).map(Vec::as_slice) != Some(current) {
+        server.set_primary_password(current).await?;
+    }
+    Ok(())
+}
+
+/// Has a server accept no more than it has to, and proves the current password once more.
+async fn close(rotation: Rotation<'_>, server: &mut Server, pod: &str, context: &Context) -> Result<(), ServerError> {
+    let held = server.accepted().await?.into_iter().collect();
+    let surplus = rotation.surplus(&held);
+    if surplus.is_empty() || !context.leadership.is_held() {
+        return Ok(());
+    }
+    server.authenticate(rotation.keys.current.as_bytes()).await?;
+    for digest in surplus {
+        server.refuse(&digest).await?;
+        tracing::info!(pod, "accepts a password no more");
+    }
+    server.authenticate(rotation.keys.current.as_bytes()).await
+}
+
+/// The running servers.
+fn servers(instance: &ValidatedInstance, context: &Context) -> Vec<Running> {
+    // Also pods that a smaller number is about to take away.
+    let set = observe::stateful_set(instance, context);
+    let present = set.and_then(|set| set.spec.as_ref()?.replicas).unwrap_or(0);
+    let pods = observe::pods(&instance.namespace, &instance.name, instance.replicas.max(present), context);
+    let hash = restart_hash(instance);
+    pods.iter().filter_map(|(_, pod)| running(pod, &hash)).collect()
+}
+
+fn running(pod: &Pod, hash: &String) -> Option<Running> {
+    let started = container(pod)?.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0;
+    let address = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
+    let start = format!("{}@{started}", pod.uid().unwrap_or_default());
+    let current = pod.annotations().get(CONFIG_HASH_ANNOTATION) == Some(hash);
+    Some(Running { pod: pod.name_any(), address, start, ready: is_ready(pod), current })
+}
+
+/// Which passwords, and which servers: another start of a server, or one that became ready, has to be looked at again.
+fn fingerprint(rotation: Rotation<'_>, servers: &[Running]) -> String {
+    let accepted = rotation.accepted().into_iter().map(Password::digest);
+    let starts = servers.iter().map(|server| format!("{}{}", server.start, if server.ready { "" } else { "?" }));
+    hash(&accepted.chain(starts).collect::<Vec<_>>().join(" "))
+}
+
+fn settled(instance: &ValidatedInstance, context: &Context) -> Aspect {
+    context.remember(&instance.uid, |memory| memory.passwords.rotation.ends = None);
+    let message = format!("the servers accept the password of Secret {} and no other", instance.auth_secret());
+    Aspect { holds: Some(true), reason: Reason::PasswordRotated, message }
+}
+
+fn overlapping(instance: &ValidatedInstance, until: Timestamp, now: Timestamp, context: &Context) -> Aspect {
+    ends(instance, until, now, context);
+    let message = format!(
+        "the servers accept the password of Secret {}, and the former one until {}",
+        instance.auth_secret(),
+        second(until)
+    );
+    Aspect { holds: Some(false), reason: Reason::PasswordChanged, message }
+}
+
+fn queued(instance: &ValidatedInstance, until: Timestamp, now: Timestamp, context: &Context) -> Aspect {
+    ends(instance, until, now, context);
+    let message = format!(
+        "the servers accept the new password; Secret {} has it after {}, when the last but one has gone",
+        instance.auth_secret(),
+        second(until)
+    );
+    Aspect { holds: Some(false), reason: Reason::PasswordChanged, message }
+}
+
+/// Remembers when to go on.
+fn ends(instance: &ValidatedInstance, until: Timestamp, now: Timestamp, context: &Context) {
+    let rest = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+    // A time that cannot be told is as good as never: the Secret is looked at again anyway.
+    let at = Instant::now().checked_add(rest);
+    context.remember(&instance.uid, |memory| memory.passwords.rotation.ends = at);
+}
+
+fn second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
