@@ -3,24 +3,25 @@
 
 use std::{
     collections::BTreeSet,
-    net::IpAddr,
     time::{Duration, Instant},
 };
 
-use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
-
-use super::{context::Context, error::Error, events, observe, secret};
+use super::{
+    context::Context,
+    error::Error,
+    events, secret,
+    servers::{self, Running},
+};
 use crate::{
     api::v1::RedisInstanceStatus,
     domain::{
         change::{Change, Class},
         instance::ValidatedInstance,
         live::Live,
-        names::{CONFIG_HASH_ANNOTATION, PORT},
-        observed::{Aspect, Trouble, container, is_ready},
+        names::PORT,
+        observed::{Aspect, Trouble},
         reason::Reason,
-        redis_conf::{hash, render, restart_hash},
+        redis_conf::{hash, render},
         status::Finding,
         wanted::Wanted,
     },
@@ -43,15 +44,6 @@ pub(super) enum Outcome {
     Pending(Aspect),
     /// Redis refuses it: nothing of this spec may be carried out.
     Refused(Finding),
-}
-
-/// A running server.
-struct Running {
-    pod: String,
-    address: IpAddr,
-    /// Tells this start of this container from every other.
-    start: String,
-    ready: bool,
 }
 
 /// What was found and done on the servers.
@@ -146,25 +138,14 @@ pub(super) async fn ensure(
 
 /// The running servers that were started with the desired configuration; others are about to be restarted.
 fn servers(instance: &ValidatedInstance, context: &Context) -> Vec<Running> {
-    let hash = restart_hash(instance);
-    let pods = observe::pods(&instance.namespace, &instance.name, instance.replicas, context);
-    let current = pods.iter().filter(|(_, pod)| pod.annotations().get(CONFIG_HASH_ANNOTATION) == Some(&hash));
-    current.filter_map(|(_, pod)| running(pod)).collect()
+    let mut servers = servers::running(instance, context);
+    servers.retain(|server| server.current && !server.leaving);
+    servers
 }
 
-fn running(pod: &Pod) -> Option<Running> {
-    let started = container(pod)?.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0;
-    let address = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
-    let start = format!("{}@{started}", pod.uid().unwrap_or_default());
-    let stays = pod.metadata.deletion_timestamp.is_none();
-    stays.then(|| Running { pod: pod.name_any(), address, start, ready: is_ready(pod) })
-}
-
-/// What was proved, and where: another configuration, another start of a server, or one that became ready, needs another
-/// proof.
+/// What was proved, and where: another configuration, or another start of a server, needs another proof.
 fn fingerprint(conf: &str, servers: &[Running]) -> String {
-    let starts = servers.iter().map(|server| format!("{}{}", server.start, if server.ready { "" } else { "?" }));
-    format!("{conf} {}", starts.collect::<Vec<_>>().join(" "))
+    format!("{conf} {}", servers::fingerprint(servers))
 }
 
 /// Gives one server what it lacks and reads it back. A change that it refuses is taken back as far as it was made.

@@ -23,6 +23,7 @@ mod retention;
 mod rotation;
 mod secret;
 mod seen;
+mod servers;
 mod status;
 mod surplus;
 mod turns;

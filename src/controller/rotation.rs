@@ -1,30 +1,25 @@
 //! A password that changes while servers run: each is given it, then the Secret follows, then what they give to their
 //! primary, and in the end the former one goes. What is next is `domain::rotation`'s; how far it is, the Secret knows.
 
-use std::{
-    net::IpAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 
 use super::{
     context::Context,
     error::Error,
-    observe,
     secret::{self, Followed},
+    servers::{self, Running},
 };
 use crate::{
     domain::{
         auth::Password,
         instance::ValidatedInstance,
-        names::{CONFIG_HASH_ANNOTATION, PORT},
-        observed::{Aspect, container, is_ready},
+        names::PORT,
+        observed::Aspect,
         reason::Reason,
-        redis_conf::{hash, restart_hash},
+        redis_conf::hash,
         rotation::{Rotation, Step},
         status::Finding,
     },
@@ -55,17 +50,6 @@ impl Memory {
     pub(super) fn due(&self) -> Option<Instant> {
         [self.ends, self.held.as_ref().map(|(until, ..)| *until)].into_iter().flatten().min()
     }
-}
-
-/// A running server.
-struct Running {
-    pod: String,
-    address: IpAddr,
-    /// Tells this start of this container from every other, and from itself before it was ready.
-    start: String,
-    ready: bool,
-    /// Whether it started with the present configuration.
-    current: bool,
 }
 
 /// Why a server is not as it should be.
@@ -101,7 +85,7 @@ pub(super) async fn keep(
         match secret::follow(instance, &keys, next, context).await? {
             Followed::Written => {} // client
             Followed::Outrun => break,
-            Followed::Hindered(finding) => return Ok(Err(finding)),
+            Followed::Hindered(finding) => return Ok(Err(*finding)),
         }
     }
     Ok(Ok(None))
@@ -121,7 +105,7 @@ async fn hold(
     changing: bool,
     context: &Context,
 ) -> Result<Held, Error> {
-    let servers = servers(instance, context);
+    let servers = servers::running(instance, context);
     let fingerprint = fingerprint(rotation, &servers);
     let (proved, held) = context.recall(&instance.uid, |memory| {
         let rotation = &memory.passwords.rotation;
@@ -231,29 +215,10 @@ async fn close(rotation: Rotation<'_>, server: &mut Server, pod: &str, context: 
     server.authenticate(rotation.keys.current.as_bytes()).await
 }
 
-/// The running servers.
-fn servers(instance: &ValidatedInstance, context: &Context) -> Vec<Running> {
-    // Also pods that a smaller number is about to take away.
-    let set = observe::stateful_set(instance, context);
-    let present = set.and_then(|set| set.spec.as_ref()?.replicas).unwrap_or(0);
-    let pods = observe::pods(&instance.namespace, &instance.name, instance.replicas.max(present), context);
-    let hash = restart_hash(instance);
-    pods.iter().filter_map(|(_, pod)| running(pod, &hash)).collect()
-}
-
-fn running(pod: &Pod, hash: &String) -> Option<Running> {
-    let started = container(pod)?.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0;
-    let address = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
-    let start = format!("{}@{started}", pod.uid().unwrap_or_default());
-    let current = pod.annotations().get(CONFIG_HASH_ANNOTATION) == Some(hash);
-    Some(Running { pod: pod.name_any(), address, start, ready: is_ready(pod), current })
-}
-
-/// Which passwords, and which servers: another start of a server, or one that became ready, has to be looked at again.
+/// Which passwords, and which servers.
 fn fingerprint(rotation: Rotation<'_>, servers: &[Running]) -> String {
     let accepted = rotation.accepted().into_iter().map(Password::digest);
-    let starts = servers.iter().map(|server| format!("{}{}", server.start, if server.ready { "" } else { "?" }));
-    hash(&accepted.chain(starts).collect::<Vec<_>>().join(" "))
+    hash(&format!("{} {}", accepted.collect::<Vec<_>>().join(" "), servers::fingerprint(servers)))
 }
 
 fn settled(instance: &ValidatedInstance, context: &Context) -> Aspect {

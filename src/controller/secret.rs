@@ -69,7 +69,7 @@ pub(super) async fn ensure(
             *memory = Memory::default();
         } else if settled {
             // The operator that came before this one saw to it: a thousand Secrets need not be asked for at once.
-            let first = || (now + (spread(LOOK, &instance.uid) - LOOK) * 4, instance.auth.clone());
+            let first = || (now + spread(LOOK, &instance.uid).saturating_sub(LOOK) * 4, instance.auth.clone());
             memory.trusted.get_or_insert_with(first);
         }
         let own = memory.trusted.as_ref().is_none_or(|(until, auth)| *auth != instance.auth || *until <= now);
@@ -133,7 +133,7 @@ pub(super) enum Followed {
     Written,
     /// Somebody else changed the Secret: it is looked at first.
     Outrun,
-    Hindered(Finding),
+    Hindered(Box<Finding>),
 }
 
 /// Writes what the running servers have come to accept, or accept no more; not over a Secret that says something else than
@@ -154,7 +154,7 @@ pub(super) async fn follow(
         return Ok(Followed::Outrun);
     }
     if let Some(finding) = apply::ensure(instance, auth_secret(instance, &keys), live.as_ref(), context).await?.err() {
-        return Ok(Followed::Hindered(finding));
+        return Ok(Followed::Hindered(Box::new(finding)));
     }
     context.remember(&instance.uid, |memory| {
         let memory = &mut memory.passwords;
@@ -219,7 +219,7 @@ async fn derived(
     let theirs = api.get_opt(source).await.map_err(Error::request("get", "Secret", source))?;
     let password = theirs.as_ref().map(|theirs| Password::parse(bytes(theirs, PASSWORD_KEY)));
     let same = context.recall(&instance.uid, |memory| {
-        let known = memory.passwords.wanted.as_ref().or(memory.passwords.keys.as_ref().map(|keys| &keys.current));
+        let known = memory.passwords.wanted.as_ref().or_else(|| Some(&memory.passwords.keys.as_ref()?.current));
         password.as_ref().is_none_or(|password| password.as_ref().ok() == known)
     });
     if same && !own {

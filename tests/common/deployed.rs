@@ -25,7 +25,8 @@ pub(crate) fn pods(client: &Client) -> Api<Pod> {
 pub(crate) async fn leader(client: &Client) -> String {
     let leases: Api<Lease> = Api::namespaced(client.clone(), SYSTEM);
     eventually("operator that leads and is ready", || async {
-        let holder = leases.get_opt(OPERATOR).await.unwrap()?.spec?.holder_identity?;
+        let holder =
+            leases.get_opt(OPERATOR).await.unwrap()?.spec?.holder_identity.filter(|holder| !holder.is_empty())?;
         let pod = pods(client).get_opt(&holder).await.unwrap()?;
         (pod.metadata.deletion_timestamp.is_none() && is_ready(&pod)).then_some(holder)
     })

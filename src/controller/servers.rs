@@ -1,0 +1,55 @@
+//! The running servers of an instance, as the kubelet tells of them: where each can be asked, and what tells one start from
+//! another. Asks none.
+
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+use super::{context::Context, observe};
+use crate::domain::{
+    instance::ValidatedInstance,
+    names::CONFIG_HASH_ANNOTATION,
+    observed::{container, is_ready},
+    redis_conf::restart_hash,
+};
+
+/// A running server.
+pub(super) struct Running {
+    pub(super) pod: String,
+    pub(super) address: IpAddr,
+    /// Tells this start of this container from every other.
+    pub(super) start: String,
+    pub(super) ready: bool,
+    /// Whether it was started with the present configuration; one that was not is about to be restarted.
+    pub(super) current: bool,
+    /// Whether its pod is on its way out.
+    pub(super) leaving: bool,
+}
+
+/// All of them, also those that a smaller number is about to take away.
+pub(super) fn running(instance: &ValidatedInstance, context: &Context) -> Vec<Running> {
+    let set = observe::stateful_set(instance, context);
+    let present = set.and_then(|set| set.spec.as_ref()?.replicas).unwrap_or(0);
+    let pods = observe::pods(&instance.namespace, &instance.name, instance.replicas.max(present), context);
+    let hash = restart_hash(instance);
+    pods.iter().filter_map(|(_, pod)| of(pod, &hash)).collect()
+}
+
+fn of(pod: &Pod, hash: &String) -> Option<Running> {
+    let started = container(pod)?.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0;
+    Some(Running {
+        pod: pod.name_any(),
+        address: pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?,
+        start: format!("{}@{started}", pod.uid().unwrap_or_default()),
+        ready: is_ready(pod),
+        current: pod.annotations().get(CONFIG_HASH_ANNOTATION) == Some(hash),
+        leaving: pod.metadata.deletion_timestamp.is_some(),
+    })
+}
+
+/// The starts of these servers as a text: one that became ready is another.
+pub(super) fn fingerprint(servers: &[Running]) -> String {
+    let starts = servers.iter().map(|server| format!("{}{}", server.start, if server.ready { "" } else { "?" }));
+    starts.collect::<Vec<_>>().join(" ")
+}
