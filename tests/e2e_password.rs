@@ -229,9 +229,9 @@ impl Client {
         eventually("way to the Service", || async { TcpStream::connect(&address).await.ok() }).await;
         let work = tokio::spawn(async move {
             let mut outcome = Outcome { written: 0, refused: Vec::new() };
-            let mut pace = interval(Duration::from_millis(5));
+            let mut beat = interval(Duration::from_millis(5));
             while stopped.try_recv().is_err() {
-                pace.tick().await;
+                beat.tick().await;
                 match timeout(Duration::from_secs(5), write(&address, password)).await {
                     Ok(Ok(())) => outcome.written += 1,
                     Ok(Err(why)) => outcome.refused.push(why),
