@@ -231,10 +231,10 @@ async fn an_invalid_stored_instance_is_stalled_and_harms_nobody() {
     place.change("unjudged", json!({"image": null, "storage": {"size": "1Gi"}, "config": null})).await;
     place.reaches("unjudged", Phase::Running).await;
     let pod = place.api::<Pod>().get("unjudged-0").await.unwrap().uid();
-    place.change("unjudged", json!({"replicas": 3})).await;
+    place.change("unjudged", json!({"image": "Redis:7"})).await;
     let failed = place.reaches("unjudged", Phase::Failed).await.status.unwrap();
     assert_eq!(failed.ready_replicas, Some(1));
-    place.change("unjudged", json!({"replicas": 1})).await;
+    place.change("unjudged", json!({"image": null})).await;
     place.reaches("unjudged", Phase::Running).await;
     assert_eq!(place.api::<Pod>().get("unjudged-0").await.unwrap().uid(), pod);
     place.delete::<RedisInstance>("unjudged").await;
