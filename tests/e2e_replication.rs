@@ -86,7 +86,7 @@ async fn a_primary_that_dies_is_followed_in_time_and_what_a_replica_confirmed_st
     let writer = Writer::start_confirmed(&place, "cache").await;
     let mut times = Vec::new();
     for _ in 0..rounds(3) {
-        let former = members.primary().await.unwrap();
+        let former = members.one_takes_writes().await;
         members.signal(&former, "KILL").await;
         times.push(taken_again(&members, &former).await);
         // A container that was killed often is started ever later; a new pod is not.
@@ -188,7 +188,7 @@ async fn an_evicted_primary_hands_its_role_over_first() {
     let members = Members { place: &place, instance: "cache" };
     let writer = Writer::start(&place, "cache").await;
     for _ in 0..rounds(1) {
-        let former = members.primary().await.unwrap();
+        let former = members.one_takes_writes().await;
         let uid = members.pod(&former).await.unwrap().uid();
         place.api::<Pod>().evict(&former, &EvictParams::default()).await.unwrap();
         members.primary_after(&former).await;

@@ -46,6 +46,7 @@ pub(super) async fn members(group: &Group<'_>, context: &Context) -> Vec<Member>
             let pod = group.object(ordinal);
             Member {
                 ordinal,
+                address: pod.and_then(serving_at),
                 leaving: pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_some()),
                 hindered: pod.is_some_and(|pod| {
                     trouble_of(pod, &Time(jiff::Timestamp::now())).is_some_and(|t| t.stalled || t.is_unscheduled())

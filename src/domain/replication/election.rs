@@ -82,10 +82,13 @@ impl<'a> Election<'a> {
         }
     }
 
-    /// The pod that was primary last.
+    /// The pod that was primary last: the recorded one, or the one that it was made to follow, by a handover that nobody
+    /// came to record.
     fn recorded(&self) -> Option<&'a Member> {
         let ordinal = self.record?.primary?;
-        self.members.iter().find(|member| member.ordinal == ordinal)
+        let recorded = self.members.iter().find(|member| member.ordinal == ordinal)?;
+        let heir = recorded.followed().and_then(|of| self.members.iter().find(|member| member.address == Some(of)));
+        Some(heir.unwrap_or(recorded))
     }
 
     /// Whether a server takes writes in the history that is recorded: one that was cut off while another was promoted
@@ -122,6 +125,15 @@ impl<'a> Election<'a> {
             },
             None => "the volume of the primary is gone".to_owned(),
         };
+        // One that may have more than all others is heard first.
+        let unheard = |member: &&Member| {
+            let silent = matches!(member.answer, Answer::Silent { seconds } if seconds < SILENCE_LIMIT);
+            silent && record.members.contains(&member.ordinal)
+        };
+        if let Some(silent) = self.members.iter().find(unheard) {
+            let message = format!("{} does not answer; it is asked again", self.pod(silent));
+            return Verdict::Wait(Reason::PrimaryUnreachable, message);
+        }
         match self.most_advanced(&record.history) {
             Some(best) => Verdict::Promote(best.ordinal, Cause::Failover(seen)),
             None => self.restarted(record),
@@ -278,7 +290,7 @@ fn furthest<'a>(members: &[&'a Member]) -> Option<&'a Member> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::replication::tests::{member, primary, replica, started, told_mut};
+    use crate::domain::replication::tests::{address, member, primary, replica, started, told_mut};
 
     fn record(term: u64, history: &str, primary: Option<i32>) -> Record {
         Record { term, history: history.to_owned(), primary, members: [0, 1, 2].into() }
@@ -341,6 +353,24 @@ mod tests {
         told_mut(&mut new).former_history = "a".to_owned();
         let members = [replica(0, 2, "b", 9), replica(1, 0, "a", 9), new];
         assert_eq!(judge(&members, Some(&record(1, "a", Some(0))), None), Verdict::Primary(2));
+    }
+
+    #[test]
+    fn who_may_have_more_is_heard_first() {
+        let record = record(1, "a", Some(0));
+        let members = |seconds| [absent(0), silent(1, seconds), replica(2, 0, "a", 50)];
+        assert!(matches!(judge(&members(0), Some(&record), None), Verdict::Wait(Reason::PrimaryUnreachable, _)));
+        assert!(matches!(judge(&members(SILENCE_LIMIT), Some(&record), None), Verdict::Promote(2, _)));
+    }
+
+    #[test]
+    fn a_handover_that_nobody_recorded_is_not_undone_while_the_new_primary_is_silent() {
+        let mut heir = silent(1, 0);
+        heir.address = Some(address(1));
+        let members = [replica(0, 1, "b", 60), heir.clone(), replica(2, 0, "a", 60)];
+        let only_old = Record { members: [0].into(), ..record(1, "a", Some(0)) };
+        let verdict = judge(&members, Some(&only_old), None);
+        assert!(matches!(verdict, Verdict::Wait(Reason::PrimaryUnreachable, _)), "{verdict:?}");
     }
 
     #[test]

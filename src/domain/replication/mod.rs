@@ -34,6 +34,8 @@ pub struct Member {
     pub inherited: bool,
     /// Whether it runs the newest template and is ready.
     pub updated: bool,
+    /// Where its server is asked, if it runs.
+    pub address: Option<IpAddr>,
     /// What its server answers.
     pub answer: Answer,
 }
@@ -110,6 +112,14 @@ impl Member {
         self.told().filter(|told| !told.loading)
     }
 
+    /// Whom it follows.
+    fn followed(&self) -> Option<IpAddr> {
+        match &self.told()?.role {
+            Role::Replica(link) => link.of,
+            Role::Primary => None,
+        }
+    }
+
     fn takes_writes(&self) -> bool {
         self.loaded().is_some_and(|told| told.role == Role::Primary)
     }
@@ -172,7 +182,11 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn member(ordinal: i32, answer: Answer) -> Member {
-        Member { ordinal, leaving: false, hindered: false, inherited: false, updated: true, answer }
+        let address = match &answer {
+            Answer::Told(told) => Some(told.address),
+            _ => None,
+        };
+        Member { ordinal, leaving: false, hindered: false, inherited: false, updated: true, address, answer }
     }
 
     /// A primary of this history, so far in it.
