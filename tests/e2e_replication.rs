@@ -238,6 +238,10 @@ async fn one_becomes_three_and_three_become_one_without_a_lost_write() {
         outcome.longest_pause
     );
     assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+    // One that is left of several is restarted as one that was always alone.
+    place.change("cache", json!({"config": {"databases": "20"}})).await;
+    place.reaches("cache", Phase::Running).await;
+    assert_eq!(members.ask("cache-0", "CONFIG GET databases").await.as_deref(), Some("databases 20"));
     place.leave().await;
 }
 

@@ -37,6 +37,8 @@ use crate::{
 
 /// How often the servers are asked.
 const CHECK: Duration = Duration::from_secs(1);
+/// The same of one pod that is left of several: it starts fenced only while its file is that of several.
+const RARELY: Duration = Duration::from_secs(10);
 /// The same while something is under way.
 const SOON: Duration = Duration::from_millis(200);
 
@@ -78,7 +80,13 @@ impl Roles {
     /// has its data.
     pub(super) fn must_not_restart(&self, ordinal: i32) -> bool {
         let last = self.members.len() > 2 && self.in_sync.len() == 1 && self.in_sync.contains(&ordinal);
-        self.primary == Some(ordinal) || last
+        // One that is left of several has nobody to hand its role to, as one that was always alone.
+        !self.is_alone() && (self.primary == Some(ordinal) || last)
+    }
+
+    /// Whether one pod is left of several.
+    pub(super) const fn is_alone(&self) -> bool {
+        self.members.len() < 2
     }
 
     /// Whether the primary does not answer, so that everything else has to wait until it is known why.
