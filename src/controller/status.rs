@@ -51,7 +51,7 @@ pub(super) async fn record(
         Finding::Applied(observed) => observed.clone(),
         _ => observe::observe(&stored.namespace().unwrap_or_default(), &stored.name_any(), None, context),
     };
-    observed.replication = roles.filter(|roles| tells(roles, finding)).map(|roles| Replication {
+    observed.replication = roles.filter(|_| !matches!(finding, Finding::Deleting)).map(|roles| Replication {
         primary: roles.primary.map(|ordinal| pod(&stored.name_any(), ordinal)),
         aspect: roles.aspect.clone(),
     });
@@ -80,11 +80,6 @@ pub(super) async fn record(
     remember(&written, &status, context);
     events::status_changed(stored, &previous, &status, context).await;
     Ok(Told::Written(version(&written).filter(|_| differ_in_status_only(stored, &written))))
-}
-
-/// Whether there is anything to say of roles: there is none of one pod that serves.
-fn tells(roles: &Roles, finding: &Finding) -> bool {
-    !matches!(finding, Finding::Deleting) && (!roles.is_alone() || roles.aspect.holds == Some(false))
 }
 
 /// Whether nothing that a reconcile reads of an instance was changed by others between two versions of it.

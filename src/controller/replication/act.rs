@@ -8,7 +8,7 @@ use std::{
 
 use kube::Resource;
 
-use super::{CHECK, Group, RARELY, Roles, SOON, address, aspect, in_sync, labels, marks};
+use super::{CHECK, Group, Roles, SOON, address, aspect, in_sync, labels, marks};
 use crate::{
     controller::{context::Context, error::Error, events},
     domain::{
@@ -138,11 +138,7 @@ pub(super) async fn settle(
     }
     label(group, &members, primary, &in_sync, context).await?;
     let aspect = aspect(group, &members, primary, &in_sync);
-    let again = match aspect.holds {
-        Some(false) => SOON,
-        _ if group.running <= 1 => RARELY,
-        _ => CHECK,
-    };
+    let again = if aspect.holds == Some(false) { SOON } else { CHECK };
     Ok(Roles { primary: Some(primary), in_sync, members, aspect, again })
 }
 

@@ -62,7 +62,7 @@ async fn hand_over(
     wanted: i32,
     context: &Context,
 ) -> Result<Roles, Error> {
-    let Some(old) = roles.primary.filter(|_| !roles.is_alone()) else { return Ok(roles) };
+    let Some(old) = roles.primary else { return Ok(roles) };
     let to = successor(&roles.members, &roles.in_sync, wanted);
     let places = to.and_then(|to| Some((to, address(&roles.members, old)?, address(&roles.members, to)?)));
     let Some((new, from, target)) = places else {

@@ -37,8 +37,6 @@ use crate::{
 
 /// How often the servers are asked.
 const CHECK: Duration = Duration::from_secs(1);
-/// The same of one pod that is left of several: it starts fenced only while its file is that of several.
-const RARELY: Duration = Duration::from_secs(10);
 /// The same while something is under way.
 const SOON: Duration = Duration::from_millis(200);
 
@@ -80,13 +78,7 @@ impl Roles {
     /// has its data.
     pub(super) fn must_not_restart(&self, ordinal: i32) -> bool {
         let last = self.members.len() > 2 && self.in_sync.len() == 1 && self.in_sync.contains(&ordinal);
-        // One that is left of several has nobody to hand its role to, as one that was always alone.
-        !self.is_alone() && (self.primary == Some(ordinal) || last)
-    }
-
-    /// Whether one pod is left of several.
-    pub(super) const fn is_alone(&self) -> bool {
-        self.members.len() < 2
+        self.primary == Some(ordinal) || last
     }
 
     /// Whether the primary does not answer, so that everything else has to wait until it is known why.
@@ -118,7 +110,7 @@ impl Group<'_> {
     }
 }
 
-/// Finds or makes the primary and brings the others behind it; `None` for an instance of one pod that never had more.
+/// Finds or makes the primary and brings the others behind it; `None` for an instance of one pod.
 pub(super) async fn keep(stored: &RedisInstance, context: &Context) -> Result<Option<Roles>, Error> {
     let Some(group) = gather(stored, context).await? else { return Ok(None) };
     let members = ask::members(&group, context).await; // redis
@@ -131,6 +123,11 @@ pub(super) async fn keep(stored: &RedisInstance, context: &Context) -> Result<Op
         Verdict::Wait(reason, message) => Roles::missing(members, reason, message),
         Verdict::Stuck(message) => Roles::missing(members, Reason::NoSafePrimary, message),
     };
+    if group.running <= 1 {
+        // One that is left of several was promoted if it had to be; for the rest it is as one that was always alone.
+        context.metrics.roles.forget(&group.uid);
+        return Ok(None);
+    }
     let mut roles = handover::from_one_that_leaves(&group, roles, context).await?; // client, redis
     if act::send_away_again(&group, &roles, context).await || roles.is_silent() {
         roles.again = SOON; // redis
