@@ -86,11 +86,13 @@ async fn a_primary_that_dies_is_followed_in_time_and_what_a_replica_confirmed_st
     let writer = Writer::start_confirmed(&place, "cache").await;
     let mut times = Vec::new();
     for _ in 0..rounds(3) {
+        writer.goes_on(50).await;
         let former = members.one_takes_writes().await;
         members.signal(&former, "KILL").await;
         times.push(taken_again(&members, &former).await);
         // A container that was killed often is started ever later; a new pod is not.
         place.api::<Pod>().delete(&former, &DeleteParams::default().grace_period(0)).await.unwrap();
+        writer.goes_on(50).await;
         place.reaches("cache", Phase::Running).await;
     }
     let outcome = writer.stop().await;
@@ -158,6 +160,7 @@ async fn a_roll_restarts_the_primary_last_and_loses_no_write() {
     let members = Members { place: &place, instance: "cache" };
     let writer = Writer::start(&place, "cache").await;
     for databases in 0..rounds(1) {
+        writer.goes_on(50).await;
         let uids = uids(&place).await;
         place.change("cache", json!({"config": {"databases": (20 + databases).to_string()}})).await;
         place.reaches("cache", Phase::Running).await;
@@ -188,6 +191,7 @@ async fn an_evicted_primary_hands_its_role_over_first() {
     let members = Members { place: &place, instance: "cache" };
     let writer = Writer::start(&place, "cache").await;
     for _ in 0..rounds(1) {
+        writer.goes_on(50).await;
         let former = members.one_takes_writes().await;
         let uid = members.pod(&former).await.unwrap().uid();
         place.api::<Pod>().evict(&former, &EvictParams::default()).await.unwrap();

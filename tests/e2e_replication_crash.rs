@@ -52,6 +52,7 @@ async fn operators_that_die_at_any_moment_lose_nothing() {
     eprintln!("SEED={seed}");
     let mut moments = Moments(seed);
     for round in 0..rounds() {
+        writer.goes_on(50).await;
         place.change("cache", json!({"config": {"databases": (20 + round).to_string()}})).await;
         moments.pass(Duration::from_secs(3)).await;
         kill_operator(&pods(&client).get(&leader(&client).await).await.unwrap()).await;

@@ -23,6 +23,7 @@ use crate::{
         live::Live,
         names::{CAUSE_ANNOTATION, CONFIG_KEY, DATA_VOLUME, INSTANCE_LABEL, TEMPLATE_HASH_ANNOTATION, pod},
         observed::{self, Aspect, Observed, Trouble},
+        replication::handover,
         rollout,
         validate::REPLICAS_BOUND,
         volumes,
@@ -92,16 +93,12 @@ pub(super) fn update_revision(namespace: &str, name: &str, context: &Context) ->
     set.status.as_ref()?.update_revision.clone()
 }
 
-/// How many pods there are to be now: those that a smaller number takes away stay until the primary, and a replica with its
-/// data, are among those that stay.
+/// How many pods there are to be now.
 pub(super) fn pods_to_keep(instance: &ValidatedInstance, live: Option<&Live>, roles: Option<&Roles>) -> i32 {
-    let wanted = instance.replicas;
-    let present = live.map_or(wanted, |live| live.replicas);
-    let safe = roles.is_none_or(|roles| {
-        let stays = |ordinal: &i32| *ordinal < wanted;
-        roles.primary.as_ref().is_some_and(stays) && (wanted == 1 || roles.in_sync.iter().any(stays))
-    });
-    if safe { wanted } else { wanted.max(present) }
+    let present = live.map_or(instance.replicas, |live| live.replicas);
+    roles.map_or(instance.replicas, |roles| {
+        handover::pods_to_keep(present, instance.replicas, roles.primary, &roles.in_sync)
+    })
 }
 
 /// Whether there is more than the first pod, be it on its way out.
@@ -151,7 +148,7 @@ pub(super) fn gate(
 ) -> Gate {
     let Some(live) = stateful_set(instance, context) else { return Gate::default() };
     let (outdated, next) = rolled(instance, children, &live, roles, context);
-    let keeps = roles.is_some_and(|roles| roles.must_not_restart(next));
+    let keeps = roles.is_some_and(|roles| roles.must_stay(next));
     let partition =
         if keeps && next_restarted(instance, children, roles, context) == Some(next) { next + 1 } else { next };
     let reasons: Vec<&str> =

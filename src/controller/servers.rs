@@ -36,11 +36,16 @@ pub(super) fn running(instance: &ValidatedInstance, context: &Context) -> Vec<Ru
     pods.iter().filter_map(|(_, pod)| of(pod, &hash)).collect()
 }
 
+/// The address of a pod, whether its server runs or not.
+pub(super) fn address(pod: &Pod) -> Option<IpAddr> {
+    pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()
+}
+
 fn of(pod: &Pod, hash: &String) -> Option<Running> {
     let started = container(pod)?.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0;
     Some(Running {
         pod: pod.name_any(),
-        address: pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?,
+        address: address(pod)?,
         start: format!("{}@{started}", pod.uid().unwrap_or_default()),
         ready: is_ready(pod),
         current: pod.annotations().get(CONFIG_HASH_ANNOTATION) == Some(hash),

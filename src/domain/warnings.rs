@@ -39,6 +39,9 @@ pub fn warnings(instance: &ValidatedInstance) -> Vec<String> {
 #[must_use]
 pub fn of_change(old: &ValidatedInstance, new: &ValidatedInstance) -> Vec<String> {
     let mut told = impact::sentences(&classify(&Live::of(old), new), new);
+    if old.replicas == new.replicas && old.bounds_divergence() != new.bounds_divergence() {
+        told.push("spec.replication.durability: applied live, no restart".to_owned());
+    }
     if old.auth != new.auth && old.auth.is_enabled() && new.auth.is_enabled() {
         told.push("spec.auth.secretName: the running servers take the other password too; the former one goes after 5 minutes".to_owned());
     }

@@ -1,7 +1,13 @@
 //! A client that writes numbered keys for as long as it is let, remembers which were acknowledged, and looks in the end
 //! whether all of them are there.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -11,7 +17,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::cluster::Place;
+use super::cluster::{Place, eventually};
 
 /// A command that takes longer is taken to have failed.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -32,6 +38,7 @@ pub(crate) struct Outcome {
 
 /// A running writer.
 pub(crate) struct Writer {
+    count: Arc<AtomicUsize>,
     stop: oneshot::Sender<()>,
     work: JoinHandle<Outcome>,
 }
@@ -52,7 +59,18 @@ impl Writer {
         let service: k8s_openapi::api::core::v1::Service = place.api().get(instance).await.unwrap();
         let address = format!("{}:6379", service.spec.unwrap().cluster_ip.unwrap());
         let password = place.password(instance).await;
-        Self { stop, work: tokio::spawn(write(address, password, confirmed, stopped)) }
+        let count = Arc::new(AtomicUsize::new(0));
+        let work = tokio::spawn(write(address, password, confirmed, Arc::clone(&count), stopped));
+        Self { count, stop, work }
+    }
+
+    /// Waits until so many more writes were acknowledged: a client that hangs proves nothing.
+    pub(crate) async fn goes_on(&self, more: usize) {
+        let from = self.count.load(Ordering::Relaxed);
+        eventually(&format!("{more} more acknowledged writes"), || async {
+            (self.count.load(Ordering::Relaxed) >= from + more).then_some(())
+        })
+        .await;
     }
 
     /// Ends it and reads back what it wrote.
@@ -62,7 +80,13 @@ impl Writer {
     }
 }
 
-async fn write(address: String, password: String, confirmed: bool, mut stopped: oneshot::Receiver<()>) -> Outcome {
+async fn write(
+    address: String,
+    password: String,
+    confirmed: bool,
+    count: Arc<AtomicUsize>,
+    mut stopped: oneshot::Receiver<()>,
+) -> Outcome {
     let mut client = Client { address, password, stream: None };
     let (mut acknowledged, mut longest_pause, mut latest) = (Vec::new(), Duration::ZERO, Instant::now());
     let mut pace = tokio::time::interval(Duration::from_millis(2));
@@ -76,6 +100,7 @@ async fn write(address: String, password: String, confirmed: bool, mut stopped: 
         let connected = client.stream.is_some();
         if written && (!confirmed || (connected && client.ask("WAIT 1 400").await.is_some_and(|held| held != ":0"))) {
             acknowledged.push(number);
+            count.store(acknowledged.len(), Ordering::Relaxed);
             longest_pause = longest_pause.max(latest.elapsed());
             latest = Instant::now();
         }

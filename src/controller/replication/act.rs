@@ -2,20 +2,21 @@
 //! the next pass understands, whichever operator makes it.
 
 use std::{
+    collections::BTreeSet,
     net::IpAddr,
     time::{Duration, Instant},
 };
 
 use kube::Resource;
 
-use super::{CHECK, Group, Roles, SOON, address, aspect, in_sync, labels, marks};
+use super::{CHECK, Group, Roles, SOON, address, labels, marks};
 use crate::{
-    controller::{context::Context, error::Error, events},
+    controller::{context::Context, error::Error, events, servers},
     domain::{
         names::PORT,
         observed::Aspect,
         reason::Reason,
-        replication::{Member, Role, astray, election::Cause, record::Mark},
+        replication::{Member, Role, aspect, astray, election::Cause, in_sync, record::Mark},
     },
     metrics::RoleChange,
     redis::{Server, ServerError},
@@ -68,9 +69,9 @@ pub(super) async fn promote(
     for other in members.iter().filter(|member| member.ordinal != ordinal) {
         if labels::present(group, other.ordinal, context).is_some_and(labels::Labels::is_primary) {
             labels::ensure(group, other.ordinal, labels::Labels::new(false, false), context).await?;
-            dismiss(group, other.ordinal, context);
+            dismiss(group, group.object(other.ordinal).and_then(servers::address), context);
         }
-        if takes_writes(other) {
+        if other.takes_writes() {
             demote(group, other, (ordinal, target), context).await?;
         }
     }
@@ -78,12 +79,12 @@ pub(super) async fn promote(
     server.promote().await.map_err(failed(group, ordinal))?;
     labels::ensure(group, ordinal, labels::Labels::new(true, true), context).await?;
     told(group, ordinal, cause, begun, context).await;
-    for other in members.iter().filter(|member| member.ordinal != ordinal && !takes_writes(member)) {
+    for other in members.iter().filter(|member| member.ordinal != ordinal && !member.takes_writes()) {
         follow(group, other, target, context).await;
     }
     let message = format!("the replicas are being brought behind primary {}", group.pod(ordinal));
     let aspect = Aspect { holds: Some(false), reason: Reason::Synchronising, message };
-    Ok(Roles { primary: Some(ordinal), in_sync: std::collections::BTreeSet::new(), members, aspect, again: SOON })
+    Ok(Roles { primary: Some(ordinal), in_sync: BTreeSet::new(), members, aspect, again: SOON })
 }
 
 /// Counts and tells a promotion.
@@ -122,7 +123,7 @@ pub(super) async fn settle(
         let term = term(group, primary, context);
         let history = history_of(&members, primary);
         marks::ensure(group, primary, Mark { term, history: history.clone(), primary: true }, context).await?;
-        for member in members.iter().filter(|member| member.ordinal != primary && takes_writes(member)) {
+        for member in members.iter().filter(|member| member.ordinal != primary && member.takes_writes()) {
             labels::ensure(group, member.ordinal, labels::Labels::new(false, false), context).await?;
             demote(group, member, (primary, target), context).await?;
         }
@@ -137,7 +138,7 @@ pub(super) async fn settle(
         }
     }
     label(group, &members, primary, &in_sync, context).await?;
-    let aspect = aspect(group, &members, primary, &in_sync);
+    let aspect = aspect(&group.name, &members, primary, &in_sync);
     let again = if aspect.holds == Some(false) { SOON } else { CHECK };
     Ok(Roles { primary: Some(primary), in_sync, members, aspect, again })
 }
@@ -157,7 +158,7 @@ pub(super) async fn label(
     group: &Group<'_>,
     members: &[Member],
     primary: i32,
-    in_sync: &std::collections::BTreeSet<i32>,
+    in_sync: &BTreeSet<i32>,
     context: &Context,
 ) -> Result<(), Error> {
     if group.running <= 1 {
@@ -201,13 +202,11 @@ pub(super) async fn send_away(
     if let Err(error) = server.disconnect_clients().await {
         tracing::warn!(pod = group.pod(ordinal), %error, "cannot send the clients of a former primary away");
     }
-    let until = Instant::now() + FAREWELL;
-    context.remember(&group.uid, |memory| memory.replication.dismissed.push((address, until)));
+    dismiss(group, Some(address), context);
 }
 
-/// The same of one that may be away: whoever comes to it when it is back, while the Service still leads there, is sent away.
-fn dismiss(group: &Group<'_>, ordinal: i32, context: &Context) {
-    let address = group.object(ordinal).and_then(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok());
+/// Whoever comes to this address while the Service still leads there is sent away, also when nobody answers there yet.
+fn dismiss(group: &Group<'_>, address: Option<IpAddr>, context: &Context) {
     let until = Instant::now() + FAREWELL;
     context.remember(&group.uid, |memory| {
         memory.replication.dismissed.extend(address.map(|address| (address, until)));
@@ -253,10 +252,6 @@ async fn follow(group: &Group<'_>, member: &Member, target: IpAddr, context: &Co
         Ok(()) => tracing::info!(pod = group.pod(member.ordinal), primary = %target, "follows"),
         Err(error) => tracing::warn!(%error, "a replica cannot be told whom to follow"),
     }
-}
-
-fn takes_writes(member: &Member) -> bool {
-    member.told().is_some_and(|told| !told.loading && told.role == Role::Primary)
 }
 
 pub(super) fn history_of(members: &[Member], ordinal: i32) -> String {

@@ -12,7 +12,7 @@ use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
 use super::Group;
 use crate::{
-    controller::{context::Context, observe},
+    controller::{context::Context, observe, servers},
     domain::{
         names::{DATA_VOLUME, PORT},
         observed::{container, is_ready, revision, trouble_of},
@@ -62,7 +62,7 @@ pub(super) async fn members(group: &Group<'_>, context: &Context) -> Vec<Member>
 /// Where the server of a pod can be asked, if the kubelet says that it runs.
 fn serving_at(pod: &Pod) -> Option<IpAddr> {
     container(pod)?.state.as_ref()?.running.as_ref()?;
-    pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()
+    servers::address(pod)
 }
 
 /// The answer, or nothing.

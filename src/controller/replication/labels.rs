@@ -1,7 +1,5 @@
 //! The labels that put pods behind the Services: who takes the writes, who answers reads. Written only where they differ.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, ResourceExt,
@@ -13,9 +11,6 @@ use crate::{
     controller::{context::Context, error::Error, seen::version},
     domain::names::{OPERATOR, PRIMARY, READS_LABEL, REPLICA, ROLE_LABEL},
 };
-
-/// What was written to which pod, by its uid, and the version that it got.
-pub(super) type Written = BTreeMap<String, (u128, Labels)>;
 
 /// The labels of one pod.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,11 +38,8 @@ impl Labels {
 /// The labels of a pod: what was written last, until the watch shows it.
 pub(super) fn present(group: &Group<'_>, ordinal: i32, context: &Context) -> Option<Labels> {
     let pod = group.object(ordinal)?;
-    let shown = version(pod).unwrap_or(0);
-    let written = context.recall(&group.uid, |memory| {
-        let written = memory.replication.labels.get(&pod.uid().unwrap_or_default()).copied();
-        written.filter(|(at, _)| *at > shown).map(|(_, labels)| labels)
-    });
+    let uid = pod.uid().unwrap_or_default();
+    let written = context.recall(&group.uid, |memory| memory.replication.labels.since(&uid, version(pod)));
     Some(written.unwrap_or_else(|| Labels::of(pod)))
 }
 
@@ -66,12 +58,8 @@ pub(super) async fn ensure(group: &Group<'_>, ordinal: i32, wanted: Labels, cont
     match api.patch_metadata(&name, &params, &Patch::Merge(&patch)).await {
         Ok(written) => {
             tracing::info!(pod = name, role, reads = wanted.reads, "labelled");
-            let version = written.metadata.resource_version.as_ref().and_then(|version| version.parse().ok());
-            context.remember(&group.uid, |memory| {
-                let labels = &mut memory.replication.labels;
-                labels.retain(|of, _| group.pods.iter().any(|(_, pod)| pod.metadata.uid.as_ref() == Some(of)));
-                labels.insert(uid, (version.unwrap_or(0), wanted));
-            });
+            let version = written.metadata.resource_version.as_ref();
+            context.remember(&group.uid, |memory| memory.replication.labels.wrote(uid, version, wanted));
             Ok(())
         }
         // Gone, or another pod of this name by now: the watch brings us back.

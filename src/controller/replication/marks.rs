@@ -1,8 +1,6 @@
 //! The marks on the claims, which outlive pods and operators: whose volume has the data of which term. Written only where they
 //! differ.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{
     Api, ResourceExt,
@@ -19,9 +17,6 @@ use crate::{
         validate::REPLICAS_BOUND,
     },
 };
-
-/// What was written to which claim, by its uid, and the version that it got.
-pub(super) type Written = BTreeMap<String, (u128, Mark)>;
 
 fn claim_name(instance: &str, ordinal: i32) -> String {
     format!("{DATA_VOLUME}-{}", pod(instance, ordinal))
@@ -41,11 +36,8 @@ pub(super) fn read(namespace: &str, name: &str, uid: &str, context: &Context) ->
 
 /// The mark of a claim: what was written last, until the watch shows it.
 fn present(claim: &PersistentVolumeClaim, uid: &str, context: &Context) -> Option<Mark> {
-    let shown = version(claim).unwrap_or(0);
-    let written = context.recall(uid, |memory| {
-        let written = memory.replication.marks.get(&claim.uid().unwrap_or_default()).cloned();
-        written.filter(|(at, _)| *at > shown).map(|(_, mark)| mark)
-    });
+    let written =
+        context.recall(uid, |memory| memory.replication.marks.since(&claim.uid().unwrap_or_default(), version(claim)));
     written.or_else(|| Mark::parse(claim.annotations().get(REPLICATION_ANNOTATION)?))
 }
 
@@ -65,10 +57,8 @@ pub(super) async fn ensure(group: &Group<'_>, ordinal: i32, mark: Mark, context:
     match api.patch_metadata(&name, &params, &Patch::Merge(&patch)).await {
         Ok(written) => {
             tracing::info!(claim = name, %mark, "marked the claim");
-            let version = written.metadata.resource_version.as_ref().and_then(|version| version.parse().ok());
-            context.remember(&group.uid, |memory| {
-                memory.replication.marks.insert(uid, (version.unwrap_or(0), mark));
-            });
+            let version = written.metadata.resource_version.as_ref();
+            context.remember(&group.uid, |memory| memory.replication.marks.wrote(uid, version, mark));
             Ok(())
         }
         Err(kube::Error::Api(status)) if is_another(&status) => Ok(()),

@@ -6,6 +6,7 @@ mod ask;
 mod handover;
 mod labels;
 mod marks;
+mod written;
 
 use std::{
     collections::BTreeSet,
@@ -18,6 +19,7 @@ use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
 pub(super) use self::handover::make_way;
+use self::written::Written;
 use super::{context::Context, error::Error, observe, secret};
 use crate::{
     api::v1::RedisInstance,
@@ -27,8 +29,10 @@ use crate::{
         observed::Aspect,
         reason::Reason,
         replication::{
-            self, Member, Record,
+            Member, Record,
             election::{Election, Verdict},
+            handover::must_stay,
+            record::Mark,
         },
         rotation::Keys,
     },
@@ -74,11 +78,9 @@ impl Roles {
         self.primary == Some(ordinal) || self.in_sync.contains(&ordinal)
     }
 
-    /// Whether the instance would be worse off without this pod for a while: the primary, or the only replica of several that
-    /// has its data.
-    pub(super) fn must_not_restart(&self, ordinal: i32) -> bool {
-        let last = self.members.len() > 2 && self.in_sync.len() == 1 && self.in_sync.contains(&ordinal);
-        self.primary == Some(ordinal) || last
+    /// Whether a roll may not restart this pod now.
+    pub(super) fn must_stay(&self, ordinal: i32) -> bool {
+        must_stay(ordinal, self.members.len(), self.primary, &self.in_sync)
     }
 
     /// Whether the primary does not answer, so that everything else has to wait until it is known why.
@@ -174,26 +176,6 @@ fn address(members: &[Member], ordinal: i32) -> Option<IpAddr> {
     members.iter().find(|member| member.ordinal == ordinal)?.told().map(|told| told.address)
 }
 
-/// Whether every replica has the primary's data.
-fn aspect(group: &Group<'_>, members: &[Member], primary: i32, in_sync: &BTreeSet<i32>) -> Aspect {
-    let leader = group.pod(primary);
-    let behind: Vec<String> = (0..group.running)
-        .filter(|ordinal| *ordinal != primary && !in_sync.contains(ordinal))
-        .map(|ordinal| group.pod(ordinal))
-        .collect();
-    if members.iter().any(|member| member.ordinal == primary && member.told().is_none()) {
-        let message =
-            format!("primary {leader} does not say how its replicas are: it is busy, or has another password");
-        return Aspect { holds: None, reason: Reason::Busy, message };
-    }
-    if behind.is_empty() {
-        let message = format!("all replicas are in sync with primary {leader}");
-        return Aspect { holds: Some(true), reason: Reason::InSync, message };
-    }
-    let message = format!("not in sync with primary {leader} yet: {}", behind.join(", "));
-    Aspect { holds: Some(false), reason: Reason::Synchronising, message }
-}
-
 /// What this process remembers of a group; all of it can be lost.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
@@ -206,13 +188,8 @@ pub(super) struct Memory {
     /// Since when which server has not answered, and how often it was asked since.
     silent: std::collections::BTreeMap<i32, (Instant, u32)>,
     /// The labels and marks last written, which the watches may not have shown yet.
-    labels: labels::Written,
-    marks: marks::Written,
+    labels: Written<labels::Labels>,
+    marks: Written<Mark>,
     /// The servers that lost the role, whose clients are sent away once more.
     dismissed: Vec<(IpAddr, Instant)>,
-}
-
-/// The replicas in sync, by what was asked in this pass.
-fn in_sync(members: &[Member], primary: i32) -> BTreeSet<i32> {
-    replication::in_sync(members, primary)
 }

@@ -49,6 +49,22 @@ pub fn successor(members: &[Member], in_sync: &BTreeSet<i32>, wanted: i32) -> Op
     members.iter().filter(stays).max_by_key(|member| (member.updated, -member.ordinal)).map(|member| member.ordinal)
 }
 
+/// How many pods there are to be now, of those that are present and those that are wanted: what a smaller number takes away
+/// stays until the primary, and a replica with its data, are among those that stay.
+#[must_use]
+pub fn pods_to_keep(present: i32, wanted: i32, primary: Option<i32>, in_sync: &BTreeSet<i32>) -> i32 {
+    let stays = |ordinal: &i32| *ordinal < wanted;
+    let safe = primary.as_ref().is_some_and(stays) && (wanted == 1 || in_sync.iter().any(stays));
+    if safe { wanted } else { wanted.max(present) }
+}
+
+/// Whether a roll may not restart this pod of so many now: the primary, or the only replica of several that has its data.
+#[must_use]
+pub fn must_stay(ordinal: i32, pods: usize, primary: Option<i32>, in_sync: &BTreeSet<i32>) -> bool {
+    let last = pods > 2 && in_sync.len() == 1 && in_sync.contains(&ordinal);
+    primary == Some(ordinal) || last
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +94,31 @@ mod tests {
         members[0].leaving = true;
         assert_eq!(successor(&members, &[0].into(), 3), None);
         assert_eq!(successor(&members, &[].into(), 3), None);
+    }
+
+    #[test]
+    fn pods_go_when_those_that_stay_have_the_role_and_the_data() {
+        for (wanted, primary, in_sync, kept) in [
+            (3, Some(0), &[1, 2][..], 3),
+            (2, Some(0), &[1, 2], 2),
+            (2, Some(0), &[2], 3),
+            (2, Some(2), &[0, 1], 3),
+            (1, Some(0), &[], 1),
+            (1, Some(1), &[0], 3),
+            (1, None, &[], 3),
+            (5, None, &[], 5),
+        ] {
+            let in_sync = in_sync.iter().copied().collect();
+            assert_eq!(pods_to_keep(3, wanted, primary, &in_sync), kept, "{wanted} of 3, primary {primary:?}");
+        }
+    }
+
+    #[test]
+    fn a_roll_leaves_the_primary_and_the_last_copy_alone() {
+        let stays =
+            |ordinal, pods, in_sync: &[i32]| must_stay(ordinal, pods, Some(0), &in_sync.iter().copied().collect());
+        assert!(stays(0, 3, &[1, 2]) && stays(1, 3, &[1]));
+        assert!(!stays(1, 3, &[1, 2]) && !stays(2, 3, &[1]));
+        assert!(!stays(1, 2, &[1]), "of two, one has to be restarted");
     }
 }

@@ -8,6 +8,7 @@ pub mod record;
 use std::{collections::BTreeSet, net::IpAddr};
 
 pub use self::record::Record;
+use super::{names, observed::Aspect, reason::Reason};
 
 /// A server that has not answered for so many seconds, and whom no replica hears either, is taken for dead. Longer than the
 /// 5 s after which a server that runs a script says so (`busy-reply-threshold`), short enough for clients to be helped
@@ -120,7 +121,9 @@ impl Member {
         }
     }
 
-    fn takes_writes(&self) -> bool {
+    /// Whether it takes writes, as far as it tells.
+    #[must_use]
+    pub fn takes_writes(&self) -> bool {
         self.loaded().is_some_and(|told| told.role == Role::Primary)
     }
 }
@@ -158,6 +161,26 @@ pub fn in_sync(members: &[Member], primary: i32) -> BTreeSet<i32> {
     };
     let others = members.iter().filter(|member| member.ordinal != primary);
     others.filter(|member| member.loaded().is_some_and(synced)).map(|member| member.ordinal).collect()
+}
+
+/// Whether every replica of the instance has the primary's data, for people and for the condition `Replicated`.
+#[must_use]
+pub fn aspect(instance: &str, members: &[Member], primary: i32, in_sync: &BTreeSet<i32>) -> Aspect {
+    let leader = names::pod(instance, primary);
+    if members.iter().any(|member| member.ordinal == primary && member.told().is_none()) {
+        let message =
+            format!("primary {leader} does not say how its replicas are: it is busy, or has another password");
+        return Aspect { holds: None, reason: Reason::Busy, message };
+    }
+    let others = members.iter().map(|member| member.ordinal).filter(|ordinal| *ordinal != primary);
+    let behind: Vec<String> =
+        others.filter(|ordinal| !in_sync.contains(ordinal)).map(|ordinal| names::pod(instance, ordinal)).collect();
+    if behind.is_empty() {
+        let message = format!("all replicas are in sync with primary {leader}");
+        return Aspect { holds: Some(true), reason: Reason::InSync, message };
+    }
+    let message = format!("not in sync with primary {leader} yet: {}", behind.join(", "));
+    Aspect { holds: Some(false), reason: Reason::Synchronising, message }
 }
 
 /// The replicas that have to be told whom to follow.
@@ -237,5 +260,17 @@ pub(crate) mod tests {
         assert_eq!(in_sync(&members, 0), [1].into());
         assert_eq!(astray(&members, 0), [5, 6]);
         assert!(in_sync(&members, 7).is_empty() && astray(&members, 7).is_empty());
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let members = [primary(0, "a", 9), replica(1, 0, "a", 9), started(2, true)];
+        let told = |members: &[Member], in_sync: &[i32]| {
+            let aspect = aspect("cache", members, 0, &in_sync.iter().copied().collect());
+            (aspect.holds, aspect.message)
+        };
+        assert_eq!(told(&members, &[1]), (Some(false), "not in sync with primary cache-0 yet: cache-2".to_owned()));
+        assert_eq!(told(&members, &[1, 2]), (Some(true), "all replicas are in sync with primary cache-0".to_owned()));
+        assert_eq!(told(&[member(0, Answer::Evasive)], &[]).0, None);
     }
 }
