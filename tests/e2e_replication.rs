@@ -219,21 +219,27 @@ async fn one_becomes_three_and_three_become_one_without_a_lost_write() {
     let members = Members { place: &place, instance: "cache" };
     let first = members.pod("cache-0").await.unwrap().uid();
     let writer = Writer::start(&place, "cache").await;
-    place.change("cache", json!({"replicas": 3})).await;
-    place.reaches("cache", Phase::Running).await;
-    assert_eq!(members.pod("cache-0").await.unwrap().uid(), first, "more replicas restart nobody");
-    // The role goes to a pod that a smaller number takes away.
-    place.api::<Pod>().delete("cache-0", &DeleteParams::default()).await.unwrap();
-    let primary = members.primary_after("cache-0").await;
-    place.reaches("cache", Phase::Running).await;
-    place.change("cache", json!({"replicas": 1})).await;
-    place.reaches("cache", Phase::Running).await;
-    for pod in ["cache-1", "cache-2"] {
-        place.gone::<Pod>(pod).await;
+    for round in 0..rounds(2) {
+        let uid = members.pod("cache-0").await.unwrap().uid();
+        place.change("cache", json!({"replicas": 3})).await;
+        place.reaches("cache", Phase::Running).await;
+        assert_eq!(members.pod("cache-0").await.unwrap().uid(), uid, "more replicas restart nobody");
+        // The role goes to a pod that a smaller number takes away.
+        place.api::<Pod>().delete("cache-0", &DeleteParams::default()).await.unwrap();
+        let primary = members.primary_after("cache-0").await;
+        place.reaches("cache", Phase::Running).await;
+        writer.goes_on(50).await;
+        place.change("cache", json!({"replicas": 1})).await;
+        place.reaches("cache", Phase::Running).await;
+        for pod in ["cache-1", "cache-2"] {
+            place.gone::<Pod>(pod).await;
+        }
+        assert_eq!(members.primary().await.as_deref(), Some("cache-0"), "round {round}: and not {primary}");
+        place.gone::<Service>("cache-replicas").await;
+        place.gone::<PodDisruptionBudget>("cache").await;
+        writer.goes_on(50).await;
     }
-    assert_eq!(members.primary().await.as_deref(), Some("cache-0"), "and not {primary}");
-    place.gone::<Service>("cache-replicas").await;
-    place.gone::<PodDisruptionBudget>("cache").await;
+    assert_ne!(members.pod("cache-0").await.unwrap().uid(), first);
     let outcome = writer.stop().await;
     eprintln!(
         "1 to 3 to 1: {} writes, {} lost, longest pause {:?}",

@@ -61,6 +61,8 @@ pub(super) struct Memory {
     pub(super) held_back: Option<(Instant, RedisInstanceStatus)>,
     /// What its Secret says, and how far the running servers follow it.
     pub(super) passwords: secret::Memory,
+    /// The directives that were taken away while this process looked: a server may have started with them all the same.
+    pub(super) config_taken_away: BTreeSet<String>,
     /// Until when the running servers need not be asked, and which servers and configuration that holds for.
     pub(super) config_proved: Option<(Instant, String)>,
     /// The same for a configuration that they refused, and what was said about it.

@@ -82,7 +82,12 @@ pub(super) async fn ensure(
     context: &Context,
 ) -> Result<Outcome, Error> {
     let applied = status.conditions.iter().any(|held| held.type_ == "ConfigApplied" && held.status == "True");
-    let wanted = Wanted::of(instance, live.and_then(|live| live.config.as_ref()));
+    let before = live.and_then(|live| live.config.as_ref());
+    let wanted = context.remember(&instance.uid, |memory| {
+        let wanted = Wanted::of(instance, before, &memory.config_taken_away);
+        memory.config_taken_away.append(&mut wanted.taken_away(instance));
+        wanted
+    });
     // A file that somebody edited is no change of what a server can be given.
     let pending = changes.iter().any(|change| change.class == Class::Live) && !wanted.changed().is_empty();
     let servers = servers(instance, context);
@@ -112,7 +117,7 @@ pub(super) async fn ensure(
     for server in &servers {
         match bring(&wanted, server, credentials, &mut report, &context.leadership).await {
             Ok(()) => report.asked += 1,
-            // It is starting: it reads the file, and is asked when it is ready.
+            // It is starting: it reads the file, maybe the former one, and is asked when it is ready.
             Err(Failure::Unasked(_)) if !server.ready => {}
             Err(failure) => return failed(instance, &server.pod, failure, pending, fingerprint, context),
         }

@@ -39,7 +39,12 @@ pub fn defaults(instance: &ValidatedInstance) -> BTreeMap<&'static str, &'static
 /// Whether this is one of the defaults that come with replication, which no user wrote.
 #[must_use]
 pub fn comes_with_replication(directive: &str) -> bool {
-    REPLICATED.iter().chain(BOUNDED).any(|(name, _)| *name == directive)
+    replication_directives().any(|name| name == directive)
+}
+
+/// The names of these.
+pub fn replication_directives() -> impl Iterator<Item = &'static str> {
+    REPLICATED.iter().chain(BOUNDED).map(|(name, _)| *name)
 }
 
 /// The text of redis.conf: sorted, one directive a line, ending in a newline. Holds no secret.

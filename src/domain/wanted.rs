@@ -1,7 +1,7 @@
 //! Which directives a running server has to hold, and which of them the user just changed. What it holds is compared
 //! here; how it is asked is the wire's business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     directives::{
@@ -10,6 +10,7 @@ use super::{
     },
     effective::Effective,
     instance::ValidatedInstance,
+    redis_conf::replication_directives,
 };
 
 /// One directive that a running server can be given.
@@ -30,15 +31,19 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// What this instance wants, over what the ConfigMap has: a directive that was taken away gets its default back.
+    /// What this instance wants, over what the ConfigMap has: a directive that was taken away gets its default back. So does
+    /// one of `taken_away`, which were earlier, and what comes and goes with the replicas: a server that starts while the
+    /// ConfigMap changes may have read the former one, and would wait for replicas that went with the change.
     #[must_use]
-    pub fn of(instance: &ValidatedInstance, before: Option<&Effective>) -> Self {
+    pub fn of(instance: &ValidatedInstance, before: Option<&Effective>, taken_away: &BTreeSet<String>) -> Self {
         let release = release(&instance.image);
         let effective = Effective::of(instance, release);
         let differing = before.map(|before| before.differing(&effective)).unwrap_or_default();
         let mut words: BTreeMap<&str, Vec<String>> =
             effective.iter().map(|(name, words)| (name, words.to_vec())).collect();
-        for name in &differing {
+        let earlier = taken_away.iter().cloned().chain(replication_directives().map(str::to_owned));
+        let without: BTreeSet<String> = differing.iter().cloned().chain(earlier).collect();
+        for name in &without {
             if let (None, Some(default)) = (effective.words(name), default_words(release, name)) {
                 words.insert(name, default);
             }
@@ -62,6 +67,15 @@ impl Wanted {
     #[must_use]
     pub fn changed(&self) -> Vec<&str> {
         self.directives.iter().filter(|directive| directive.changed).map(|directive| directive.name.as_str()).collect()
+    }
+
+    /// The names of what the user just took away.
+    #[must_use]
+    pub fn taken_away(&self, instance: &ValidatedInstance) -> BTreeSet<String> {
+        let effective = Effective::of(instance, self.release);
+        let gone =
+            self.directives.iter().filter(|directive| directive.changed && effective.words(&directive.name).is_none());
+        gone.map(|directive| directive.name.clone()).collect()
     }
 
     /// What a server that answered this does not hold.
@@ -91,15 +105,28 @@ mod tests {
         let before = validated(json!({"config": {"maxmemory": "64mb", "databases": "4", "hz": "20"}}));
         let after = validated(json!({"config": {"hz": "20", "maxmemory-policy": "allkeys-lru", "databases": "8"}}));
         let before = Effective::of(&before, release(&before.image));
-        let wanted = Wanted::of(&after, Some(&before));
-        assert_eq!(wanted.names(), ["appendfsync", "appendonly", "hz", "maxmemory", "maxmemory-policy"]);
+        let wanted = Wanted::of(&after, Some(&before), &BTreeSet::new());
+        let own = |wanted: &Wanted| -> Vec<String> {
+            let names = wanted.names().into_iter().filter(|name| replication_directives().all(|other| other != *name));
+            names.map(str::to_owned).collect()
+        };
+        assert_eq!(own(&wanted), ["appendfsync", "appendonly", "hz", "maxmemory", "maxmemory-policy"]);
+        assert_eq!(wanted.taken_away(&after), ["maxmemory".to_owned()].into());
         assert_eq!(wanted.changed(), ["maxmemory", "maxmemory-policy"]);
 
         let answer = |pairs: &[(&str, &str)]| -> BTreeMap<String, Vec<u8>> {
             pairs.iter().map(|(name, held)| ((*name).to_owned(), held.as_bytes().to_vec())).collect()
         };
-        let held =
+        let usual = [
+            ("min-replicas-max-lag", "10"),
+            ("min-replicas-to-write", "0"),
+            ("repl-backlog-size", "1048576"),
+            ("repl-diskless-sync-delay", "5"),
+            ("repl-ping-replica-period", "10"),
+        ];
+        let mut held =
             answer(&[("appendfsync", "everysec"), ("appendonly", "no"), ("hz", "20"), ("maxmemory", "67108864")]);
+        held.append(&mut answer(&usual));
         let lacking: Vec<(&str, Vec<u8>)> =
             wanted.lacking(&held).map(|directive| (directive.name.as_str(), wanted.argument(directive))).collect();
         let expected: [(&str, &[u8]); 3] =
@@ -109,6 +136,23 @@ mod tests {
 
     #[test]
     fn without_a_file_to_compare_with_nothing_is_a_change() {
-        assert!(Wanted::of(&validated(json!({"config": {"hz": "20"}})), None).changed().is_empty());
+        assert!(Wanted::of(&validated(json!({"config": {"hz": "20"}})), None, &BTreeSet::new()).changed().is_empty());
+    }
+
+    #[test]
+    fn one_that_is_left_of_several_waits_for_no_replica_whatever_it_started_with() {
+        let alone = validated(json!({}));
+        let before = Effective::of(&alone, release(&alone.image));
+        let wanted = Wanted::of(&alone, Some(&before), &["maxmemory".to_owned()].into());
+        assert!(wanted.changed().is_empty());
+        let held: BTreeMap<String, Vec<u8>> = [("min-replicas-to-write", "1"), ("maxmemory", "1")]
+            .map(|(name, held)| (name.to_owned(), held.into()))
+            .into();
+        let given: Vec<(&str, Vec<u8>)> = wanted
+            .lacking(&held)
+            .filter(|directive| held.contains_key(&directive.name))
+            .map(|directive| (directive.name.as_str(), wanted.argument(directive)))
+            .collect();
+        assert_eq!(given, [("maxmemory", b"0".to_vec()), ("min-replicas-to-write", b"0".to_vec())]);
     }
 }
