@@ -238,7 +238,7 @@ async fn change(
     after: &ValidatedInstance,
     figures: &mut Figures,
 ) -> Result<(), TestCaseError> {
-    let wanted = Wanted::of(after, Some(before));
+    let wanted = Wanted::of(after, Some(before), &std::collections::BTreeSet::new());
     let failed = |what: &str, error: ServerError| TestCaseError::fail(format!("{what}: {error}"));
     let held = server.config(&wanted.names()).await.map_err(|error| failed("CONFIG GET", error))?;
     for directive in wanted.lacking(&held) {
