@@ -257,6 +257,52 @@ async fn one_becomes_three_and_three_become_one_without_a_lost_write() {
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
+async fn growth_beside_another_change_moves_the_role_once() {
+    let place = Place::new("grow").await;
+    three(&place, json!({})).await;
+    let members = Members { place: &place, instance: "cache" };
+    let writer = Writer::start(&place, "cache").await;
+    writer.goes_on(50).await;
+    // The StatefulSet is released from its pods and made anew, with another template: they are rolled as ever.
+    let begun = term(&place).await;
+    place.change("cache", json!({"storage": {"size": "96Mi"}, "config": {"databases": "20"}})).await;
+    place.reaches("cache", Phase::Running).await;
+    assert_eq!(term(&place).await, begun + 1, "handovers of a roll");
+
+    // And with fewer pods, of which the primary's is one.
+    for pod in ["cache-0", "cache-1"] {
+        place.api::<Pod>().delete(pod, &DeleteParams::default()).await.unwrap();
+    }
+    eventually("primary cache-2", || async { members.primary().await.filter(|primary| primary == "cache-2") }).await;
+    place.reaches("cache", Phase::Running).await;
+    writer.goes_on(50).await;
+    let begun = term(&place).await;
+    place.change("cache", json!({"storage": {"size": "128Mi"}, "replicas": 2})).await;
+    place.reaches("cache", Phase::Running).await;
+    place.gone::<Pod>("cache-2").await;
+    assert_eq!(term(&place).await, begun + 1, "handovers of a scale in");
+    writer.goes_on(50).await;
+    let outcome = writer.stop().await;
+    eprintln!(
+        "growth with a roll, and with a scale in: {} writes, {} lost, longest pause {:?}",
+        outcome.acknowledged,
+        outcome.lost.len(),
+        outcome.longest_pause
+    );
+    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+    place.leave().await;
+}
+
+/// How often a primary was made, as the claims are marked.
+async fn term(place: &Place) -> u64 {
+    let labels = kube::api::ListParams::default().labels("redis.github.com/instance=cache");
+    let claims = place.api::<PersistentVolumeClaim>().list(&labels).await.unwrap().items;
+    let marks = claims.iter().filter_map(|claim| claim.annotations().get("redis.github.com/replication"));
+    marks.filter_map(|mark| mark.split(' ').next()?.parse().ok()).max().unwrap()
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
 async fn no_accident_replaces_data_by_less() {
     let place = Place::new("accident").await;
     three(&place, json!({})).await;

@@ -45,7 +45,7 @@ pub(super) async fn config_applied(instance: &ValidatedInstance, names: &str, co
 /// Tells that a running server held something else than the spec says, and got it back.
 pub(super) async fn config_drifted(instance: &ValidatedInstance, names: &str, context: &Context) {
     let note = format!(
-        "set back what a running server held otherwise than spec.config says, as after somebody's CONFIG SET, or a start while it changed: {names}"
+        "set back what a running server held otherwise than spec.config says, as after somebody's CONFIG SET or a start with the former file: {names}"
     );
     publish(Reason::ConfigDrift, note, &reference(instance), context).await;
 }

@@ -85,7 +85,7 @@ pub(super) async fn ensure(
     let before = live.and_then(|live| live.config.as_ref());
     let wanted = context.remember(&instance.uid, |memory| {
         let wanted = Wanted::of(instance, before, &memory.config_taken_away);
-        memory.config_taken_away.append(&mut wanted.taken_away(instance));
+        memory.config_taken_away.append(&mut wanted.taken_away());
         wanted
     });
     // A file that somebody edited is no change of what a server can be given.

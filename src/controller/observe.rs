@@ -1,7 +1,7 @@
 //! What the watches show of one instance. Reads the stores only; makes no request. An object that is not this instance's
 //! is as if it were not there.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -94,11 +94,26 @@ pub(super) fn update_revision(namespace: &str, name: &str, context: &Context) ->
 }
 
 /// How many pods there are to be now.
-pub(super) fn pods_to_keep(instance: &ValidatedInstance, live: Option<&Live>, roles: Option<&Roles>) -> i32 {
-    let present = live.map_or(instance.replicas, |live| live.replicas);
-    roles.map_or(instance.replicas, |roles| {
-        handover::pods_to_keep(present, instance.replicas, roles.primary, &roles.in_sync)
-    })
+pub(super) fn pods_to_keep(
+    instance: &ValidatedInstance,
+    live: Option<&Live>,
+    roles: Option<&Roles>,
+    context: &Context,
+) -> i32 {
+    let wanted = instance.replicas;
+    match (live, roles) {
+        (Some(live), Some(roles)) => handover::pods_to_keep(live.replicas, wanted, roles.primary, &roles.in_sync),
+        (Some(_), None) => wanted,
+        // The StatefulSet was released from its pods, or is new: who is primary is known when it is back.
+        (None, _) => handover::pods_to_keep(pods_left(instance, context), wanted, None, &BTreeSet::new()),
+    }
+}
+
+/// How many pods there are without a StatefulSet, up to the last that stays.
+fn pods_left(instance: &ValidatedInstance, context: &Context) -> i32 {
+    let pods = pods(&instance.namespace, &instance.name, REPLICAS_BOUND, context);
+    let staying = pods.iter().filter(|(_, pod)| pod.metadata.deletion_timestamp.is_none());
+    staying.map(|(ordinal, _)| ordinal + 1).max().unwrap_or(0)
 }
 
 /// Whether there is more than the first pod, be it on its way out.
@@ -114,7 +129,7 @@ pub(super) fn next_restarted(
     context: &Context,
 ) -> Option<i32> {
     let live = stateful_set(instance, context)?;
-    let (outdated, next) = rolled(instance, children, &live, roles, context);
+    let (outdated, next) = rolled(instance, children, Some(&live), roles, context);
     let newest = live.status.as_ref().and_then(|status| status.update_revision.as_ref());
     let pod = context.stores.pods.get(&ObjectRef::new(&pod(&instance.name, next)).within(&instance.namespace))?;
     (outdated || observed::revision(&pod) != newest).then_some(next)
@@ -124,17 +139,17 @@ pub(super) fn next_restarted(
 fn rolled(
     instance: &ValidatedInstance,
     children: &Children,
-    live: &StatefulSet,
+    live: Option<&StatefulSet>,
     roles: Option<&Roles>,
     context: &Context,
 ) -> (bool, i32) {
     let hash = children.stateful_set.annotations().get(TEMPLATE_HASH_ANNOTATION);
-    let outdated = rollout::is_outdated(live, hash);
+    let outdated = live.is_some_and(|live| rollout::is_outdated(live, hash));
     let running = children.stateful_set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let pods = pods(&instance.namespace, &instance.name, running, context);
     let pods: Vec<(i32, &Pod)> = pods.iter().map(|(ordinal, pod)| (*ordinal, pod.as_ref())).collect();
     let settled = |ordinal| roles.is_none_or(|roles| roles.is_settled(ordinal));
-    (outdated, rollout::partition(Some(live), &pods, running, outdated, settled))
+    (outdated, rollout::partition(live, &pods, running, outdated, settled))
 }
 
 /// How far the pods may follow the template that is about to be applied, and why it is another one. Not to the primary: the
@@ -146,8 +161,9 @@ pub(super) fn gate(
     roles: Option<&Roles>,
     context: &Context,
 ) -> Gate {
-    let Some(live) = stateful_set(instance, context) else { return Gate::default() };
-    let (outdated, next) = rolled(instance, children, &live, roles, context);
+    let live = stateful_set(instance, context);
+    let (outdated, next) = rolled(instance, children, live.as_deref(), roles, context);
+    let Some(live) = live else { return Gate { partition: next, cause: None } };
     let keeps = roles.is_some_and(|roles| roles.must_stay(next));
     let partition =
         if keeps && next_restarted(instance, children, roles, context) == Some(next) { next + 1 } else { next };

@@ -192,7 +192,7 @@ async fn pursue(
         Outcome::Held(aspect) => (aspect, false),
     };
     retention::ensure(instance, context).await?; // client
-    let pods = observe::pods_to_keep(instance, live.as_ref(), roles.as_ref());
+    let pods = observe::pods_to_keep(instance, live.as_ref(), roles.as_ref(), context);
     let mut children = build_with(instance, pods, pods > 1 || observe::has_several_pods(instance, context));
     if conf_waits {
         children = observe::with_present_conf(instance, children, context);

@@ -26,7 +26,10 @@ pub fn partition(
     outdated: bool,
     is_settled: impl Fn(i32) -> bool,
 ) -> i32 {
-    let Some(live) = live else { return 0 };
+    let Some(live) = live else {
+        // A StatefulSet that was released from several pods: until it is back and their roles are known, none restarts.
+        return if pods.len() > 1 { replicas } else { 0 };
+    };
     if outdated {
         return (replicas - 1).max(0);
     }
@@ -39,7 +42,11 @@ pub fn partition(
         let updated = |pod: &Pod| newest.is_some() && revision(pod) == newest && is_ready(pod);
         is_settled(ordinal) && pods.iter().any(|(at, pod)| *at == ordinal && updated(pod))
     };
-    if seen && (present..replicas).all(serves) { (present - 1).max(0) } else { present }
+    if seen && (present..replicas).all(serves) {
+        (0..present).rev().find(|ordinal| !serves(*ordinal)).unwrap_or(0)
+    } else {
+        present
+    }
 }
 
 #[cfg(test)]
@@ -74,6 +81,18 @@ mod tests {
         assert_eq!(partition(Some(&set(0, 2)), &[], 3, true, |_| true), 2);
         assert_eq!(partition(Some(&set(0, 2)), &[], 1, true, |_| true), 0);
         assert_eq!(partition(None, &[], 3, true, |_| true), 0, "there is nothing to protect yet");
+    }
+
+    #[test]
+    fn a_set_that_was_released_from_its_pods_restarts_none_and_skips_those_that_need_it_not() {
+        let pods = [pod("old", "True"), pod("old", "True"), pod("old", "True")];
+        let pods: Vec<(i32, &Pod)> = (0..).zip(&pods).collect();
+        assert_eq!(partition(None, &pods, 3, false, |_| true), 3);
+        assert_eq!(partition(None, &pods[..1], 1, false, |_| true), 0);
+        let (old, new) = (("old", "True"), ("new", "True"));
+        assert_eq!(next(3, [old, old, old]), 2);
+        assert_eq!(next(3, [new, new, new]), 0, "the same template as before");
+        assert_eq!(next(3, [new, old, new]), 1);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct WantedDirective {
     words: Vec<String>,
     /// Whether this is another value than the one the ConfigMap still has.
     pub changed: bool,
+    /// Whether nothing says what it has to be, so that it has to be what Redis begins with.
+    is_default: bool,
 }
 
 /// The directives that a running server can be given, in order of name.
@@ -52,6 +54,7 @@ impl Wanted {
         let directives = live.map(|(name, words)| WantedDirective {
             name: name.to_owned(),
             words,
+            is_default: effective.words(name).is_none(),
             changed: differing.iter().any(|changed| changed == name),
         });
         Self { release, directives: directives.collect() }
@@ -69,12 +72,10 @@ impl Wanted {
         self.directives.iter().filter(|directive| directive.changed).map(|directive| directive.name.as_str()).collect()
     }
 
-    /// The names of what the user just took away.
+    /// The names of what was just taken away.
     #[must_use]
-    pub fn taken_away(&self, instance: &ValidatedInstance) -> BTreeSet<String> {
-        let effective = Effective::of(instance, self.release);
-        let gone =
-            self.directives.iter().filter(|directive| directive.changed && effective.words(&directive.name).is_none());
+    pub fn taken_away(&self) -> BTreeSet<String> {
+        let gone = self.directives.iter().filter(|directive| directive.changed && directive.is_default);
         gone.map(|directive| directive.name.clone()).collect()
     }
 
@@ -106,12 +107,20 @@ mod tests {
         let after = validated(json!({"config": {"hz": "20", "maxmemory-policy": "allkeys-lru", "databases": "8"}}));
         let before = Effective::of(&before, release(&before.image));
         let wanted = Wanted::of(&after, Some(&before), &BTreeSet::new());
-        let own = |wanted: &Wanted| -> Vec<String> {
-            let names = wanted.names().into_iter().filter(|name| replication_directives().all(|other| other != *name));
-            names.map(str::to_owned).collect()
-        };
-        assert_eq!(own(&wanted), ["appendfsync", "appendonly", "hz", "maxmemory", "maxmemory-policy"]);
-        assert_eq!(wanted.taken_away(&after), ["maxmemory".to_owned()].into());
+        let names = [
+            "appendfsync",
+            "appendonly",
+            "hz",
+            "maxmemory",
+            "maxmemory-policy",
+            "min-replicas-max-lag",
+            "min-replicas-to-write",
+            "repl-backlog-size",
+            "repl-diskless-sync-delay",
+            "repl-ping-replica-period",
+        ];
+        assert_eq!(wanted.names(), names);
+        assert_eq!(wanted.taken_away(), ["maxmemory".to_owned()].into());
         assert_eq!(wanted.changed(), ["maxmemory", "maxmemory-policy"]);
 
         let answer = |pairs: &[(&str, &str)]| -> BTreeMap<String, Vec<u8>> {

@@ -1,7 +1,12 @@
 //! A cluster as the tests see it: a namespace each, objects from YAML, waiting with a deadline, Redis over the wire.
 //! Knows no test; `KUBECONFIG` names the cluster.
 
-use std::{fmt::Debug, future::Future, time::Duration};
+use std::{
+    fmt::Debug,
+    future::Future,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -154,6 +159,15 @@ pub(crate) async fn client() -> Client {
 pub(crate) fn instance(name: &str, spec: Value) -> RedisInstance {
     let spec = serde_json::from_value(spec).unwrap();
     RedisInstance { metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }, spec, status: None }
+}
+
+/// Waits until so many more of what is counted were: something that hangs proves nothing.
+pub(crate) async fn grows(what: &str, count: &AtomicU64, more: u64) {
+    let from = count.load(Ordering::Relaxed);
+    eventually(&format!("{more} more {what}"), || async {
+        (count.load(Ordering::Relaxed) >= from + more).then_some(())
+    })
+    .await;
 }
 
 /// Asks again until there is an answer; `what` says what was missing when there is none in time.

@@ -13,7 +13,7 @@ use redis_operator::api::v1::RedisInstance;
 use serde_json::json;
 use tokio::{sync::Semaphore, task::JoinHandle};
 
-use super::cluster::{Place, eventually, instance};
+use super::cluster::{Place, grows, instance};
 
 /// Creations a second.
 const PACE: u32 = 200;
@@ -60,11 +60,7 @@ impl Crowd {
 
     /// Waits until so many more were answered.
     pub(crate) async fn goes_on(&self, more: u64) {
-        let from = self.answered.load(Ordering::Relaxed);
-        eventually(&format!("{more} more admissions"), || async {
-            (self.answered.load(Ordering::Relaxed) >= from + more).then_some(())
-        })
-        .await;
+        grows("admissions", &self.answered, more).await;
     }
 
     pub(crate) async fn end(self, what: &str) -> Vec<String> {

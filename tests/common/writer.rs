@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::cluster::{Place, eventually};
+use super::cluster::{Place, grows};
 
 /// A command that takes longer is taken to have failed.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -38,7 +38,7 @@ pub(crate) struct Outcome {
 
 /// A running writer.
 pub(crate) struct Writer {
-    count: Arc<AtomicUsize>,
+    count: Arc<AtomicU64>,
     stop: oneshot::Sender<()>,
     work: JoinHandle<Outcome>,
 }
@@ -59,18 +59,14 @@ impl Writer {
         let service: k8s_openapi::api::core::v1::Service = place.api().get(instance).await.unwrap();
         let address = format!("{}:6379", service.spec.unwrap().cluster_ip.unwrap());
         let password = place.password(instance).await;
-        let count = Arc::new(AtomicUsize::new(0));
+        let count = Arc::new(AtomicU64::new(0));
         let work = tokio::spawn(write(address, password, confirmed, Arc::clone(&count), stopped));
         Self { count, stop, work }
     }
 
     /// Waits until so many more writes were acknowledged: a client that hangs proves nothing.
-    pub(crate) async fn goes_on(&self, more: usize) {
-        let from = self.count.load(Ordering::Relaxed);
-        eventually(&format!("{more} more acknowledged writes"), || async {
-            (self.count.load(Ordering::Relaxed) >= from + more).then_some(())
-        })
-        .await;
+    pub(crate) async fn goes_on(&self, more: u64) {
+        grows("acknowledged writes", &self.count, more).await;
     }
 
     /// Ends it and reads back what it wrote.
@@ -84,7 +80,7 @@ async fn write(
     address: String,
     password: String,
     confirmed: bool,
-    count: Arc<AtomicUsize>,
+    count: Arc<AtomicU64>,
     mut stopped: oneshot::Receiver<()>,
 ) -> Outcome {
     let mut client = Client { address, password, stream: None };
@@ -100,7 +96,7 @@ async fn write(
         let connected = client.stream.is_some();
         if written && (!confirmed || (connected && client.ask("WAIT 1 400").await.is_some_and(|held| held != ":0"))) {
             acknowledged.push(number);
-            count.store(acknowledged.len(), Ordering::Relaxed);
+            count.fetch_add(1, Ordering::Relaxed);
             longest_pause = longest_pause.max(latest.elapsed());
             latest = Instant::now();
         }
