@@ -117,7 +117,7 @@ async fn livez(State(health): State<Health>) -> (StatusCode, String) {
 }
 
 async fn readyz(State(health): State<Health>) -> (StatusCode, String) {
-    answer(health.readyz(Timestamp::now()).map_err(|missing| missing.join("\n")))
+    answer(health.readyz(Timestamp::now(), Instant::now()).map_err(|missing| missing.join("\n")))
 }
 
 async fn exposition(State(metrics): State<Metrics>) -> Response {

@@ -20,6 +20,10 @@ pub const STUCK_AFTER: Duration = Duration::from_mins(1);
 /// An event, a bookmark, an end, a failure are signs, so it is this process that has stopped looking, and a restart helps.
 pub const WATCH_STUCK_AFTER: Duration = Duration::from_mins(3);
 
+/// How long one that took over stays as ready as it was while its watches deliver their first lists: it answers admission all
+/// the while, and the next one would have to list the same.
+pub const TAKEOVER: Duration = Duration::from_mins(1);
+
 /// Seconds before the end of the served certificate from which on calls had better go to another operator, whose certificate
 /// may have been renewed.
 const EXPIRING: i64 = 300;
@@ -37,6 +41,8 @@ struct State {
     certificate_expiry: AtomicI64,
     standing_by: AtomicBool,
     leaving: AtomicBool,
+    /// Whether anybody was told that it is ready, and may send calls here.
+    shown: AtomicBool,
     watches: Mutex<BTreeMap<&'static str, Watch>>,
     origin: Instant,
     /// Milliseconds from `origin` to the last beat, plus one; 0 while the loop has not started.
@@ -48,6 +54,8 @@ struct State {
 struct Watch {
     synced: bool,
     moved: Instant,
+    /// From when on calls had better go elsewhere without its first list.
+    due: Instant,
 }
 
 impl Health {
@@ -59,6 +67,7 @@ impl Health {
             certificate_expiry: AtomicI64::new(i64::MAX),
             standing_by: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
+            shown: AtomicBool::new(false),
             watches: Mutex::default(),
             origin: now,
             last_beat: AtomicU64::new(0),
@@ -89,10 +98,12 @@ impl Health {
         self.watches().clear();
     }
 
-    /// The objects of this kind are going to be watched.
+    /// The objects of this kind are going to be watched. One that is not known as ready yet is not before the first list.
     pub fn watching(&self, kind: &'static str, now: Instant) {
+        let due = if self.state.shown.load(Ordering::Relaxed) { now + TAKEOVER } else { now };
+        self.watches().entry(kind).or_insert(Watch { synced: false, moved: now, due });
+        // After the watch is there: at no moment it neither stands by nor watches.
         self.state.standing_by.store(false, Ordering::Relaxed);
-        self.watches().entry(kind).or_insert(Watch { synced: false, moved: now });
     }
 
     /// The watch on this kind has delivered its first full list.
@@ -138,11 +149,11 @@ impl Health {
         }
     }
 
-    /// Whether calls may be routed here.
+    /// Whether calls may be routed here, by the clock on the wall and by that of the watches.
     ///
     /// # Errors
     /// Names everything that is still missing.
-    pub fn readyz(&self, now: Timestamp) -> Result<(), Vec<String>> {
+    pub fn readyz(&self, now: Timestamp, at: Instant) -> Result<(), Vec<String>> {
         let mut missing = Vec::new();
         if self.state.leaving.load(Ordering::Relaxed) {
             missing.push("the operator is shutting down".to_owned());
@@ -158,9 +169,13 @@ impl Health {
         if watches.is_empty() && !self.state.standing_by.load(Ordering::Relaxed) {
             missing.push("the watches are not opened".to_owned());
         }
-        let behind = watches.iter().filter(|(_, watch)| !watch.synced);
+        let behind = watches.iter().filter(|(_, watch)| !watch.synced && at >= watch.due);
         missing.extend(behind.map(|(kind, _)| format!("the watch on {kind} is not synced")));
-        if missing.is_empty() { Ok(()) } else { Err(missing) }
+        if !missing.is_empty() {
+            return Err(missing);
+        }
+        self.state.shown.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     fn watches(&self) -> MutexGuard<'_, BTreeMap<&'static str, Watch>> {
@@ -182,7 +197,7 @@ mod tests {
     fn readiness_names_everything_that_is_missing() {
         let now = Instant::now();
         let health = Health::new(now);
-        let missing = || health.readyz(Timestamp::UNIX_EPOCH).err().unwrap_or_default().join("; ");
+        let missing = || health.readyz(Timestamp::UNIX_EPOCH, now).err().unwrap_or_default().join("; ");
         assert_eq!(missing(), "the serving certificate is not loaded; the watches are not opened");
         health.clone().certificate_loaded(None);
         health.watching("Pod", now);
@@ -191,15 +206,16 @@ mod tests {
         health.watch_synced("Service");
         assert_eq!(missing(), "the watch on Pod is not synced");
         health.watch_synced("Pod");
-        assert_eq!(health.readyz(Timestamp::UNIX_EPOCH), Ok(()));
+        assert_eq!(health.readyz(Timestamp::UNIX_EPOCH, now), Ok(()));
     }
 
     #[test]
     fn a_certificate_that_is_about_to_expire_is_nothing_to_send_callers_to() {
-        let health = Health::new(Instant::now());
+        let start = Instant::now();
+        let health = Health::new(start);
         health.stands_by();
         health.certificate_loaded(Some(1000));
-        let at = |second| health.readyz(Timestamp::from_second(second).unwrap());
+        let at = |second| health.readyz(Timestamp::from_second(second).unwrap(), start);
         assert_eq!(at(700), Ok(()));
         assert_eq!(at(701), Err(vec!["the serving certificate expires in 299 s and no other was issued".to_owned()]));
         health.certificate_loaded(Some(2000));
@@ -207,20 +223,39 @@ mod tests {
     }
 
     #[test]
-    fn one_who_stands_by_is_ready_without_watches_until_it_reconciles() {
+    fn one_who_stands_by_is_ready_without_watches() {
         let now = Instant::now();
         let health = Health::new(now);
         health.certificate_loaded(None);
         health.watching("Pod", now);
         health.stands_by();
-        assert_eq!(health.readyz(Timestamp::UNIX_EPOCH), Ok(()));
+        assert_eq!(health.readyz(Timestamp::UNIX_EPOCH, now), Ok(()));
         health.beat(now + Duration::from_secs(1000));
         assert_eq!(health.livez(now + Duration::from_secs(1000)), Ok(()), "what it watched before is forgotten");
-        health.watching("Pod", now);
-        assert_eq!(health.readyz(Timestamp::UNIX_EPOCH), Err(vec!["the watch on Pod is not synced".to_owned()]));
         health.stands_by();
         health.leaves();
-        assert_eq!(health.readyz(Timestamp::UNIX_EPOCH), Err(vec!["the operator is shutting down".to_owned()]));
+        assert_eq!(health.readyz(Timestamp::UNIX_EPOCH, now), Err(vec!["the operator is shutting down".to_owned()]));
+    }
+
+    #[test]
+    fn one_who_takes_over_stays_ready_while_it_lists_for_a_minute() {
+        let start = Instant::now();
+        let health = Health::new(start);
+        let at = |seconds| health.readyz(Timestamp::UNIX_EPOCH, start + Duration::from_secs(seconds));
+        let missing = |kind: &str| Err(vec![format!("the watch on {kind} is not synced")]);
+        health.certificate_loaded(None);
+        health.stands_by();
+        health.watching("Pod", start);
+        assert_eq!(at(0), missing("Pod"), "nobody was told yet that it is ready");
+        health.stands_by();
+        assert_eq!(at(0), Ok(()));
+        health.watching("Pod", start);
+        health.watching("Service", start);
+        assert_eq!(at(59), Ok(()), "callers were sent here before, and are answered as before");
+        health.watch_synced("Service");
+        assert_eq!(at(60), missing("Pod"));
+        health.watch_synced("Pod");
+        assert_eq!(at(60), Ok(()));
     }
 
     #[test]
@@ -256,7 +291,7 @@ mod tests {
         assert_eq!(health.livez(at(182)), Ok(()), "an older sign takes nothing back");
         health.watch_moved("Node", at(1));
         assert!(
-            health.readyz(Timestamp::UNIX_EPOCH).unwrap_err().iter().all(|missing| !missing.contains("Node")),
+            health.readyz(Timestamp::UNIX_EPOCH, start).unwrap_err().iter().all(|missing| !missing.contains("Node")),
             "nobody watches it"
         );
     }

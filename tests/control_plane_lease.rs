@@ -9,6 +9,7 @@ use common::{
     audit,
     cluster::{Place, eventually},
     operator::{Launch, Operator, admit, define},
+    proxy::{Fault, Proxy},
 };
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -22,6 +23,23 @@ async fn contender(identity: &str, home: &Place) -> (Place, Operator) {
     admit(&place, home).await;
     let arguments = vec![format!("--namespace={}", home.namespace), format!("--identity={identity}")];
     let operator = Operator::launch(&place, Launch { arguments, ..Launch::default() }).await;
+    (place, operator)
+}
+
+/// The same with a certificate to serve with, and with the API server behind this proxy.
+async fn serving_contender(identity: &str, home: &Place, proxy: &Proxy) -> (Place, Operator) {
+    let place = Place::new(identity).await;
+    admit(&place, home).await;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(["webhook".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let launch = Launch {
+        certificate: &certificate.pem(),
+        key: &key.serialize_pem(),
+        server: Some(proxy.url()),
+        arguments: vec![format!("--namespace={}", home.namespace), format!("--identity={identity}")],
+        ..Launch::default()
+    };
+    let operator = Operator::launch(&place, launch).await;
     (place, operator)
 }
 
@@ -119,6 +137,38 @@ async fn a_leader_that_slept_through_its_lease_writes_nothing_when_it_wakes() {
     home.reaches("after", Phase::Pending).await;
     sleeper.kill();
     for place in [sleeper_place, next_place, home] {
+        place.leave().await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a control plane"]
+async fn one_that_takes_over_is_not_unready_while_it_lists() {
+    let home = Place::new("home").await;
+    define(&home).await;
+    let (first_place, mut first) = contender("first", &home).await;
+    is_held_by(&home, "first").await;
+    first.says("watches are synced").await;
+    let proxy = Proxy::start().await;
+    proxy.fail(Fault::Hang, usize::MAX, |asked| asked.reads_all("pods"));
+    let (second_place, second) = serving_contender("second", &home, &proxy).await;
+    eventually("readiness of the one that stands by", || async {
+        second.admin("/readyz").await.filter(|(status, _)| *status == 200)
+    })
+    .await;
+    first.signal("TERM");
+    first.ended().await;
+    // Its other watches are there, the one on pods is not: admission is answered as before.
+    eventually("instances listed by the next leader", || async {
+        (second.metric("redis_operator_leader").await > 0.0 && !proxy.asked(|asked| asked.reads_all("pods")).is_empty())
+            .then_some(())
+    })
+    .await;
+    assert_eq!(second.admin("/readyz").await, Some((200, "ok".to_owned())));
+    assert!(!second.log().contains("watches are synced"), "{}", second.log());
+    proxy.heal();
+    drop(second);
+    for place in [first_place, second_place, home] {
         place.leave().await;
     }
 }
