@@ -13,6 +13,7 @@ use std::{
 };
 
 use common::{
+    certificates::{expired_leaf, old_authority},
     cluster::{Place, eventually},
     operator::{Launch, Operator, admit, define},
 };
@@ -27,7 +28,6 @@ use kube::{
     Api, Resource,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::aws_lc_rs,
@@ -35,7 +35,6 @@ use rustls::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 use tokio::{net::TcpStream, task::JoinHandle};
 use tokio_rustls::TlsConnector;
 
@@ -258,6 +257,12 @@ async fn webhook_configurations_that_are_damaged_or_deleted_are_put_right() {
     let (good, report) = checked(stranger);
     assert!(!good && report.contains("FAULT  validate.redis.github.com: 127.0.0.1:"), "no TLS there: {report}");
 
+    // Emptied, by somebody who applied half a file: the API server would ask nobody.
+    let emptied = Patch::Merge(json!({"webhooks": []}));
+    api.patch(NAME, &PatchParams::default(), &emptied).await.unwrap();
+    fixture.both_show(&chain).await;
+    assert_eq!(configuration(&fixture.home).await.unwrap()["webhooks"], whole["webhooks"]);
+
     delete::<MutatingWebhookConfiguration>(&fixture.home).await;
     delete::<ValidatingWebhookConfiguration>(&fixture.home).await;
     fixture.both_show(&chain).await;
@@ -307,31 +312,4 @@ async fn what_cert_manager_keeps_is_left_to_it() {
     drop(operator);
     delete::<ValidatingWebhookConfiguration>(&home).await;
     home.leave().await;
-}
-
-/// A leaf that ended an hour ago, by the authority of the operators.
-fn expired_leaf(ca: &str, ca_key: &str, namespace: &str) -> (String, String) {
-    let issuer = Issuer::from_ca_cert_pem(ca, KeyPair::from_pem(ca_key).unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new([format!("redis-operator-webhook.{namespace}.svc")]).unwrap();
-    params.not_before = ago(48);
-    params.not_after = ago(1);
-    let leaf = params.signed_by(&key, &issuer).unwrap();
-    (leaf.pem() + ca, key.serialize_pem())
-}
-
-/// An authority that has lived three quarters of its year.
-fn old_authority() -> (String, String) {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.distinguished_name.push(DnType::CommonName, "an old authority");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.not_before = ago(274 * 24);
-    params.not_after = ago(-91 * 24);
-    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
-}
-
-fn ago(hours: i64) -> OffsetDateTime {
-    let now = jiff::Timestamp::now().as_second();
-    OffsetDateTime::from_unix_timestamp(now - hours * 3600).unwrap()
 }

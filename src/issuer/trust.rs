@@ -43,7 +43,7 @@ struct Configuration {
     /// Whether `shown` is the whole truth, as after the first list.
     known: bool,
     shown: Option<DynamicObject>,
-    /// The last that was there: one that is put back is as its owner had it.
+    /// The last that had webhooks: what is put back is as its owner had it.
     last: Option<DynamicObject>,
 }
 
@@ -116,6 +116,8 @@ impl Trust {
                     let name = format!("{} {}", configuration.kind.kind, object.name_any());
                     return Err(IssuerError::Foreign(name));
                 }
+                // Without a webhook the API server asks nobody, which is as good as no configuration.
+                Some(object) if webhooks(&object).is_empty() => self.refill(configuration, &object, &coded).await?,
                 Some(object) if webhooks(&object).iter().all(|webhook| ca_bundle(webhook) == Some(&coded)) => continue,
                 Some(object) => self.patch(configuration, &object, &coded).await?,
                 None => match self.put_back(configuration, &coded).await? {
@@ -136,18 +138,42 @@ impl Trust {
         object: &DynamicObject,
         coded: &Value,
     ) -> Result<DynamicObject, IssuerError> {
-        let kind = &configuration.kind.kind;
-        // Refused if somebody changed the list of webhooks meanwhile.
-        let seen = json!({"op": "test", "path": "/metadata/resourceVersion", "value": object.resource_version()});
         let bundle =
             |index| json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": coded});
-        let steps: Vec<Value> = [seen].into_iter().chain((0..webhooks(object).len()).map(bundle)).collect();
+        let patched = self.change(configuration, object, (0..webhooks(object).len()).map(bundle)).await?;
+        let kind = &configuration.kind.kind;
+        tracing::info!(kind, name = object.name_any(), "put the CA into the webhook configuration");
+        Ok(patched)
+    }
+
+    /// Gives the configuration the webhooks back that somebody took out of it.
+    async fn refill(
+        &self,
+        configuration: &Configuration,
+        object: &DynamicObject,
+        coded: &Value,
+    ) -> Result<DynamicObject, IssuerError> {
+        let whole = self.whole(configuration, coded)?;
+        let webhooks = json!({"op": "add", "path": "/webhooks", "value": webhooks(&whole)});
+        let patched = self.change(configuration, object, [webhooks]).await?;
+        let kind = &configuration.kind.kind;
+        tracing::warn!(kind, name = object.name_any(), "the webhook configuration had no webhook and has it back");
+        Ok(patched)
+    }
+
+    async fn change(
+        &self,
+        configuration: &Configuration,
+        object: &DynamicObject,
+        steps: impl IntoIterator<Item = Value>,
+    ) -> Result<DynamicObject, IssuerError> {
+        // Refused if somebody changed the list of webhooks meanwhile.
+        let seen = json!({"op": "test", "path": "/metadata/resourceVersion", "value": object.resource_version()});
+        let steps: Vec<Value> = [seen].into_iter().chain(steps).collect();
         let patch: json_patch::Patch = serde_json::from_value(steps.into()).map_err(IssuerError::Json)?;
         let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
         let patched = self.api(configuration).patch(&object.name_any(), &params, &Patch::Json::<()>(patch)).await;
-        let patched = patched.map_err(IssuerError::request("patch", kind))?;
-        tracing::info!(kind, name = object.name_any(), "put the CA into the webhook configuration");
-        Ok(patched)
+        patched.map_err(IssuerError::request("patch", &configuration.kind.kind))
     }
 
     /// Creates the configuration anew. It is owned by the ClusterRole that permits this: an operator that is being removed
@@ -168,10 +194,7 @@ impl Trust {
             );
             return Ok(None);
         };
-        let mut object = match &configuration.last {
-            Some(last) => last.clone(),
-            None => self.built(configuration)?,
-        };
+        let mut object = self.whole(configuration, coded)?;
         object.metadata = ObjectMeta {
             name: Some(self.webhooks.name.clone()),
             labels: object.metadata.labels.take(),
@@ -179,16 +202,25 @@ impl Trust {
             owner_references: role.owner_ref(&()).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         };
-        for webhook in object.data.get_mut("webhooks").and_then(Value::as_array_mut).into_iter().flatten() {
-            if let Some(client) = webhook.get_mut("clientConfig").and_then(Value::as_object_mut) {
-                client.insert("caBundle".to_owned(), coded.clone());
-            }
-        }
         let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
         let created = self.api(configuration).create(&params, &object).await;
         let created = created.map_err(IssuerError::request("create", kind))?;
         tracing::warn!(kind, name = self.webhooks.name, "the webhook configuration was gone and is put back");
         Ok(Some(created))
+    }
+
+    /// The configuration with its webhooks, which trust this CA.
+    fn whole(&self, configuration: &Configuration, coded: &Value) -> Result<DynamicObject, IssuerError> {
+        let mut object = match &configuration.last {
+            Some(last) => last.clone(),
+            None => self.built(configuration)?,
+        };
+        for webhook in object.data.get_mut("webhooks").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(client) = webhook.get_mut("clientConfig").and_then(Value::as_object_mut) {
+                client.insert("caBundle".to_owned(), coded.clone());
+            }
+        }
+        Ok(object)
     }
 
     /// The configuration as the code has it, for one that was never seen.
@@ -208,7 +240,8 @@ impl Trust {
 
 impl Configuration {
     fn show(&mut self, object: Option<DynamicObject>) {
-        self.last = object.clone().or_else(|| self.last.take());
+        let whole = object.clone().filter(|object| !webhooks(object).is_empty());
+        self.last = whole.or_else(|| self.last.take());
         (self.known, self.shown) = (true, object);
     }
 }
