@@ -1,6 +1,9 @@
 //! The objects that are built, byte for byte. A change here reaches every running instance at the next upgrade of the
 //! operator, and one in a pod template restarts every Redis: so it has to be seen in review. `just golden` writes them.
 
+#[path = "golden/versions.rs"]
+mod versions;
+
 use std::{env, fs, path::Path};
 
 use redis_operator::{
@@ -80,6 +83,12 @@ fn built_objects_are_the_golden_ones() {
 }
 
 fn render(spec: Value) -> String {
+    let texts: Vec<String> = objects(spec).iter().map(|object| serde_saphyr::to_string(object).unwrap()).collect();
+    texts.join("---\n")
+}
+
+/// Every object that is made of a spec; the StatefulSet is the last.
+fn objects(spec: Value) -> Vec<Value> {
     let metadata = json!({"name": "cache", "namespace": "shop", "uid": "8d1c6a7e-0000-4000-8000-000000000001"});
     let mut object =
         json!({"apiVersion": "redis.github.com/v1", "kind": "RedisInstance", "metadata": metadata, "spec": spec});
@@ -97,7 +106,5 @@ fn render(spec: Value) -> String {
     objects.extend(children.replicas_service.map(serde_json::to_value));
     objects.extend(children.disruption_budget.map(serde_json::to_value));
     objects.push(serde_json::to_value(children.stateful_set));
-    let texts: Vec<String> =
-        objects.into_iter().map(|object| serde_saphyr::to_string(&object.unwrap()).unwrap()).collect();
-    texts.join("---\n")
+    objects.into_iter().map(Result::unwrap).collect()
 }
