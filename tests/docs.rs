@@ -49,6 +49,86 @@ fn every_recipe_that_is_named_exists() {
 }
 
 #[test]
+fn every_file_that_a_command_names_exists() {
+    let folders = ["manifests/", "charts/", "webhook-certs/", "tests/", "fuzz/", "docs/", "src/"];
+    let (mut missing, mut found) = (Vec::new(), 0);
+    for (file, text) in documents() {
+        for code in codes(&text) {
+            let words =
+                code.split(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '(' | ')' | ';' | '|' | '='));
+            let paths = words.filter(|word| folders.iter().any(|folder| word.starts_with(folder)));
+            // A pattern, or one of several.
+            for path in paths.filter(|path| !path.contains(['*', '{', '<', '$'])) {
+                found += 1;
+                let path = path.trim_end_matches(['.', ',', ':']);
+                if !root().join(path).exists() && !code.contains("target/") {
+                    missing.push(format!("{}: {path}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(found > 100, "only {found} paths found");
+    assert!(missing.is_empty(), "files that are not there:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn every_option_and_value_in_a_command_exists() {
+    let program = env!("CARGO_BIN_EXE_redis-operator");
+    let says = |arguments: &[&str]| {
+        String::from_utf8(std::process::Command::new(program).args(arguments).output().unwrap().stdout).unwrap()
+    };
+    let mut ours = String::new();
+    for command in ["run", "validate", "explain", "check-webhook", "crd", "rbac", "webhooks", "directives", "fields"] {
+        ours.extend([says(&[command, "--help"]), says(&[command, "config", "--help"])]);
+    }
+    let others = [
+        "--as",
+        "--cascade",
+        "--create-namespace",
+        "--dry-run",
+        "--force",
+        "--from-literal",
+        "--server-side",
+        "--set",
+        "--take-ownership",
+        "--validate",
+    ];
+    let values: Value =
+        serde_saphyr::from_str(&fs::read_to_string(root().join("charts/redis-operator/values.yaml")).unwrap()).unwrap();
+    let (mut unknown, mut found) = (Vec::new(), (0, 0));
+    for (file, text) in documents() {
+        for code in codes(&text) {
+            let mut words = code.split_whitespace();
+            // An option that stands alone is one of ours, or well known.
+            let option =
+                code.split(['=', ' ']).next().filter(|option| option.starts_with("--") && !option.starts_with("---"));
+            let options = if code.starts_with("redis-operator ") || code.starts_with("$ redis-operator ") {
+                words.clone().filter(|word| word.starts_with("--")).filter_map(|word| word.split('=').next()).collect()
+            } else {
+                option.into_iter().collect::<Vec<_>>()
+            };
+            for option in options.into_iter().filter(|option| !others.contains(option)) {
+                found.0 += 1;
+                if !ours.contains(&format!("{option} ")) && !ours.contains(&format!("{option}\n")) {
+                    unknown.push(format!("{}: {option}", file.display()));
+                }
+            }
+            while words.by_ref().any(|word| word == "--set") {
+                let Some((key, _)) = words.next().and_then(|set| set.trim_matches('\'').split_once('=')) else {
+                    continue;
+                };
+                found.1 += 1;
+                if values.pointer(&format!("/{}", key.replace('.', "/"))).is_none() {
+                    unknown.push(format!("{}: --set {key}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(found.0 > 10 && found.1 > 5, "only so many options and values found: {found:?}");
+    assert!(unknown.is_empty(), "options and values that nothing has:\n{}", unknown.join("\n"));
+}
+
+#[test]
 fn every_reason_is_explained_and_none_is_invented() {
     let words = |reasons: &mut dyn Iterator<Item = &Reason>| reasons.map(Reason::to_string).collect::<BTreeSet<_>>();
     for (page, reasons) in [
@@ -166,17 +246,22 @@ fn anchors(text: &str) -> BTreeSet<String> {
 
 /// The word after `just`, wherever a document shows code.
 fn recipes_named(text: &str) -> BTreeSet<String> {
-    let (mut fenced, mut named) = (false, BTreeSet::new());
+    codes(text).into_iter().filter_map(after_just).collect()
+}
+
+/// What a document shows as code: lines of blocks, and spans in the text.
+fn codes(text: &str) -> Vec<&str> {
+    let (mut fenced, mut codes) = (false, Vec::new());
     for line in text.lines() {
         if line.starts_with("```") {
             fenced = !fenced;
         } else if fenced || line.starts_with("    ") {
-            named.extend(after_just(line));
+            codes.push(line.trim());
         } else {
-            named.extend(line.split('`').skip(1).step_by(2).filter_map(after_just));
+            codes.extend(line.split('`').skip(1).step_by(2));
         }
     }
-    named
+    codes
 }
 
 fn after_just(code: &str) -> Option<String> {
