@@ -6,13 +6,17 @@ mod common;
 use std::time::Instant;
 
 use common::{
+    certificates::{expired_leaf, foreign_authority},
     cluster::{Place, eventually, instance},
-    crowd::Crowd,
+    crowd::{Crowd, Patient},
     deployed,
 };
-use k8s_openapi::api::{
-    admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
-    core::v1::Secret,
+use k8s_openapi::{
+    ByteString,
+    api::{
+        admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
+        core::v1::Secret,
+    },
 };
 use kube::{
     Api, Client,
@@ -46,12 +50,15 @@ async fn two_operators_lose_no_admission_and_no_work_whatever_happens_to_one_of_
     assert!(failures.is_empty(), "{failures:?}");
     assert_ne!(before, after);
 
+    let patient = Patient::begin(&place);
     let died = Instant::now();
     deployed::pods(&client).delete(&after, &DeleteParams::default().grace_period(0)).await.unwrap();
     eventually("creation after the leader died", || async { place.create("orphan", json!({})).await.ok() }).await;
     place.reaches("orphan", Phase::Running).await;
     eprintln!("the leader's pod killed to an instance Running under the next: {:.1} s", died.elapsed().as_secs_f64());
     assert_ne!(deployed::settled(&client).await, after);
+    patient.goes_on(100).await;
+    patient.met_at_most_one_failure("the leader killed").await;
 
     place.leave().await;
 }
@@ -90,15 +97,38 @@ async fn certificates_that_are_lost_damaged_or_deleted_are_put_right_under_load(
     let failures = crowd.end("the Secret of the certificates damaged").await;
     assert!(failures.is_empty(), "{failures:?}");
 
+    let crowd = Crowd::begin(&place);
+    let (third, before) = (secrets.get(secret).await.unwrap().data.unwrap(), deployed::reloads(&client).await);
+    let text = |key: &str| std::str::from_utf8(&third[key].0).unwrap();
+    let (chain, key) = expired_leaf(text("ca.crt"), text("ca.key"), deployed::SYSTEM);
+    let expired = json!({"stringData": {"tls.crt": chain, "tls.key": key}});
+    secrets.patch(secret, &PatchParams::default(), &Patch::Merge(expired)).await.unwrap();
+    eventually("a certificate in place of the one that ran out", || async {
+        shown().await.filter(|shown| shown.0 != chain.as_bytes())
+    })
+    .await;
+    deployed::reloaded(&client, &before).await;
+    let failures = crowd.end("a leaf that has run out").await;
+    assert!(failures.is_empty(), "{failures:?}");
+
     let validating: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
-    let damaged = json!([{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": ""}]);
+    let patient = Patient::begin(&place);
+    let foreign = ByteString(foreign_authority().into_bytes());
+    let damaged = json!([{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": foreign}]);
     let patch: Patch<()> = Patch::Json(serde_json::from_value(damaged).unwrap());
     let begun = Instant::now();
     validating.patch(NAME, &PatchParams::default(), &patch).await.unwrap();
-    bundled(&client).await;
+    eventually("caBundle as it was", || async {
+        let webhooks = validating.get(NAME).await.unwrap().webhooks?;
+        (webhooks.first()?.client_config.ca_bundle.as_ref()? != &foreign).then_some(())
+    })
+    .await;
     deployed::admits(&place).await;
-    eprintln!("caBundle emptied to admission again: {:.2} s", begun.elapsed().as_secs_f64());
+    eprintln!("caBundle replaced by another to admission again: {:.2} s", begun.elapsed().as_secs_f64());
+    patient.goes_on(100).await;
+    patient.met_at_most_one_failure("the caBundle replaced by another").await;
 
+    let patient = Patient::begin(&place);
     let begun = Instant::now();
     Api::<MutatingWebhookConfiguration>::all(client.clone()).delete(NAME, &DeleteParams::default()).await.unwrap();
     validating.delete(NAME, &DeleteParams::default()).await.unwrap();
@@ -114,6 +144,8 @@ async fn certificates_that_are_lost_damaged_or_deleted_are_put_right_under_load(
     })
     .await;
     eprintln!("webhook configurations deleted to both in force again: {:.2} s", begun.elapsed().as_secs_f64());
+    patient.goes_on(100).await;
+    patient.met_at_most_one_failure("the webhook configurations deleted").await;
     place.leave().await;
 }
 

@@ -1,4 +1,5 @@
-//! Many people who create instances at once, through the API server and its webhooks. Stores nothing: they are dry runs.
+//! People who create instances through the API server and its webhooks: many at once, or one who is patient. Stores nothing:
+//! they are dry runs.
 
 use std::{
     sync::{
@@ -68,5 +69,49 @@ impl Crowd {
         let failures = self.work.await.unwrap();
         eprintln!("{what}: {} admissions, {} failed", self.answered.load(Ordering::Relaxed), failures.len());
         failures
+    }
+}
+
+/// One who creates instances one after another, and tries again a second after it got no answer, as a client does.
+pub(crate) struct Patient {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
+    work: JoinHandle<Vec<String>>,
+}
+
+impl Patient {
+    pub(crate) fn begin(place: &Place) -> Self {
+        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&answered));
+        let api: Api<RedisInstance> = place.api();
+        let work = tokio::spawn(async move {
+            let mut failures = Vec::new();
+            while !stopped.load(Ordering::Relaxed) {
+                let dry = PostParams { dry_run: true, ..PostParams::default() };
+                match api.create(&dry, &instance("patient", json!({}))).await {
+                    Ok(_) => drop(counted.fetch_add(1, Ordering::Relaxed)),
+                    Err(error) => {
+                        failures.push(error.to_string());
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                }
+            }
+            failures
+        });
+        Self { stop, answered, work }
+    }
+
+    /// Waits until so many more were answered.
+    pub(crate) async fn goes_on(&self, more: u64) {
+        grows("creations by one client", &self.answered, more).await;
+    }
+
+    /// It met one failure at most, of the kind that is worth another try.
+    pub(crate) async fn met_at_most_one_failure(self, what: &str) {
+        self.stop.store(true, Ordering::Relaxed);
+        let failures = self.work.await.unwrap();
+        eprintln!("{what}: {} creations by one client, {failures:?}", self.answered.load(Ordering::Relaxed));
+        assert!(failures.len() <= 1, "{what}: {failures:?}");
+        assert!(failures.iter().all(|failure| failure.contains("failed calling webhook")), "{what}: {failures:?}");
     }
 }
