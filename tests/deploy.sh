@@ -6,6 +6,7 @@
 #
 #   deploy.sh image        compile the operator and build its image
 #   deploy.sh up           everything
+#   deploy.sh next         the same program as a later version, as the image redis-operator:next in the local cluster
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 here=$root/tests/cluster
@@ -39,15 +40,34 @@ image() {
   run cargo build --release --locked
   key=$(cat "$program" "$root/Dockerfile" | sha256sum)
   image=redis-operator:dev-${key:0:12}
-  once operator "$key" make_image "$program"
+  once operator "$key" make_image "$image" operator "$program"
 }
 
-make_image() { # make_image PROGRAM
+# The version is all that differs. The copy shares the folder of what is compiled: only the crate itself is compiled again,
+# and in a hurry.
+next() {
+  local target; target=$(realpath -m "${CARGO_TARGET_DIR:-$root/target}")
+  local copy=$target/next program=$target/next/redis-operator key
+  cd "$root"
+  rm -rf "$copy"
+  mkdir -p "$copy" "$cache"
+  cp -r Cargo.toml Cargo.lock src "$copy"
+  sed -i '/^name = "redis-operator"$/{n;s/^version = .*/version = "9999.0.0"/}' "$copy/Cargo.toml" "$copy/Cargo.lock"
+  run cargo build --release --locked --manifest-path "$copy/Cargo.toml" --target-dir "$target" \
+    --config profile.release.package.redis-operator.opt-level=0
+  mv "$target/release/redis-operator" "$program"
+  cargo build --release --locked --quiet # puts ours back
+  key=$(cat "$program" "$root/Dockerfile" | sha256sum)
+  once operator-next "$key" make_image redis-operator:next operator-next "$program"
+  "$here/cluster" load "$cache/images/operator-next.tar"
+}
+
+make_image() { # make_image IMAGE NAME PROGRAM
   local context; context=$(mktemp -d -p "$cache")
-  with_libraries "$1" "$context/rootfs" redis-operator
+  with_libraries "$3" "$context/rootfs" redis-operator
   mkdir "$context/empty"
-  progress "building the image $image from Dockerfile" \
-    archive "docker.io/library/$image" operator "$root/Dockerfile" "$context/empty" --build-context "build=$context"
+  progress "building the image $1 from Dockerfile" \
+    archive "docker.io/library/$1" "$2" "$root/Dockerfile" "$context/empty" --build-context "build=$context"
   rm -rf "$context"
 }
 
@@ -122,7 +142,7 @@ up() {
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then # demo.sh has a use for the functions
   case ${1:-} in
-    image | up) "$1" ;;
+    image | up | next) "$1" ;;
     *) sed -n '/^#   /s/^#   //p' "$0"; exit 2 ;;
   esac
 fi

@@ -64,7 +64,7 @@ servers() {
 install() {
   at "manifests, chart, alerts and dashboard, with kustomize, Helm and promtool"
   tests/tools/tool build
-  cargo test --locked --test install --test monitoring -- --ignored
+  cargo test --locked --test install --test monitoring --test gitops -- --ignored
 }
 
 # in_cluster PATTERN [OPTION...]: the ignored tests of these files, inside the cluster CLUSTER_NAME
@@ -109,6 +109,7 @@ cluster() {
   trap ended EXIT
   "$cluster" down
   tests/deploy.sh up
+  tests/deploy.sh next
   in_cluster 'e2e_*'
   local script
   for script in tests/test-*.sh; do

@@ -78,6 +78,11 @@ impl Entry {
     pub(crate) fn user(&self) -> &str {
         self.text("/user/username")
     }
+
+    /// Pod that made the request, as its token says.
+    pub(crate) fn pod(&self) -> &str {
+        self.text("/user/extra/authentication.kubernetes.io~1pod-name/0")
+    }
 }
 
 /// Every request answered since, in order.

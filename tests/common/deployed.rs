@@ -2,17 +2,27 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease, core::v1::Pod};
 use kube::{
     Api, Client, ResourceExt,
     api::{ListParams, LogParams, Patch, PatchParams},
 };
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
-use super::cluster::{Place, eventually, instance};
+use super::{
+    audit,
+    cluster::{Place, eventually, instance},
+};
 
 /// Namespace of the operator.
 pub(crate) const SYSTEM: &str = "redis-operator-system";
+/// Its account, as the API server names it.
+pub(crate) const ACCOUNT: &str = "system:serviceaccount:redis-operator-system:redis-operator";
 /// Name of its Deployment and of its Lease.
 const OPERATOR: &str = "redis-operator";
 
@@ -100,6 +110,49 @@ pub(crate) async fn restart(client: &Client, mark: &str) {
     let template = json!({"metadata": {"annotations": {"test/restarted": mark}}});
     let patch = Patch::Merge(json!({"spec": {"template": template}}));
     deployments.patch(OPERATOR, &PatchParams::default(), &patch).await.unwrap();
+}
+
+/// Gives the operator's pods another image, and answers which one they had.
+pub(crate) async fn roll_to(client: &Client, image: &str) -> String {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
+    let before = deployments.get(OPERATOR).await.unwrap().spec.unwrap().template.spec.unwrap();
+    let before = before.containers.into_iter().find(|container| container.name == OPERATOR).unwrap();
+    let pod = json!({"containers": [{"name": OPERATOR, "image": image}]});
+    let patch = Patch::Strategic(json!({"spec": {"template": {"spec": pod}}}));
+    deployments.patch(OPERATOR, &PatchParams::default(), &patch).await.unwrap();
+    before.image.unwrap()
+}
+
+/// What a pod of the operator shows of what it counts.
+pub(crate) async fn metrics(client: &Client, pod: &str) -> String {
+    let address = pods(client).get(pod).await.unwrap().status.unwrap().pod_ip.unwrap();
+    let mut stream = TcpStream::connect((address, 8081)).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// What the operator wrote in this namespace since then, and how often each.
+pub(crate) fn writes(place: &Place, begun: Timestamp) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for entry in audit::since(begun) {
+        // Reading one Secret by name on the periodic pass is how a Secret is looked at without watching all of them.
+        if entry.user() == ACCOUNT && entry.is_write() && entry.namespace() == place.namespace {
+            let key = format!("{} {} {} -> {}", entry.verb(), entry.resource(), entry.name(), entry.code());
+            *counts.entry(key).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// Waits until the operator has written nothing in this namespace for two seconds.
+pub(crate) async fn rests(place: &Place) {
+    eventually("two seconds without a write", || async {
+        let recent = Timestamp::now() - SignedDuration::from_secs(2);
+        writes(place, recent).is_empty().then_some(())
+    })
+    .await;
 }
 
 fn is_ready(pod: &Pod) -> bool {
