@@ -213,6 +213,44 @@ fn every_page_is_in_the_book() {
     assert_eq!(listed, there);
 }
 
+#[test]
+fn no_link_leads_out_of_the_book() {
+    let book = fs::read_to_string(root().join("book.toml")).unwrap();
+    let pages = documents().into_iter().filter(|(file, _)| file.starts_with(root().join("docs")));
+    let (mut broken, mut included) = (Vec::new(), 0);
+    for (file, text) in pages {
+        let depth = file.strip_prefix(root().join("docs")).unwrap().components().count();
+        let leaves = |target: &&&str| target.matches("../").count() >= depth;
+        broken.extend(links(&text).iter().filter(leaves).map(|target| format!("{}: {target}", file.display())));
+        // A part of another file, whose links begin elsewhere: there a page of the book's leads to the right one.
+        let parts =
+            text.match_indices("{{#include ../").filter_map(|(at, start)| text[at + start.len()..].split('}').next());
+        for (path, part) in parts.map(|include| include.split_once(':').unwrap_or((include, ""))) {
+            included += 1;
+            let whole = fs::read_to_string(root().join(path)).unwrap();
+            let text = if part.is_empty() { &whole } else { anchored(&whole, part) };
+            for target in links(text).into_iter().filter(|target| !target.starts_with('#')) {
+                let page = target.split('#').next().unwrap().replace(".md", ".html");
+                let redirect = format!("\"/{page}\" = \"../{}\"", page.trim_start_matches("docs/"));
+                if !page.starts_with("docs/") || !book.contains(&redirect) {
+                    broken.push(format!(
+                        "{path}, of which {} is made: {target} (in book.toml: {redirect})",
+                        file.display()
+                    ));
+                }
+            }
+        }
+    }
+    assert!(included > 2, "only {included} includes found");
+    assert!(broken.is_empty(), "links that lead out of the book:\n{}", broken.join("\n"));
+}
+
+/// What stands between the anchors of this name.
+fn anchored<'a>(text: &'a str, name: &str) -> &'a str {
+    let (_, rest) = text.split_once(&format!("<!-- ANCHOR: {name} -->")).unwrap();
+    rest.split_once(&format!("<!-- ANCHOR_END: {name} -->")).unwrap().0
+}
+
 /// The paths of the fields below a schema; compute resources have core/v1's own shape and are one field here.
 fn leaves(path: &str, schema: &Value, fields: &mut Vec<String>) {
     match schema["properties"].as_object() {
