@@ -85,14 +85,15 @@ impl Patient {
         let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&answered));
         let api: Api<RedisInstance> = place.api();
         let work = tokio::spawn(async move {
-            let mut failures = Vec::new();
+            let (mut failures, mut again) = (Vec::new(), tokio::time::interval(Duration::from_secs(1)));
             while !stopped.load(Ordering::Relaxed) {
                 let dry = PostParams { dry_run: true, ..PostParams::default() };
                 match api.create(&dry, &instance("patient", json!({}))).await {
                     Ok(_) => drop(counted.fetch_add(1, Ordering::Relaxed)),
                     Err(error) => {
                         failures.push(error.to_string());
-                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        again.reset();
+                        again.tick().await;
                     }
                 }
             }
