@@ -80,7 +80,7 @@ soak:
 test-cert-manager:
     @tests/run.sh cert-manager
 
-# how fast it is, with the machine's load beside it; webhooks, scale or ready for that part alone
+# how fast it is, with the machine's load beside it; webhooks, admission, scale or ready for that part alone
 bench *ARGS:
     @tests/bench.sh "$@"
 

@@ -3,17 +3,17 @@
 # an API server without a node, then a whole cluster with the operator deployed.
 # Figures only: nothing here fails because something is slow.
 #
-#   bench.sh [webhooks] [scale] [ready]    these parts, or all of them
+#   bench.sh [webhooks] [admission] [scale] [ready]    these parts, or all of them
 #
-# Of scale: INSTANCES (1000), IDLE_SECONDS (120), OUTAGE_SECONDS (0: the API server stays).
+# Of admission: INSTANCES (5000). Of scale: INSTANCES (1000), IDLE_SECONDS (120), OUTAGE_SECONDS (0: the API server stays).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset KUBECONFIG # a user's cluster is never loaded
 export CLUSTER_NAME=bench
 readonly cluster=tests/cluster/cluster
-[ $# -gt 0 ] || set -- webhooks scale ready
+[ $# -gt 0 ] || set -- webhooks admission scale ready
 for part in "$@"; do
-  [[ " webhooks scale ready " == *" $part "* ]] || { sed -n '/^#   /s/^#   //p' "$0"; exit 2; }
+  [[ " webhooks admission scale ready " == *" $part "* ]] || { sed -n '/^#   /s/^#   //p' "$0"; exit 2; }
 done
 
 measure() { "$cluster" exec env CARGO_NET_OFFLINE=true cargo bench --locked --quiet --bench operator -- "$@"; }

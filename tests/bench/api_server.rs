@@ -93,7 +93,7 @@ async fn answered(begun: Timestamp, code: u64, count: usize) -> Vec<f64> {
 }
 
 /// The configurations of `manifests/`, pointed at this process instead of a Service.
-fn configurations(
+pub(crate) fn configurations(
     operator: &Operator,
     authority: &Authority,
 ) -> (MutatingWebhookConfiguration, ValidatingWebhookConfiguration) {

@@ -43,6 +43,13 @@ pub(crate) fn microseconds(mut samples: Vec<f64>) -> String {
     format!("p50 {:.1} us, p99 {:.1} us, max {:.0} us, n = {}", at(50), at(99), at(100), samples.len())
 }
 
+/// One percentile of samples, in any order.
+pub(crate) fn quantile(samples: &[f64], part: usize) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[(sorted.len() * part / 100).min(sorted.len() - 1)]
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a count of requests or bytes")]
 pub(crate) const fn count(number: usize) -> f64 {
     number as f64

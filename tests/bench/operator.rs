@@ -2,12 +2,16 @@
 //! creation to a serving Redis. Run by `just bench`, first on a control plane without a node, then on a whole cluster
 //! with the operator deployed. Every figure stands beside the machine's load. Asserts nothing.
 //!
-//! Arguments name the parts to run, `webhooks` or `scale`; without one, both are.
+//! Arguments name the parts to run, `webhooks`, `admission` or `scale`; without one, all are.
 
+mod admission;
 mod api_server;
 #[path = "../common/mod.rs"]
 mod common;
 mod figures;
+#[path = "../webhook_tls/fixture.rs"]
+#[expect(dead_code, reason = "the tests of the webhooks use all of it")]
+mod fixture;
 mod hostile;
 mod nginx;
 mod nodes;
@@ -52,7 +56,10 @@ async fn control_plane(place: &Place) {
         .await;
     println!("{}", figures::machine());
     if asked_for("webhooks") {
-        admission(place).await;
+        webhooks(place).await;
+    }
+    if asked_for("admission") {
+        Box::pin(admission::measure(place)).await;
     }
     if asked_for("scale") {
         Box::pin(scale::measure(place)).await;
@@ -66,7 +73,7 @@ fn asked_for(part: &str) -> bool {
 }
 
 /// What judges, without a network; the webhooks, alone and behind the API server.
-async fn admission(place: &Place) {
+async fn webhooks(place: &Place) {
     process::typical().await;
     process::hostile();
     let authority = Arc::new(webhook::Authority::new());
