@@ -49,7 +49,7 @@ pub struct Replication {
 pub struct Rollout {
     /// Pods that exist.
     pub replicas: i32,
-    /// Pods that pass their readiness probe.
+    /// Pods that pass their readiness probe, as the controller and the pods themselves say.
     pub ready: i32,
     /// Pods of the newest template, ready or not.
     pub updated: i32,
@@ -107,9 +107,11 @@ fn rollout(stateful_set: &StatefulSet, pods: &[&Pod]) -> Option<Rollout> {
     // The controller makes both revisions equal when all pods are of the newest template and ready.
     let complete = current && !outdated && status.current_revision == status.update_revision;
     let cause = stateful_set.metadata.annotations.as_ref().and_then(|annotations| annotations.get(CAUSE_ANNOTATION));
+    // The controller counts a pod for a moment after it is gone, when nothing else tells that the roll is not over.
+    let there = i32::try_from(pods.iter().filter(|pod| is_ready(pod)).count()).unwrap_or(i32::MAX);
     Some(Rollout {
         replicas: status.replicas,
-        ready: status.ready_replicas.unwrap_or(0),
+        ready: status.ready_replicas.unwrap_or(0).min(there),
         updated: status.updated_replicas.unwrap_or(0),
         complete,
         cause: cause.cloned(),
@@ -375,15 +377,23 @@ mod tests {
 
     #[test]
     fn a_rollout_is_complete_when_the_newest_revision_is_everywhere_and_ready() {
-        let rollout = |generation: i64, status: Value| {
+        let rollout_of = |pods: usize, generation: i64, status: Value| {
             let set = json!({"metadata": {"generation": generation, "annotations": {"kubernetes.io/change-cause": "why"}},
                 "spec": {"replicas": 1, "selector": {}, "template": {}}, "status": status});
-            observe(Some(&serde_json::from_value(set).unwrap()), &[], &now()).rollout
+            let pod = json!({"metadata": {"name": "cache-0"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+            let pods: Vec<Pod> = vec![serde_json::from_value(pod).unwrap(); pods];
+            observe(Some(&serde_json::from_value(set).unwrap()), &pods.iter().collect::<Vec<_>>(), &now()).rollout
         };
+        let rollout = |generation: i64, status: Value| rollout_of(1, generation, status);
         assert_eq!(rollout(1, json!({"replicas": 0})), None);
         let seen = json!({"observedGeneration": 1, "replicas": 1, "readyReplicas": 1, "updatedReplicas": 1, "currentRevision": "a", "updateRevision": "a"});
         let complete = Rollout { replicas: 1, ready: 1, updated: 1, complete: true, cause: Some("why".to_owned()) };
         assert_eq!(rollout(1, seen.clone()).unwrap(), complete);
+        assert_eq!(
+            rollout_of(0, 1, seen.clone()).unwrap().ready,
+            0,
+            "its pod is gone, which the controller has not seen"
+        );
         assert!(!rollout(2, seen).unwrap().complete);
         let unready = json!({"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "currentRevision": "a", "updateRevision": "b"});
         assert!(!rollout(2, unready).unwrap().complete, "a new pod that is not ready yet is no end");

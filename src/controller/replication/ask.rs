@@ -52,11 +52,24 @@ pub(super) async fn members(group: &Group<'_>, context: &Context) -> Vec<Member>
                     trouble_of(pod, &Time(jiff::Timestamp::now())).is_some_and(|t| t.stalled || t.is_unscheduled())
                 }),
                 inherited: is_inherited(group, ordinal, context),
-                updated: pod.is_some_and(|pod| is_ready(pod) && newest.is_some() && revision(pod) == newest.as_ref()),
+                updated: pod.is_some_and(|pod| is_updated(pod, newest.as_ref())),
                 answer: heard(group, ordinal, answer, now, context),
             }
         })
         .collect()
+}
+
+/// Looks again at which pods the roll has been at: one may have become ready since the servers were asked.
+pub(super) fn refresh(members: &mut [Member], group: &Group<'_>, context: &Context) {
+    let newest = observe::update_revision(&group.namespace, &group.name, context);
+    for member in members {
+        member.updated = group.object(member.ordinal).is_some_and(|pod| is_updated(pod, newest.as_ref()));
+    }
+}
+
+/// Whether a pod serves with the newest template.
+fn is_updated(pod: &Pod, newest: Option<&String>) -> bool {
+    is_ready(pod) && newest.is_some() && revision(pod) == newest
 }
 
 /// Where the server of a pod can be asked, if the kubelet says that it runs.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use kube::Resource;
 
-use super::{Group, Roles, SOON, act, address, gather, labels, marks};
+use super::{Group, Roles, SOON, act, address, ask, gather, labels, marks};
 use crate::{
     api::v1::RedisInstance,
     controller::{context::Context, error::Error, events},
@@ -41,7 +41,7 @@ pub(super) async fn from_one_that_leaves(group: &Group<'_>, roles: Roles, contex
 /// Hands the role on where the primary's pod is to go, or is the next to be restarted.
 pub(in crate::controller) async fn make_way(
     stored: &RedisInstance,
-    roles: Roles,
+    mut roles: Roles,
     wanted: i32,
     next: Option<i32>,
     context: &Context,
@@ -50,7 +50,11 @@ pub(in crate::controller) async fn make_way(
         return Ok(roles);
     };
     match gather(stored, context).await? {
-        Some(group) => hand_over(&group, roles, why, wanted, context).await,
+        Some(group) => {
+            // By what the roll goes by, or the role would go to a pod whose turn is still to come, and move twice.
+            ask::refresh(&mut roles.members, &group, context);
+            hand_over(&group, roles, why, wanted, context).await
+        }
         None => Ok(roles),
     }
 }
