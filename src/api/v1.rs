@@ -42,6 +42,9 @@ use super::{pod::PodOptions, resources::ResourceRequirements};
     printcolumn(name = "Message", type_ = "string", json_path = ".status.lastConditionMessage", priority = 1)
 )]
 #[cfg_attr(test, kube(cel))]
+#[x_kube(validation = Rule::new(
+    "!has(self.storage) || !has(oldSelf.storage) || (has(self.storage.storageClassName) && ((has(oldSelf.storage.storageClassName) && self.storage.storageClassName == oldSelf.storage.storageClassName) || (self.storage.storageClassName != '' && has(self.replicas) && self.replicas >= 2))) || (!has(self.storage.storageClassName) && !has(oldSelf.storage.storageClassName))"
+).message("volumes move only to a class that is named and with replicas of 2 or more: set replicas first, or create a new RedisInstance with the other class and move the data").field_path(".storage.storageClassName"))]
 #[serde(rename_all = "camelCase")]
 pub struct RedisInstanceSpec {
     /// Container image with redis-server and redis-cli; the tag tells the version. Default: the operator's --default-image.
@@ -86,9 +89,6 @@ pub struct ConfigValue(#[schemars(length(max = 1024))] pub String);
 /// The volume behind /data.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new(
-    "has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)"
-).message("field is immutable: create a new RedisInstance with the other class and move the data").field_path(".storageClassName"))]
 pub struct StorageSpec {
     /// Size of the volume of each pod, a quantity from 1Mi to 64Ti; may grow, never shrink. Default 1Gi.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,7 +96,7 @@ pub struct StorageSpec {
     #[x_kube(validation = Rule::new("!isQuantity(self) || !isQuantity(oldSelf) || quantity(self).compareTo(quantity(oldSelf)) >= 0")
         .message("may not be reduced: create a new RedisInstance with the smaller size and move the data"))]
     pub size: Option<String>,
-    /// StorageClass of the volumes; absent = the cluster's default class, "" = no class. Immutable.
+    /// StorageClass of the volumes; absent = the cluster's default class, "" = no class. With 2 replicas or more another one may be named: the volumes move to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub storage_class_name: Option<String>,
@@ -306,13 +306,28 @@ mod tests {
     }
 
     #[test]
-    fn the_storage_class_stays() {
+    fn the_storage_class_stays_but_where_a_replica_has_the_data() {
         let classed = |class: Option<&str>| {
             class.map_or_else(|| json!({"storage": {}}), |class| json!({"storage": {"storageClassName": class}}))
         };
         assert!(rules(Some(classed(Some("a"))), classed(Some("a"))).is_empty());
         for (old, new) in [(Some("a"), Some("b")), (Some("a"), None), (None, Some("")), (Some(""), None)] {
             assert_eq!(rules(Some(classed(old)), classed(new)).len(), 1, "{old:?} to {new:?}");
+        }
+        let several = |class: Option<&str>, replicas: i32| {
+            let mut spec = classed(class);
+            spec["replicas"] = replicas.into();
+            spec
+        };
+        for (old, new, faults) in [
+            (Some("a"), several(Some("b"), 2), 0),
+            (None, several(Some("b"), 3), 0),
+            (Some("a"), several(Some("b"), 1), 1),
+            (Some("a"), several(Some(""), 3), 1),
+            (Some("a"), several(None, 3), 1),
+            (Some("a"), json!({"replicas": 3}), 0), // the webhook fills storage in, and judges it then
+        ] {
+            assert_eq!(rules(Some(classed(old)), new.clone()).len(), faults, "{old:?} to {new}");
         }
     }
 }

@@ -57,6 +57,18 @@ pub(super) async fn pod_replaced(instance: &ValidatedInstance, pod: &str, contex
     publish(Reason::PodReplaced, note, &reference(instance), context).await;
 }
 
+/// Tells that this pod is given a volume of this StorageClass, and whence its data come.
+pub(super) async fn volume_replaced(
+    instance: &ValidatedInstance,
+    (pod, class, primary): (&str, &str, &str),
+    context: &Context,
+) {
+    let note = format!(
+        "deleted the claim of {pod}: it gets a volume of StorageClass {class}, and its data anew from primary {primary}"
+    );
+    publish(Reason::VolumeReplaced, note, &reference(instance), context).await;
+}
+
 /// Tells what a person cares about of a new status: that it serves, that it needs somebody, what it waits for, and what
 /// became of its configuration, its volumes and its password.
 pub(super) async fn status_changed(

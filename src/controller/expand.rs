@@ -14,11 +14,13 @@ use kube::{
 use super::{
     context::Context,
     error::Error,
+    migration::{self, is_moving},
     ownership::{is_leaving, is_ours},
 };
 use crate::domain::{
     instance::ValidatedInstance,
     live::{claim_template, requested},
+    migration::obstacle,
     names::{DATA_VOLUME, INSTANCE_LABEL, OPERATOR, pod},
     observed::Aspect,
     reason::Reason,
@@ -43,13 +45,20 @@ pub(super) async fn ensure_claims(
     desired: &StatefulSet,
     context: &Context,
 ) -> Result<Volumes, Error> {
+    let live = context.stores.stateful_sets.get(&ObjectRef::from_obj(desired));
+    let ours = live.as_ref().filter(|live| is_ours(&live.metadata, instance));
+    let present = ours.and_then(|live| Some((live, claim_template(live)?.storage_class_name.as_deref())));
+    let moves = present.filter(|(_, class)| *class != instance.storage.class.as_deref());
+    let hindrance = obstacle(instance.storage.class.as_deref(), instance.replicas);
+    if let (Some((live, _)), None, Some(class)) = (moves, hindrance, instance.storage.class.as_deref()) {
+        return migration::begin(instance, class, live, context).await;
+    }
     for ordinal in 0..instance.replicas {
         let claim = format!("{DATA_VOLUME}-{}", pod(&instance.name, ordinal));
         if let Some(hindrance) = grow(instance, &claim, context).await? {
             return Ok(hindrance);
         }
     }
-    let live = context.stores.stateful_sets.get(&ObjectRef::from_obj(desired));
     let Some((live, claim)) = live.as_ref().and_then(|live| Some((live, claim_template(live)?))) else {
         return Ok(Volumes::AsDesired);
     };
@@ -60,11 +69,14 @@ pub(super) async fn ensure_claims(
     if !is_ours(&live.metadata, instance) {
         return Ok(Volumes::AsDesired);
     }
-    if claim_template(desired).is_some_and(|desired| desired.storage_class_name != claim.storage_class_name) {
-        return Ok(refused("spec.storage.storageClassName", "another class"));
+    if let Some(why) = hindrance.filter(|_| moves.is_some()) {
+        return Ok(hindered(Reason::Refused, format!("spec.storage.storageClassName cannot be changed so: {why}")));
     }
     match requested(claim) {
-        Some(size) if size > instance.storage.size => Ok(refused("spec.storage.size", "the smaller size")),
+        Some(size) if size > instance.storage.size => {
+            let cure = "create a new RedisInstance with the smaller size and move the data";
+            Ok(hindered(Reason::Refused, format!("spec.storage.size cannot be changed so; {cure}")))
+        }
         Some(size) if size < instance.storage.size => {
             release(live, context).await?;
             Ok(Volumes::Replacing(Reason::Expanding, "the volumes grow; the pods keep running".to_owned()))
@@ -89,17 +101,11 @@ fn hindered(reason: Reason, message: String) -> Volumes {
     Volumes::Hindered(Aspect { holds: Some(false), reason, message })
 }
 
-fn refused(field: &str, what: &str) -> Volumes {
-    let message = format!("{field} cannot be changed so; create a new RedisInstance with {what} and move the data");
-    hindered(Reason::Refused, message)
-}
-
 /// Asks for a larger volume where the claim is smaller, also one that an earlier instance of this name left behind.
 async fn grow(instance: &ValidatedInstance, name: &str, context: &Context) -> Result<Option<Volumes>, Error> {
     let claim = context.stores.claims.get(&ObjectRef::new(name).within(&instance.namespace));
-    let Some(claim) = claim.filter(|claim| claim.labels().get(INSTANCE_LABEL) == Some(&instance.name)) else {
-        return Ok(None);
-    };
+    let ours = |claim: &PersistentVolumeClaim| claim.labels().get(INSTANCE_LABEL) == Some(&instance.name);
+    let Some(claim) = claim.filter(|claim| ours(claim) && !is_moving(claim, instance)) else { return Ok(None) };
     let Some(size) = claim.spec.as_ref().and_then(requested) else { return Ok(None) };
     if size >= instance.storage.size {
         return Ok(None);
@@ -147,7 +153,7 @@ fn refusal(message: &str) -> Option<(Reason, &'static str)> {
 }
 
 /// Deletes the StatefulSet and leaves its pods: only this very object, and only as it was last seen.
-async fn release(live: &StatefulSet, context: &Context) -> Result<(), Error> {
+pub(super) async fn release(live: &StatefulSet, context: &Context) -> Result<(), Error> {
     let (name, namespace) = (live.name_any(), live.namespace().unwrap_or_default());
     let preconditions = Preconditions { uid: live.uid(), resource_version: live.resource_version() };
     let params = DeleteParams {
@@ -158,7 +164,7 @@ async fn release(live: &StatefulSet, context: &Context) -> Result<(), Error> {
     let api: Api<StatefulSet> = Api::namespaced(context.client.clone(), &namespace);
     match api.delete(&name, &params).await {
         Ok(_) => {
-            tracing::info!(child = name, "deleted the StatefulSet without its pods, to create it with larger claims");
+            tracing::info!(child = name, "deleted the StatefulSet without its pods, to create it with other claims");
             Ok(())
         }
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),

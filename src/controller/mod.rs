@@ -8,6 +8,7 @@ mod events;
 mod expand;
 mod live_config;
 mod measure;
+mod migration;
 mod namespaces;
 mod observe;
 mod ownership;

@@ -13,7 +13,7 @@ use k8s_openapi::{
 };
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
-use super::{context::Context, ownership::is_ours, replication::Roles};
+use super::{context::Context, migration::is_moving, ownership::is_ours, replication::Roles};
 use crate::{
     build::{Children, Gate},
     domain::{
@@ -71,7 +71,9 @@ pub(super) fn claims(instance: &ValidatedInstance, context: &Context) -> Vec<Arc
 /// How far the volumes are on their way to the size that the spec wants.
 pub(super) fn growth(instance: &ValidatedInstance, context: &Context) -> Option<Aspect> {
     let claims = claims(instance, context);
-    volumes::growth(&claims.iter().map(AsRef::as_ref).collect::<Vec<_>>(), instance.storage.size)
+    // What is about to be replaced does not grow.
+    let staying: Vec<_> = claims.iter().map(AsRef::as_ref).filter(|claim| !is_moving(claim, instance)).collect();
+    volumes::growth(&staying, instance.storage.size)
 }
 
 /// What ails a server that answers, as it told when it was last asked.

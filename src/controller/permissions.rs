@@ -20,8 +20,9 @@ const LOOP: &[Permission] = &[
     ("", &["configmaps"], &["create", "get", "list", "patch", "watch"]),
     // Deleted is the Service for reads, when one pod is left.
     ("", &["services"], &["create", "delete", "get", "list", "patch", "watch"]),
-    // To grow, and to go or stay with the instance: the claims are patched, never created or deleted.
-    ("", &["persistentvolumeclaims"], &["list", "patch", "watch"]),
+    // To grow, and to go or stay with the instance, the claims are patched. Deleted is the claim of a pod whose volume the
+    // user moves to another StorageClass, when every other pod has its data; never created.
+    ("", &["persistentvolumeclaims"], &["delete", "list", "patch", "watch"]),
     // To say which pod does not serve, and why. One whose Redis ends again and again is deleted when its configuration was
     // corrected, instead of waiting minutes for the kubelet to try again. Patched are the labels that tell the primary.
     ("", &["pods"], &["delete", "list", "patch", "watch"]),
@@ -29,6 +30,9 @@ const LOOP: &[Permission] = &[
     ("", &["secrets"], &["create", "get", "patch"]),
     // Deleted without its pods, to take a larger claim template; or with them, where the user asked for that.
     ("apps", &["statefulsets"], &["create", "delete", "get", "list", "patch", "watch"]),
+    // Whether there is the StorageClass that volumes are to move to. Where the operator looks after some namespaces only, a
+    // Role cannot give this, and nobody is asked.
+    ("storage.k8s.io", &["storageclasses"], &["get"]),
     ("policy", &["poddisruptionbudgets"], &["create", "delete", "get", "list", "patch", "watch"]),
     ("events.k8s.io", &["events"], &["create", "patch"]),
     (api::GROUP, &["redisinstances"], &["list", "watch"]),

@@ -16,7 +16,7 @@ use super::{
     events,
     expand::{self, Volumes},
     live_config::{self, Outcome},
-    observe, recreate,
+    migration, observe, recreate,
     replication::{self, Roles},
     restart, retention, rotation, secret,
     seen::Versions,
@@ -30,7 +30,7 @@ use crate::{
         change::{Change, Class, classify, needs_statefulset_restart},
         field_error::FieldError,
         instance::ValidatedInstance,
-        observed::{Aspect, Observed},
+        observed::{Aspect, Observed, Trouble},
         reason::Reason,
         status::Finding,
         validate::validate,
@@ -129,6 +129,10 @@ fn enough(finding: &Finding, uid: &str) -> Duration {
         Finding::Waiting(..) => WAITING,
         Finding::Stalled(..) => STALLED,
         Finding::Applied(Observed { config, .. }) if unreached(config) => UNREACHED,
+        // No watch tells that somebody made it.
+        Finding::Applied(Observed { storage: Some(storage), .. }) if storage.reason == Reason::StorageClassNotFound => {
+            WAITING
+        }
         _ => RESYNC,
     };
     spread(enough, uid)
@@ -197,7 +201,8 @@ async fn pursue(
     if conf_waits {
         children = observe::with_present_conf(instance, children, context);
     }
-    let next = observe::next_restarted(instance, &children, roles.as_ref(), context);
+    let next = observe::next_restarted(instance, &children, roles.as_ref(), context)
+        .or_else(|| migration::next_left(instance, roles.as_ref(), context));
     if let Some(found) = roles.take() {
         *roles = Some(replication::make_way(stored, found, instance.replicas, next, context).await?); // client, redis
     }
@@ -217,14 +222,24 @@ async fn pursue(
     surplus::delete(instance, &children, context).await?; // client
     let applied = Box::pin(apply::children(instance, children, context)).await?; // client
     restart::crashing_pods(instance, &changes, context).await?; // client
-    Ok(match applied {
-        Ok(stateful_set) => {
-            let seen = observe::observe(&instance.namespace, &instance.name, stateful_set.as_ref(), context);
-            let trouble = seen.trouble.or_else(|| observe::trouble(instance, context));
-            Finding::Applied(Observed { trouble, config, password, storage, ..seen })
-        }
-        Err(finding) => finding,
-    })
+    let stateful_set = match applied {
+        Ok(stateful_set) => stateful_set,
+        Err(finding) => return Ok(finding),
+    };
+    let moving = migration::advance(instance, roles.as_ref(), context).await?; // client
+    let seen = observe::observe(&instance.namespace, &instance.name, stateful_set.as_ref(), context);
+    let trouble = seen.trouble.or_else(|| observe::trouble(instance, context));
+    if let Some(moving) = moving.filter(|_| !is_stuck(trouble.as_ref(), roles.as_ref())) {
+        let waits = trouble.map(|trouble| format!("; waiting for pod {}", trouble.message)).unwrap_or_default();
+        return Ok(Finding::Changing(Reason::Migrating, moving + &waits));
+    }
+    Ok(Finding::Applied(Observed { trouble, config, password, storage, ..seen }))
+}
+
+/// Whether only a person can help, which is told before any change that is under way.
+fn is_stuck(trouble: Option<&Trouble>, roles: Option<&Roles>) -> bool {
+    trouble.is_some_and(|trouble| trouble.stalled)
+        || roles.is_some_and(|roles| roles.aspect.reason == Reason::NoSafePrimary)
 }
 
 /// Says what is about to happen before it does: events for a new spec, and phase Updating for every change that touches pods
@@ -244,7 +259,7 @@ async fn announce(
         std::mem::replace(&mut memory.announced, changes.to_vec())
     });
     // What cannot be carried out differs in every pass; it is told once a spec.
-    let lasting = |change: &Change| matches!(change.class, Class::Refused | Class::Expand);
+    let lasting = |change: &Change| matches!(change.class, Class::Refused | Class::Expand | Class::Migrate);
     let fresh: Vec<Change> =
         changes.iter().filter(|change| !announced.contains(change) && (unseen || !lasting(change))).cloned().collect();
     events::changing(instance, &fresh, context).await;
@@ -261,6 +276,7 @@ fn underway(changes: &[Change]) -> Option<Finding> {
     let reason = match change.class {
         Class::Expand => Reason::Expanding,
         Class::Scale => Reason::Scaling,
+        Class::Migrate => Reason::Migrating,
         Class::Recreate => Reason::Recreating,
         _ => Reason::RollingOut,
     };

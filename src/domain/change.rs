@@ -6,6 +6,7 @@ use super::{
     effective::Effective,
     instance::ValidatedInstance,
     live::Live,
+    migration::obstacle,
     reason::Reason,
     redis_conf::{comes_with_replication, restart_hash},
     resources::Resources,
@@ -23,6 +24,8 @@ pub enum Class {
     Scale,
     /// Pods restart one at a time, each after the one before it serves.
     Rolling,
+    /// The volumes are replaced one pod at a time by volumes of another StorageClass, each copied anew from the primary.
+    Migrate,
     /// The StatefulSet is deleted with its pods and made anew: all pods restart at once; the volumes stay.
     Recreate,
     /// There is no safe way; nothing is done about it.
@@ -38,6 +41,7 @@ impl Class {
             Self::Expand => Reason::Expand,
             Self::Scale => Reason::Scale,
             Self::Rolling => Reason::RollingUpdate,
+            Self::Migrate => Reason::Migrate,
             Self::Recreate => Reason::Recreate,
             Self::Refused => Reason::Refused,
         }
@@ -147,8 +151,16 @@ fn size(live: &Live, wanted: &Live) -> Option<Change> {
 }
 
 fn class(live: &Live, wanted: &Live) -> Option<Change> {
-    let reason = "storage.storageClassName may not be changed".to_owned();
-    (live.class != wanted.class).then(|| change(Class::Refused, "spec.storage.storageClassName", reason))
+    let (before, after) = (live.class.as_deref(), wanted.class.as_deref());
+    let (class, reason) = match obstacle(after, wanted.replicas) {
+        None => {
+            let before = before.filter(|class| !class.is_empty()).unwrap_or("none by name");
+            let reason = format!("storage.storageClassName changed from {before} to {}", after.unwrap_or_default());
+            (Class::Migrate, reason)
+        }
+        Some(why) => (Class::Refused, format!("storage.storageClassName may not be changed so: {why}")),
+    };
+    (before != after).then(|| change(class, "spec.storage.storageClassName", reason))
 }
 
 fn auth(live: &Live, wanted: &Live) -> Option<Change> {
@@ -203,6 +215,8 @@ mod tests {
         let policy = |policy: &str, config: Value| json!({"config": config, "updatePolicy": {"config": policy}});
         let small = json!({"maxmemory": "64mb"});
         let sized = |size: &str| json!({"storage": {"size": size}});
+        let classed =
+            |replicas: i32, class: Option<&str>| json!({"replicas": replicas, "storage": {"storageClassName": class}});
         for (old, new, expected) in [
             (json!({}), json!({}), vec![]),
             (json!({}), config(small.clone()), vec![(Class::Live, "spec.config[maxmemory]")]),
@@ -254,10 +268,14 @@ mod tests {
             (sized("1Gi"), sized("2Gi"), vec![(Class::Expand, "spec.storage.size")]),
             (sized("1Gi"), sized("1024Mi"), vec![]),
             (sized("2Gi"), sized("1Gi"), vec![(Class::Refused, "spec.storage.size")]),
+            (classed(1, None), classed(1, Some("")), vec![(Class::Refused, "spec.storage.storageClassName")]),
+            (classed(1, None), classed(1, Some("fast")), vec![(Class::Refused, "spec.storage.storageClassName")]),
+            (classed(3, Some("slow")), classed(3, None), vec![(Class::Refused, "spec.storage.storageClassName")]),
+            (classed(3, None), classed(3, Some("fast")), vec![(Class::Migrate, "spec.storage.storageClassName")]),
             (
-                json!({}),
-                json!({"storage": {"storageClassName": ""}}),
-                vec![(Class::Refused, "spec.storage.storageClassName")],
+                classed(1, Some("slow")),
+                classed(2, Some("fast")),
+                vec![(Class::Scale, "spec.replicas"), (Class::Migrate, "spec.storage.storageClassName")],
             ),
         ] {
             let expected: Vec<_> = expected.into_iter().map(|(class, fields)| (class, fields.to_owned())).collect();

@@ -16,6 +16,7 @@ pub mod impact;
 pub mod instance;
 pub mod judgement;
 pub mod live;
+pub mod migration;
 pub mod names;
 pub mod observed;
 pub mod owned_directives;

@@ -60,6 +60,8 @@ reasons! {
     Scaling None,
     /// The volumes are asked to grow.
     Expanding None,
+    /// The volumes move to another StorageClass, or one whose claim was deleted is replaced, pod by pod.
+    Migrating None,
 
     /// A change that the running servers were given; no pod restarted.
     AppliedLive NORMAL,
@@ -71,6 +73,8 @@ reasons! {
     Scale NORMAL,
     /// A change grows the volumes.
     Expand NORMAL,
+    /// A change moves the volumes to another StorageClass, one pod at a time.
+    Migrate NORMAL,
     /// A change that has no safe way; nothing is done about it.
     Refused WARNING,
 
@@ -160,6 +164,10 @@ reasons! {
     ResizeUnsupported WARNING,
     /// A quota does not allow growth.
     QuotaExceeded WARNING,
+    /// There is no StorageClass of the name that the volumes are to move to.
+    StorageClassNotFound WARNING,
+    /// A claim was deleted, so that its pod gets a volume of another StorageClass.
+    VolumeReplaced NORMAL,
 }
 
 impl Reason {

@@ -1,7 +1,7 @@
 //! What a change may be: the faults of the new object that the old one did not have, and the changes that are refused.
 //! Both objects have their defaults filled in. Rules about one object alone are in `validate`.
 
-use super::{downgrade, field_error::FieldError, quantity::Quantity};
+use super::{downgrade, field_error::FieldError, migration::obstacle, quantity::Quantity};
 use crate::api::v1::{RedisInstance, StorageSpec};
 
 /// Every fault that this change brings in: those of the new object that the old one, `known`, does not have, and what is
@@ -16,10 +16,11 @@ pub fn faults(
 ) -> Vec<FieldError> {
     errors.retain(|error| !known.contains(error));
     errors.extend(downgrade::fault(old, new));
+    let replicas = new.spec.replicas.unwrap_or(1);
     let none = StorageSpec::default();
     let (old, new) = (old.spec.storage.as_ref().unwrap_or(&none), new.spec.storage.as_ref().unwrap_or(&none));
     errors.extend(shrunk(old, new));
-    errors.extend(moved(old, new));
+    errors.extend(moved(old, new, replicas));
     errors
 }
 
@@ -33,12 +34,11 @@ fn shrunk(old: &StorageSpec, new: &StorageSpec) -> Option<FieldError> {
     })
 }
 
-fn moved(old: &StorageSpec, new: &StorageSpec) -> Option<FieldError> {
-    let (before, after) = (&old.storage_class_name, &new.storage_class_name);
-    (before != after).then(|| {
-        let detail = "field is immutable; create a new RedisInstance with the other class and move the data";
-        FieldError::invalid("spec.storage.storageClassName", after.as_deref().unwrap_or_default(), detail)
-    })
+/// The data can only come to volumes of another class from a replica.
+fn moved(old: &StorageSpec, new: &StorageSpec, replicas: i32) -> Option<FieldError> {
+    let (before, after) = (old.storage_class_name.as_deref(), new.storage_class_name.as_deref());
+    let detail = obstacle(after, replicas).filter(|_| before != after)?;
+    Some(FieldError::invalid("spec.storage.storageClassName", after.unwrap_or_default(), detail))
 }
 
 #[cfg(test)]
@@ -72,12 +72,15 @@ mod tests {
     }
 
     #[test]
-    fn the_class_stays_also_from_absent_to_empty() {
+    fn the_class_of_one_pod_stays_also_from_absent_to_empty() {
         let classed = |class: Option<&str>| json!({"image": "redis:7", "storage": {"storageClassName": class}});
         assert!(told(classed(Some("fast")), classed(Some("fast"))).is_empty());
         for (old, new) in [(Some("a"), Some("b")), (Some("a"), None), (None, Some(""))] {
             assert_eq!(told(classed(old), classed(new)).len(), 1, "{old:?} to {new:?}");
         }
+        let replicated = |class: &str| json!({"image": "redis:7", "replicas": 2, "storage": {"storageClassName": class}});
+        assert!(told(replicated("a"), replicated("b")).is_empty(), "a replica has the data");
+        assert_eq!(told(replicated("a"), replicated("")).len(), 1);
     }
 
     #[test]

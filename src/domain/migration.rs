@@ -1,0 +1,169 @@
+//! How the volumes of several pods come to another StorageClass: pod by pod, each copied anew from the primary, which goes
+//! last, when another has its role. Says what may be moved and what comes next; deletes nothing itself.
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+
+/// Annotation of a claim: the StorageClass that its volume is to be moved to. It stands for the user's word: a claim that was
+/// there before, and is only of another class, is none that anybody asked to replace.
+pub const MOVE_ANNOTATION: &str = "redis.github.com/move-to";
+
+/// Why the volumes of so many pods cannot be moved to this StorageClass, with what can be done instead; `None` when they can.
+#[must_use]
+pub fn obstacle(class: Option<&str>, replicas: i32) -> Option<&'static str> {
+    match class {
+        None | Some("") => Some(
+            "volumes can only be moved to a class that is named; name it, or create a new RedisInstance without one and move the data",
+        ),
+        Some(_) if replicas < 2 => Some(
+            "with one replica there is no other to copy the data from; set replicas to 2 or more first, or create a new RedisInstance with the other class and move the data",
+        ),
+        Some(_) => None,
+    }
+}
+
+/// The volume of one pod, as its claim tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Volume {
+    /// It stays.
+    Stays,
+    /// It is to be replaced. `filled` says whether there can be data in it.
+    Moves {
+        /// Whether there is a volume behind the claim.
+        filled: bool,
+    },
+    /// Its claim is deleted, by us or by somebody else, and waits for its pod to end.
+    Leaves,
+}
+
+impl Volume {
+    /// What is to become of it when the volumes are to be of this StorageClass.
+    #[must_use]
+    pub fn of(claim: &PersistentVolumeClaim, class: Option<&str>) -> Self {
+        let annotations = claim.metadata.annotations.as_ref();
+        let asked = annotations.and_then(|annotations| annotations.get(MOVE_ANNOTATION)).map(String::as_str);
+        if claim.metadata.deletion_timestamp.is_some() {
+            Self::Leaves
+        } else if asked.is_some() && asked == class && is_of_another(claim, class) {
+            Self::Moves { filled: claim.spec.as_ref().is_some_and(|spec| spec.volume_name.is_some()) }
+        } else {
+            Self::Stays
+        }
+    }
+}
+
+/// Whether the volume behind a claim is of another StorageClass than this one.
+#[must_use]
+pub fn is_of_another(claim: &PersistentVolumeClaim, class: Option<&str>) -> bool {
+    claim.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref()) != class
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Every volume stays.
+    Done,
+    /// This pod is to get another volume.
+    Replace(i32),
+    /// So is this one, when another has its role.
+    HandOver(i32),
+    /// The others do not have all data yet, without which none may go.
+    Wait,
+}
+
+/// The next step for these volumes, each with the ordinal of its pod. `is_settled` says of a pod whether it serves and has all
+/// data. Whatever goes, all the others have the data then; only what holds none goes sooner.
+#[must_use]
+pub fn next(volumes: &[(i32, Volume)], primary: Option<i32>, is_settled: impl Fn(i32) -> bool) -> Step {
+    let last_with = |wanted: fn(&Volume) -> bool| {
+        volumes.iter().rev().find(|(ordinal, volume)| wanted(volume) && primary != Some(*ordinal)).map(|(at, _)| *at)
+    };
+    if volumes.iter().all(|(_, volume)| *volume == Volume::Stays) {
+        return Step::Done;
+    }
+    if let Some(empty) = last_with(|volume| *volume == Volume::Moves { filled: false }) {
+        return Step::Replace(empty);
+    }
+    // One that is on its way is finished before the next one is begun.
+    let replica = last_with(|volume| *volume == Volume::Leaves).or_else(|| last_with(|volume| *volume != Volume::Stays));
+    let Some(target) = replica.or(primary) else { return Step::Wait };
+    let others = || volumes.iter().map(|(ordinal, _)| *ordinal).filter(|ordinal| *ordinal != target);
+    if primary.is_none() || others().next().is_none() || !others().all(is_settled) {
+        return Step::Wait;
+    }
+    if primary == Some(target) { Step::HandOver(target) } else { Step::Replace(target) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const STAYS: Volume = Volume::Stays;
+    const MOVES: Volume = Volume::Moves { filled: true };
+    const EMPTY: Volume = Volume::Moves { filled: false };
+    const LEAVES: Volume = Volume::Leaves;
+
+    fn claim(metadata: Value, spec: Value) -> PersistentVolumeClaim {
+        serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap()
+    }
+
+    fn step(volumes: [Volume; 3], primary: Option<i32>, settled: &[i32]) -> Step {
+        let volumes: Vec<(i32, Volume)> = (0..).zip(volumes).collect();
+        next(&volumes, primary, |ordinal| settled.contains(&ordinal))
+    }
+
+    #[test]
+    fn only_several_pods_move_and_only_to_a_class_that_is_named() {
+        assert_eq!(obstacle(Some("fast"), 2), None);
+        assert!(obstacle(Some("fast"), 1).is_some_and(|words| words.contains("set replicas to 2 or more")));
+        for class in [None, Some("")] {
+            assert!(obstacle(class, 3).is_some_and(|words| words.contains("named")), "{class:?}");
+        }
+    }
+
+    #[test]
+    fn a_claim_moves_when_somebody_asked_for_it_and_its_class_is_another() {
+        let marked = |to: &str| json!({"annotations": {MOVE_ANNOTATION: to}});
+        let of = |metadata: Value, spec: Value| Volume::of(&claim(metadata, spec), Some("fast"));
+        assert_eq!(of(marked("fast"), json!({"storageClassName": "slow", "volumeName": "v"})), MOVES);
+        assert_eq!(of(marked("fast"), json!({"storageClassName": "slow"})), EMPTY);
+        assert_eq!(of(marked("fast"), json!({"storageClassName": "fast", "volumeName": "v"})), STAYS, "it has come");
+        assert_eq!(of(marked("other"), json!({"storageClassName": "slow"})), STAYS, "the word was taken back");
+        assert_eq!(of(json!({}), json!({"storageClassName": "slow", "volumeName": "v"})), STAYS, "nobody asked");
+        assert_eq!(of(json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}), json!({})), LEAVES);
+        assert_eq!(Volume::of(&claim(json!({}), json!({"storageClassName": "slow"})), None), STAYS);
+    }
+
+    #[test]
+    fn the_volumes_move_from_the_last_to_the_primarys() {
+        let all = &[0, 1, 2][..];
+        assert_eq!(step([STAYS, STAYS, STAYS], Some(0), &[]), Step::Done);
+        assert_eq!(step([MOVES, MOVES, MOVES], Some(0), all), Step::Replace(2));
+        assert_eq!(step([MOVES, MOVES, STAYS], Some(0), all), Step::Replace(1));
+        assert_eq!(step([MOVES, STAYS, STAYS], Some(0), all), Step::HandOver(0));
+        assert_eq!(step([MOVES, MOVES, MOVES], Some(2), all), Step::Replace(1));
+        assert_eq!(step([MOVES, STAYS, STAYS], Some(2), all), Step::Replace(0));
+    }
+
+    #[test]
+    fn none_goes_before_all_others_have_the_data() {
+        for (settled, expected) in
+            [(&[0, 1][..], Step::Replace(2)), (&[0], Step::Wait), (&[1, 2], Step::Wait), (&[], Step::Wait)]
+        {
+            assert_eq!(step([MOVES, MOVES, MOVES], Some(0), settled), expected, "{settled:?}");
+        }
+        assert_eq!(step([MOVES, MOVES, MOVES], None, &[0, 1, 2]), Step::Wait, "nobody has the newest data");
+        assert_eq!(step([MOVES, STAYS, STAYS], Some(0), &[0, 1]), Step::Wait, "the role has nowhere to go");
+        assert_eq!(next(&[(0, LEAVES)], Some(0), |_| true), Step::Wait, "there is no other");
+    }
+
+    #[test]
+    fn what_was_begun_is_finished_first_and_what_is_empty_waits_for_nobody() {
+        assert_eq!(step([MOVES, LEAVES, MOVES], Some(0), &[0, 2]), Step::Replace(1));
+        assert_eq!(step([MOVES, LEAVES, MOVES], Some(0), &[0, 1]), Step::Wait);
+        assert_eq!(step([LEAVES, STAYS, STAYS], Some(0), &[0, 1, 2]), Step::HandOver(0));
+        assert_eq!(step([MOVES, MOVES, EMPTY], Some(0), &[0]), Step::Replace(2));
+        assert_eq!(step([MOVES, MOVES, EMPTY], None, &[]), Step::Replace(2));
+    }
+}

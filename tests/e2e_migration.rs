@@ -1,0 +1,197 @@
+//! Volumes that move to another StorageClass under a client that writes, on a real cluster with real Redis: pod by pod, no
+//! acknowledged write lost, and nothing moved that nobody asked for.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{
+    cluster::{Place, eventually},
+    members::Members,
+    warnings::changed_with_warnings,
+    writer::{Outcome, Writer},
+};
+use k8s_openapi::api::{
+    core::v1::{Event, PersistentVolumeClaim},
+    storage::v1::StorageClass,
+};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams, PostParams},
+};
+use redis_operator::api::v1::{Phase, RedisInstance};
+use serde_json::{Value, json};
+
+/// Who makes volumes on the local cluster.
+const FOLDERS: &str = "cluster.local/folder";
+const PODS: [&str; 3] = ["cache-0", "cache-1", "cache-2"];
+
+async fn three(place: &Place) {
+    let spec = json!({"image": "redis:7.0.15", "replicas": 3, "storage": {"size": "64Mi"}});
+    place.create("cache", spec).await.unwrap();
+    place.reaches("cache", Phase::Running).await;
+}
+
+fn classed(class: &str) -> Value {
+    json!({"storage": {"storageClassName": class}})
+}
+
+/// A StorageClass of the test's own, which this provisioner serves; its name.
+async fn class(place: &Place, name: &str, provisioner: &str) -> String {
+    let name = format!("{}-{name}", place.namespace);
+    let class = json!({"metadata": {"name": name}, "provisioner": provisioner});
+    let classes: Api<StorageClass> = Api::all(place.client.clone());
+    classes.create(&PostParams::default(), &serde_json::from_value(class).unwrap()).await.unwrap();
+    name
+}
+
+/// Class and uid of each claim.
+async fn claims(place: &Place) -> BTreeMap<String, (String, String)> {
+    let labels = ListParams::default().labels("redis.github.com/instance=cache");
+    let claims = place.api::<PersistentVolumeClaim>().list(&labels).await.unwrap().items;
+    let told = |claim: &PersistentVolumeClaim| {
+        let class = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.clone()).unwrap_or_default();
+        (claim.name_any(), (class, claim.uid().unwrap()))
+    };
+    claims.iter().map(told).collect()
+}
+
+async fn all_are_of(place: &Place, class: &str) {
+    let claims = claims(place).await;
+    assert!(claims.len() == 3 && claims.values().all(|(held, _)| held == class), "not all of {class}: {claims:?}");
+}
+
+async fn waits_with(place: &Place, words: &'static str) {
+    let told = move |instance: Option<&RedisInstance>| {
+        let status = instance.and_then(|instance| instance.status.as_ref());
+        status.and_then(|status| status.last_condition_message.as_ref()).is_some_and(|told| told.contains(words))
+    };
+    place.until("cache", &format!("word of {words:?}"), told).await;
+}
+
+async fn every_pod_has(members: &Members<'_>, key: &str, value: &str) {
+    for pod in PODS {
+        assert_eq!(members.ask(pod, &format!("GET {key}")).await.as_deref(), Some(value), "{key} in {pod}");
+    }
+}
+
+/// Nothing that was acknowledged is lost.
+fn whole(what: &str, outcome: &Outcome) {
+    let Outcome { acknowledged, lost, longest_pause } = outcome;
+    eprintln!("{what}: {acknowledged} writes, {} lost, longest pause {longest_pause:?}", lost.len());
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn volumes_move_to_another_class_and_back_under_a_writer() {
+    let place = Place::new("move").await;
+    three(&place).await;
+    let members = Members { place: &place, instance: "cache" };
+    let writer = Writer::start(&place, "cache").await;
+    writer.goes_on(50).await;
+    let primary = members.primary().await.unwrap();
+    assert_eq!(members.ask(&primary, "SET order 4711").await.as_deref(), Some("+OK"));
+    let fast = class(&place, "fast", FOLDERS).await;
+
+    let warned = changed_with_warnings(&place, "cache", classed(&fast)).await.unwrap();
+    let expected = "spec.storage.storageClassName: replaces 3 volumes one by one, each copied anew; the old ones go";
+    assert_eq!(warned, [expected]);
+    place.reaches("cache", Phase::Running).await;
+    all_are_of(&place, &fast).await;
+    every_pod_has(&members, "order", "4711").await;
+    assert_ne!(members.primary().await.unwrap(), primary, "its volume is another, so its role went first");
+    let events = place.api::<Event>().list(&ListParams::default()).await.unwrap().items;
+    let told = |reason: &str| events.iter().filter(|event| event.reason.as_deref() == Some(reason)).count();
+    assert_eq!((told("Migrate"), told("VolumeReplaced"), told("HandedOver")), (1, 3, 1));
+
+    // Another word half way: what has moved comes back, what has not stays.
+    let before = claims(&place).await;
+    place.change("cache", classed("standard")).await;
+    eventually("first volume that moved", || async {
+        claims(&place).await.values().any(|(class, _)| class == "standard").then_some(())
+    })
+    .await;
+    place.change("cache", classed(&fast)).await;
+    place.reaches("cache", Phase::Running).await;
+    all_are_of(&place, &fast).await;
+    assert!(claims(&place).await.values().any(|now| before.values().any(|former| former == now)), "one stayed");
+    every_pod_has(&members, "order", "4711").await;
+    writer.goes_on(50).await;
+    whole("three volumes moved, and some there and back", &writer.stop().await);
+    leave(place, &[&fast]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn a_class_that_gives_no_volumes_costs_no_more_than_one_replica() {
+    let place = Place::new("noclass").await;
+    three(&place).await;
+    let members = Members { place: &place, instance: "cache" };
+    let writer = Writer::start(&place, "cache").await;
+    writer.goes_on(50).await;
+    let before = claims(&place).await;
+
+    // None of that name: told, and nothing is touched.
+    let fast = format!("{}-fast", place.namespace);
+    place.change("cache", classed(&fast)).await;
+    waits_with(&place, "there is no StorageClass").await;
+    place.reaches("cache", Phase::Running).await;
+    assert_eq!(claims(&place).await, before);
+
+    // One that nobody serves: the first volume waits, the others stay.
+    let barren = class(&place, "barren", "cluster.local/nobody").await;
+    place.change("cache", classed(&barren)).await;
+    waits_with(&place, "its volume").await;
+    writer.goes_on(50).await;
+    let now = claims(&place).await;
+    assert_eq!(now.iter().filter(|(name, claim)| before.get(*name) != Some(claim)).count(), 1, "{now:?}");
+
+    // Put right, with no hand.
+    class(&place, "fast", FOLDERS).await;
+    place.change("cache", classed(&fast)).await;
+    place.reaches("cache", Phase::Running).await;
+    all_are_of(&place, &fast).await;
+    writer.goes_on(50).await;
+    whole("a class that is not there, one without volumes, one with", &writer.stop().await);
+    assert_eq!(members.labelled_primary().await.len(), 1);
+    leave(place, &[&fast, &barren]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn a_claim_that_somebody_deletes_is_replaced_when_the_others_have_the_data() {
+    let place = Place::new("claim").await;
+    three(&place).await;
+    let members = Members { place: &place, instance: "cache" };
+    let writer = Writer::start(&place, "cache").await;
+    writer.goes_on(50).await;
+    let primary = members.primary().await.unwrap();
+    assert_eq!(members.ask(&primary, "SET order 4711").await.as_deref(), Some("+OK"));
+    let replica = PODS.into_iter().find(|pod| *pod != primary).unwrap();
+    for pod in [replica, &primary] {
+        let before = claims(&place).await;
+        let claim = format!("redis-data-{pod}");
+        place.api::<PersistentVolumeClaim>().delete(&claim, &DeleteParams::default()).await.unwrap();
+        eventually(&format!("another claim {claim}"), || async {
+            claims(&place).await.get(&claim).filter(|now| Some(*now) != before.get(&claim)).map(drop)
+        })
+        .await;
+        place.reaches("cache", Phase::Running).await;
+        let others = |claims: BTreeMap<String, (String, String)>| -> Vec<_> {
+            claims.into_iter().filter(|(name, _)| *name != claim).collect()
+        };
+        assert_eq!(others(claims(&place).await), others(before), "the others stay");
+        every_pod_has(&members, "order", "4711").await;
+    }
+    whole("a replica's and the primary's claim deleted", &writer.stop().await);
+    leave(place, &[]).await;
+}
+
+async fn leave(place: Place, classes: &[&str]) {
+    let all: Api<StorageClass> = Api::all(place.client.clone());
+    for class in classes {
+        all.delete(class, &DeleteParams::default()).await.unwrap();
+    }
+    place.leave().await;
+}
