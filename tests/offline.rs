@@ -68,9 +68,9 @@ fn no_rule_of_the_crd_is_left_out() {
     let mut found = Vec::new();
     rules(&crd::definition().unwrap(), &mut found);
     let known = [
-        "self >= 1",                    // read from the schema here
-        "self <= 16",                   // likewise
-        "compareTo(quantity(oldSelf))", // domain/update.rs
+        "self >= 1",                        // read from the schema here
+        "self <= 16",                       // likewise
+        "compareTo(quantity(oldSelf))",     // domain/update.rs
         "oldSelf.storage.storageClassName", // domain/update.rs
     ];
     let unknown: Vec<&String> = found.iter().filter(|rule| !known.iter().any(|known| rule.contains(known))).collect();

@@ -129,7 +129,7 @@ soak() {
   trap ended EXIT
   "$cluster" down
   tests/deploy.sh up
-  in_cluster 'e2e_replication*' --nocapture --test-threads=1
+  EVERY=${EVERY:-1} in_cluster 'e2e_replication*' --nocapture --test-threads=1
   "$cluster" down
   trap - EXIT
 }

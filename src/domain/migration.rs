@@ -84,7 +84,8 @@ pub fn next(volumes: &[(i32, Volume)], primary: Option<i32>, is_settled: impl Fn
         return Step::Replace(empty);
     }
     // One that is on its way is finished before the next one is begun.
-    let replica = last_with(|volume| *volume == Volume::Leaves).or_else(|| last_with(|volume| *volume != Volume::Stays));
+    let replica =
+        last_with(|volume| *volume == Volume::Leaves).or_else(|| last_with(|volume| *volume != Volume::Stays));
     let Some(target) = replica.or(primary) else { return Step::Wait };
     let others = || volumes.iter().map(|(ordinal, _)| *ordinal).filter(|ordinal| *ordinal != target);
     if primary.is_none() || others().next().is_none() || !others().all(is_settled) {

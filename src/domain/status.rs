@@ -17,13 +17,8 @@ const HISTORY_LIMIT: usize = 10;
 /// The longest message, in characters; an event takes 1 KiB.
 const MESSAGE_LIMIT: usize = 1000;
 /// Reasons of what cannot be had and keeps nobody from being served: told beside the phase, which it does not change.
-const HINDRANCES: [Reason; 5] = [
-    Reason::NotHeld,
-    Reason::QuotaExceeded,
-    Reason::Refused,
-    Reason::ResizeUnsupported,
-    Reason::StorageClassNotFound,
-];
+const HINDRANCES: [Reason; 5] =
+    [Reason::NotHeld, Reason::QuotaExceeded, Reason::Refused, Reason::ResizeUnsupported, Reason::StorageClassNotFound];
 
 /// What one reconcile ended with.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -78,7 +78,8 @@ mod tests {
         for (old, new) in [(Some("a"), Some("b")), (Some("a"), None), (None, Some(""))] {
             assert_eq!(told(classed(old), classed(new)).len(), 1, "{old:?} to {new:?}");
         }
-        let replicated = |class: &str| json!({"image": "redis:7", "replicas": 2, "storage": {"storageClassName": class}});
+        let replicated =
+            |class: &str| json!({"image": "redis:7", "replicas": 2, "storage": {"storageClassName": class}});
         assert!(told(replicated("a"), replicated("b")).is_empty(), "a replica has the data");
         assert_eq!(told(replicated("a"), replicated("")).len(), 1);
     }
