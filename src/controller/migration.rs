@@ -155,7 +155,7 @@ pub(super) async fn advance(
             format!("giving {} another volume", pod(&instance.name, ordinal))
         }
         Step::HandOver(primary) => format!("the role of {} is handed over first", pod(&instance.name, primary)),
-        Step::Wait => "waiting for all other pods to have the data".to_owned(),
+        Step::Wait => "waiting until all other pods have the data".to_owned(),
     };
     let claims = claims(instance, context);
     let going = claims.iter().filter(|(_, claim)| is_moving(claim, instance));

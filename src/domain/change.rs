@@ -154,7 +154,11 @@ fn class(live: &Live, wanted: &Live) -> Option<Change> {
     let (before, after) = (live.class.as_deref(), wanted.class.as_deref());
     let (class, reason) = match obstacle(after, wanted.replicas) {
         None => {
-            let before = before.filter(|class| !class.is_empty()).unwrap_or("none by name");
+            let before = match before {
+                None => "the default class",
+                Some("") => "no class",
+                Some(class) => class,
+            };
             let reason = format!("storage.storageClassName changed from {before} to {}", after.unwrap_or_default());
             (Class::Migrate, reason)
         }

@@ -1,0 +1,241 @@
+//! SIGKILL after each single write to the API server of a failover, an eviction, a roll, a scale in and a move of volumes, with
+//! real Redis: the operator that comes after always ends with one primary, all replicas in sync and every write there. A proxy lets so
+//! many writes pass. A file of its own: the deployed operator is away meanwhile.
+
+mod common;
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use common::{
+    cluster::{Place, eventually},
+    deployed::{SYSTEM, admits, pods, settled},
+    members::Members,
+    operator::{Launch, Operator},
+    proxy::{Asked, Fault, Proxy},
+    writer::Writer,
+};
+use k8s_openapi::api::{
+    admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
+    apps::v1::{Deployment, StatefulSet},
+    core::v1::{PersistentVolumeClaim, Pod},
+    storage::v1::StorageClass,
+};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams, PostParams},
+};
+use redis_operator::api::v1::{Phase, RedisInstance};
+use serde_json::{Value, json};
+
+/// What happens to the instance, again and again.
+#[derive(Clone, Copy, Debug)]
+enum Accident {
+    /// The primary is killed.
+    Failover,
+    /// The primary's pod is evicted, as by a drain.
+    Eviction,
+    /// The pods get another template.
+    Roll,
+    /// One pod less, whichever has the role.
+    ScaleIn,
+    /// The volumes move to another StorageClass.
+    Move,
+}
+
+/// Every how many writes one is cut short after: `EVERY=1` is each of them, as `just soak` has it.
+fn every() -> usize {
+    std::env::var("EVERY").map_or(4, |every| every.parse().expect("EVERY must be a number"))
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn an_operator_that_dies_after_any_write_is_followed_by_one_that_ends_the_same() {
+    let place = Place::new("kill").await;
+    let client = place.client.clone();
+    settled(&client).await;
+    let classes: Api<StorageClass> = Api::all(client.clone());
+    let other = format!("{}-other", place.namespace);
+    let class = json!({"metadata": {"name": other}, "provisioner": "cluster.local/folder"});
+    classes.create(&PostParams::default(), &serde_json::from_value(class).unwrap()).await.unwrap();
+    without_deployed(&client).await;
+
+    let mut operator = Operator::reconciling_only(&place).await;
+    let spec =
+        json!({"image": "redis:7.0.15", "replicas": 3, "storage": {"size": "64Mi", "storageClassName": "standard"}});
+    place.create("cache", spec).await.unwrap();
+    at_rest(&place, "the beginning").await;
+    let writer = Writer::start_confirmed(&place, "cache").await;
+    let members = Members { place: &place, instance: "cache" };
+    for accident in [Accident::Failover, Accident::Eviction, Accident::Roll, Accident::ScaleIn, Accident::Move] {
+        let mut cuts = 0;
+        for writes in (0..).step_by(every()) {
+            at_rest(&place, &format!("{accident:?} after {writes} writes")).await;
+            writer.goes_on(20).await;
+            operator.kill();
+            let over = cut_short(&place, &members, accident, writes, &other).await;
+            operator = Operator::reconciling_only(&place).await;
+            at_rest(&place, &format!("{accident:?} cut short after {writes} writes")).await;
+            if matches!(accident, Accident::ScaleIn) {
+                place.change("cache", json!({"replicas": 3})).await;
+            }
+            if over {
+                break;
+            }
+            cuts += 1;
+        }
+        eprintln!("{accident:?}: {cuts} times cut short");
+        assert!(cuts > 0, "{accident:?}: nothing was written");
+    }
+    at_rest(&place, "the end").await;
+    let outcome = writer.stop().await;
+    eprintln!("{} confirmed writes, {} lost", outcome.acknowledged, outcome.lost.len());
+    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+
+    operator.kill();
+    scale(&client, 2).await;
+    settled(&client).await;
+    admits(&place).await;
+    classes.delete(&other, &DeleteParams::default()).await.unwrap();
+    place.leave().await;
+}
+
+/// Has the accident happen to an operator that hangs in its write after so many; whether it was over before.
+async fn cut_short(place: &Place, members: &Members<'_>, accident: Accident, writes: usize, other: &str) -> bool {
+    let proxy = Proxy::start().await;
+    let mut operator = Operator::launch(place, Launch { server: Some(proxy.url()), ..Launch::default() }).await;
+    operator.says("watches are synced").await;
+    let (ours, passed) = (place.namespace.clone(), Arc::new(AtomicUsize::new(0)));
+    let is_write = move |asked: &Asked| asked.writes() && asked.namespace == ours && asked.resource != "events";
+    let counted = is_write.clone();
+    proxy.fail(Fault::Hang, usize::MAX, move |asked| counted(asked) && passed.fetch_add(1, Relaxed) >= writes);
+    let primary = members.primary().await.unwrap();
+    happen(place, members, accident, &primary, other).await;
+    let over = eventually(&format!("write {} of {accident:?}, or its end", writes + 1), || async {
+        if proxy.asked(&is_write).len() > writes {
+            return Some(false);
+        }
+        // A changed spec shows by its generation that it was seen; an accident by another primary.
+        let begun = !matches!(accident, Accident::Failover | Accident::Eviction)
+            || members.primary().await.is_some_and(|now| now != primary);
+        (begun && rest(place).await.is_ok()).then_some(true)
+    })
+    .await;
+    operator.kill();
+    over
+}
+
+async fn happen(place: &Place, members: &Members<'_>, accident: Accident, primary: &str, other: &str) {
+    let instance: RedisInstance = place.api().get("cache").await.unwrap();
+    match accident {
+        Accident::Failover => members.signal(primary, "KILL").await,
+        Accident::Eviction => {
+            // Answered when the pod is on its way; a budget that is used up refuses, which at rest it is not.
+            place.api::<Pod>().evict(primary, &EvictParams::default()).await.unwrap();
+        }
+        Accident::Roll => {
+            let config = instance.spec.config.unwrap_or_default();
+            let databases: u32 = config.get("databases").map_or(16, |value| value.0.parse().unwrap());
+            place.change("cache", json!({"config": {"databases": (databases + 1).to_string()}})).await;
+        }
+        Accident::ScaleIn => drop(place.change("cache", json!({"replicas": 2})).await),
+        Accident::Move => {
+            let present = instance.spec.storage.and_then(|storage| storage.storage_class_name).unwrap_or_default();
+            let class = if present == other { "standard" } else { other };
+            place.change("cache", json!({"storage": {"storageClassName": class}})).await;
+        }
+    }
+}
+
+async fn at_rest(place: &Place, when: &str) {
+    let missing = std::cell::RefCell::new(String::new());
+    let asked = tokio::time::timeout(
+        common::cluster::DEADLINE,
+        eventually(&format!("rest at {when}"), || async {
+            match rest(place).await {
+                Ok(()) => Some(()),
+                Err(what) => {
+                    missing.replace(what);
+                    None
+                }
+            }
+        }),
+    )
+    .await;
+    assert!(asked.is_ok(), "{when}: {}", missing.borrow());
+}
+
+/// Everything is as the spec wants it: or what is not.
+async fn rest(place: &Place) -> Result<(), String> {
+    let need = |holds: bool, what: &str| if holds { Ok(()) } else { Err(what.to_owned()) };
+    let instance: RedisInstance = place.api().get("cache").await.map_err(|error| error.to_string())?;
+    let status = instance.status.clone().unwrap_or_default();
+    let current = status.observed_generation == instance.metadata.generation;
+    need(
+        current && status.status == Phase::Running,
+        &format!("phase {:?}: {:?}", status.status, status.last_condition_message),
+    )?;
+    let wanted = instance.spec.replicas.unwrap_or(1);
+    let ours = ListParams::default().labels("redis.github.com/instance=cache");
+    let set: StatefulSet = place.api().get("cache").await.map_err(|error| error.to_string())?;
+    let spec = set.spec.unwrap_or_default();
+    let revision = set.status.and_then(|status| status.update_revision);
+    let update =
+        spec.update_strategy.and_then(|strategy| strategy.rolling_update).and_then(|rolling| rolling.partition);
+    need(spec.replicas == Some(wanted) && update.unwrap_or(0) == 0, "the StatefulSet is not open to all pods")?;
+    let pods = place.api::<Pod>().list(&ours).await.map_err(|error| error.to_string())?.items;
+    let newest = pods.iter().all(|pod| {
+        pod.metadata.deletion_timestamp.is_none() && pod.labels().get("controller-revision-hash") == revision.as_ref()
+    });
+    need(i32::try_from(pods.len()) == Ok(wanted) && newest, "pods are missing, too many or of an older template")?;
+    let members = Members { place, instance: "cache" };
+    let labelled: Vec<String> = members.labelled_primary().await.iter().map(ResourceExt::name_any).collect();
+    need(labelled.len() == 1 && status.primary == labelled.first().cloned(), "no one primary by label and status")?;
+    let mut writable = BTreeSet::new();
+    for pod in &pods {
+        let name = pod.name_any();
+        let told = members.ask(&name, "INFO replication").await.ok_or_else(|| format!("{name} does not answer"))?;
+        if told.contains("role:master") {
+            writable.insert(name);
+        } else {
+            need(told.contains("master_link_status:up"), &format!("{name} does not follow"))?;
+        }
+    }
+    need(writable.into_iter().collect::<Vec<_>>() == labelled, "another one takes writes than the labelled primary")?;
+    let claims = place.api::<PersistentVolumeClaim>().list(&ours).await.map_err(|error| error.to_string())?.items;
+    let class = instance.spec.storage.and_then(|storage| storage.storage_class_name);
+    let used: BTreeSet<String> = pods.iter().map(|pod| format!("redis-data-{}", pod.name_any())).collect();
+    for claim in claims.iter().filter(|claim| used.contains(&claim.name_any())) {
+        let held = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.clone());
+        let staying = claim.metadata.deletion_timestamp.is_none();
+        // A claim that a smaller number of replicas left behind keeps its class.
+        need(staying && (held == class || wanted != 3), &format!("{} is of {held:?}", claim.name_any()))?;
+        need(claim.annotations().contains_key("redis.github.com/replication"), "a claim without its mark")?;
+    }
+    Ok(())
+}
+
+/// Has no operator but the test's own, and no webhook: both come back when the Deployment has pods again.
+async fn without_deployed(client: &Client) {
+    scale(client, 0).await;
+    let ours = ListParams::default().labels("app.kubernetes.io/name=redis-operator");
+    eventually("end of all operators", || async {
+        pods(client).list(&ours).await.unwrap().items.is_empty().then_some(())
+    })
+    .await;
+    let mutating: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let validating: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+    mutating.delete("redis-operator", &DeleteParams::default()).await.unwrap();
+    validating.delete("redis-operator", &DeleteParams::default()).await.unwrap();
+}
+
+async fn scale(client: &Client, replicas: u32) {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
+    let patch: Patch<Value> = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+    deployments.patch("redis-operator", &PatchParams::default(), &patch).await.unwrap();
+}
