@@ -185,6 +185,30 @@ async fn uids(place: &Place) -> BTreeSet<String> {
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
+async fn a_primary_that_is_cut_off_is_followed_and_gives_up_what_nobody_confirmed() {
+    let place = Place::new("cut").await;
+    three(&place, json!({})).await;
+    let members = Members { place: &place, instance: "cache" };
+    let writer = Writer::start_confirmed(&place, "cache").await;
+    writer.goes_on(50).await;
+    let former = members.primary().await.unwrap();
+    let begun = Instant::now();
+    members.cut(&former, true).await;
+    let primary = members.primary_after(&former).await;
+    writer.goes_on(50).await;
+    eprintln!("writes again {:?} after the network of {former} was cut, at {primary}", begun.elapsed());
+
+    members.cut(&former, false).await;
+    place.reaches("cache", Phase::Running).await;
+    assert_eq!(members.one_takes_writes().await, primary, "it comes back as a replica");
+    let outcome = writer.stop().await;
+    eprintln!("cut off: {} confirmed writes, {} lost", outcome.acknowledged, outcome.lost.len());
+    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+    place.leave().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
 async fn an_evicted_primary_hands_its_role_over_first() {
     let place = Place::new("drain").await;
     three(&place, json!({})).await;

@@ -7,15 +7,17 @@ use std::{fs, path::PathBuf, process::Command};
 
 use common::{
     cluster::{Place, Redis, eventually},
+    members::Members,
     warnings::changed_with_warnings,
 };
-use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{Event, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::{
     Api, ResourceExt,
-    api::{ListParams, Patch, PatchParams, PostParams},
+    api::{EvictParams, ListParams, Patch, PatchParams, PostParams},
 };
 use redis_operator::api::v1::{Phase, RedisInstance};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
@@ -149,11 +151,60 @@ async fn a_full_volume_is_told_and_healed_by_a_larger_one() {
     place.leave().await;
 }
 
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn a_primary_on_a_full_volume_hands_its_role_over() {
+    let place = Place::new("fullone").await;
+    let disk = SmallDisk::new(&place.namespace, 8);
+    volume(&place, &disk).await;
+    let spec = json!({"replicas": 3, "storage": {"size": "8Mi"}, "config": {"save": "", "maxmemory": "64mb"}});
+    place.create("cache", spec).await.unwrap();
+    place.reaches("cache", Phase::Running).await;
+    let members = Members { place: &place, instance: "cache" };
+    // The first pod's volume is the small one.
+    while members.primary().await.unwrap() != "cache-0" {
+        let primary = members.primary().await.unwrap();
+        place.api::<Pod>().evict(&primary, &EvictParams::default()).await.unwrap();
+        members.primary_after(&primary).await;
+        place.reaches("cache", Phase::Running).await;
+    }
+    let login = format!("AUTH {}", place.password("cache").await);
+    let mut redis = place.connect("cache").await;
+    assert_eq!(redis.ask(&login).await, "+OK");
+    assert_eq!(redis.ask("SET order 4711").await, "+OK");
+    fill(&mut redis).await;
+
+    let heir = members.primary_after("cache-0").await;
+    let begun = Instant::now();
+    eventually("writes again", || async {
+        let mut redis = place.connect("cache").await;
+        redis.try_ask(&login).await?;
+        (redis.try_ask("SET again 1").await? == "+OK").then_some(())
+    })
+    .await;
+    eprintln!("{heir} takes the writes {:?} after it was seen to be primary", begun.elapsed());
+    assert_eq!(members.ask(&heir, "GET order").await.as_deref(), Some("4711"));
+    let events = place.api::<Event>().list(&ListParams::default()).await.unwrap().items;
+    let told = |event: &Event| {
+        event.reason.as_deref() == Some("HandedOver")
+            && event.message.as_ref().is_some_and(|note| note.contains("cannot write to its volume"))
+    };
+    assert!(events.iter().any(told), "{events:#?}");
+
+    disk.grow(64); // what a driver does
+    place.change("cache", json!({"storage": {"size": "64Mi"}})).await;
+    place.reaches("cache", Phase::Running).await;
+    assert_eq!(members.ask("cache-0", "GET order").await.as_deref(), Some("4711"));
+    place.leave().await;
+}
+
 /// Writes until Redis refuses because it cannot write to its volume.
 async fn fill(redis: &mut Redis) {
     let value = "x".repeat(60_000);
     for number in 0..2000 {
-        if redis.ask(&format!("SET filler-{number} {value}")).await.starts_with("-MISCONF") {
+        // One that lost its role for it sends its clients away.
+        let answer = redis.try_ask(&format!("SET filler-{number} {value}")).await;
+        if answer.is_none_or(|answer| answer.starts_with("-MISCONF")) {
             return;
         }
     }

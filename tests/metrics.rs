@@ -139,7 +139,8 @@ fn everything() -> String {
         }
     }
     metrics.servers.show();
-    let figures = ServerFigures { memory_used: 1, memory_limit: 1, clients: 1, is_replica: true, silence: Some(1) };
+    let figures =
+        ServerFigures { memory_used: 1, memory_limit: 1, clients: 1, is_replica: true, silence: Some(1), lag: Some(1) };
     metrics.servers.told("NAMESPACE", "NAME", "POD", figures);
     metrics.webhooks.certificate_loaded(1);
     metrics.webhooks.certificate_refused();

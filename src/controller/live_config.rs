@@ -124,7 +124,7 @@ pub(super) async fn ensure(
     }
     context.servers.forget(&instance.namespace, &instance.name);
     for (pod, Figures { memory_used, memory_limit, clients, is_replica, silence }) in report.figures.drain(..) {
-        let figures = ServerFigures { memory_used, memory_limit, clients, is_replica, silence };
+        let figures = ServerFigures { memory_used, memory_limit, clients, is_replica, silence, lag: None };
         context.servers.told(&instance.namespace, &instance.name, &pod, figures);
     }
     let former = context.remember(&instance.uid, |memory| {

@@ -27,6 +27,8 @@ pub struct ServerFigures {
     pub is_replica: bool,
     /// Seconds since a replica last heard of its primary.
     pub silence: Option<u64>,
+    /// Bytes of its primary's history that a replica does not have yet.
+    pub lag: Option<u64>,
 }
 
 /// Namespace, instance and pod.
@@ -64,6 +66,22 @@ impl ServerMetrics {
         }
     }
 
+    /// How far a server that is shown already is behind its primary, in bytes, which is known more often than the rest;
+    /// nothing for the primary itself.
+    pub fn lags(&self, namespace: &str, instance: &str, pod: &str, lag: Option<u64>) {
+        if let Some(servers) = self.0.lock().as_mut()
+            && let Some(figures) = servers.get_mut(&(namespace.to_owned(), instance.to_owned(), pod.to_owned()))
+        {
+            figures.lag = lag;
+        }
+    }
+
+    /// Whether anybody wants to see them.
+    #[must_use]
+    pub fn are_shown(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
     /// The servers of this instance are gone, or cannot be asked: what they told is not so any more.
     pub fn forget(&self, namespace: &str, instance: &str) {
         if let Some(servers) = self.0.lock().as_mut() {
@@ -84,7 +102,7 @@ type Shown = (&'static str, Option<Unit>, &'static str, fn(&ServerFigures) -> Op
 
 impl Collector for State {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let families: [Shown; 5] = [
+        let families: [Shown; 6] = [
             (
                 "redis_operator_redis_memory_used",
                 Some(Unit::Bytes),
@@ -108,6 +126,12 @@ impl Collector for State {
                 Some(Unit::Seconds),
                 "Time since a replica last heard of its primary; absent for others.",
                 |figures| figures.silence,
+            ),
+            (
+                "redis_operator_redis_replica_lag",
+                Some(Unit::Bytes),
+                "What a replica does not have yet of what its primary wrote; absent for others.",
+                |figures| figures.lag,
             ),
         ];
         let servers = self.lock();
@@ -147,6 +171,11 @@ mod tests {
         let line =
             "redis_operator_redis_memory_used_bytes{namespace=\"shop\",redis=\"cache\",redis_pod=\"cache-0\"} 7\n";
         assert!(shown.contains(line) && !shown.contains("memory_limit"), "{shown}");
+        assert!(!shown.contains("replica_lag"));
+        metrics.servers.lags("shop", "cache", "cache-0", Some(3));
+        metrics.servers.lags("shop", "cache", "cache-1", Some(4));
+        let lags = metrics.exposition().unwrap().matches("redis_operator_redis_replica_lag_bytes{").count();
+        assert_eq!(lags, 1, "only of those that are shown");
         metrics.servers.forget("shop", "other");
         assert!(metrics.exposition().unwrap().contains(line));
         metrics.servers.forget("shop", "cache");

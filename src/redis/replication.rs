@@ -31,6 +31,8 @@ pub struct Standing {
     pub empty: bool,
     /// Whether it still reads its data.
     pub loading: bool,
+    /// Whether it cannot write its append-only file, as on a full volume: a primary refuses writes then, a replica ends.
+    pub cannot_persist: bool,
 }
 
 impl Standing {
@@ -52,6 +54,7 @@ impl Standing {
             offset: number(if is_primary { "master_repl_offset" } else { "slave_repl_offset" }).unwrap_or(0),
             empty: !fields.keys().any(|name| name.strip_prefix("db").is_some_and(|rest| rest.parse::<u32>().is_ok())),
             loading: field("loading") == "1",
+            cannot_persist: field("aof_enabled") == "1" && field("aof_last_write_status") == "err",
         }
     }
 }
@@ -125,7 +128,7 @@ mod tests {
     fn a_replica_tells_whom_it_follows_and_how_far_it_is() {
         let text = "# Replication\r\nrole:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:up\r\n\
              master_last_io_seconds_ago:1\r\nmaster_sync_in_progress:0\r\nslave_repl_offset:42\r\nmaster_failover_state:no-failover\r\n\
-             master_replid:aa\r\nmaster_replid2:bb\r\nmaster_repl_offset:40\r\n# Persistence\r\nloading:0\r\n# Keyspace\r\n\
+             master_replid:aa\r\nmaster_replid2:bb\r\nmaster_repl_offset:40\r\n# Persistence\r\nloading:0\r\naof_enabled:1\r\naof_last_write_status:err\r\n# Keyspace\r\n\
              db3:keys=1,expires=0,avg_ttl=0\r\n";
         let expected = Standing {
             follows: Some(("10.0.0.1".to_owned(), 6379)),
@@ -134,6 +137,7 @@ mod tests {
             history: "aa".to_owned(),
             former_history: "bb".to_owned(),
             offset: 42,
+            cannot_persist: true,
             ..Standing::default()
         };
         assert_eq!(Standing::read(text), expected);

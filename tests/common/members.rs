@@ -72,6 +72,17 @@ impl Members<'_> {
         timeout(Duration::from_secs(1), redis.try_ask(command)).await.ok()?
     }
 
+    /// Cuts the network of a pod off, in both directions, or joins it again: its server runs on, and hears and is heard by nobody.
+    pub(crate) async fn cut(&self, pod: &str, cut: bool) {
+        let uid = self.pod(pod).await.unwrap().uid().unwrap();
+        let process = eventually(&format!("redis-server of {pod}"), || async { process(&uid, "redis-server") }).await;
+        for (chain, way) in [("INPUT", "-i"), ("OUTPUT", "-o")] {
+            let rule = [if cut { "-I" } else { "-D" }, chain, way, "eth0", "-j", "DROP"];
+            let done = Command::new("nsenter").args(["-t", &process, "-n", "iptables"]).args(rule).status().unwrap();
+            assert!(done.success(), "iptables {rule:?} in the network of {pod}");
+        }
+    }
+
     /// Sends a signal to the server of a pod, as `KILL` or `STOP`.
     pub(crate) async fn signal(&self, pod: &str, signal: &str) {
         let uid = self.pod(pod).await.unwrap().uid().unwrap();

@@ -105,6 +105,7 @@ fn told(address: IpAddr, standing: Standing) -> Told {
         offset: standing.offset,
         empty: standing.empty,
         loading: standing.loading,
+        cannot_persist: standing.cannot_persist,
     }
 }
 

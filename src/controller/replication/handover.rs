@@ -31,7 +31,7 @@ const STEP: Duration = Duration::from_millis(5);
 
 /// Hands the role on when the primary's pod is being deleted.
 pub(super) async fn from_one_that_leaves(group: &Group<'_>, roles: Roles, context: &Context) -> Result<Roles, Error> {
-    let why = roles.primary.and_then(|primary| occasion(&roles.members, primary, group.running, None));
+    let why = roles.primary.and_then(|primary| occasion(&roles.members, &roles.in_sync, primary, group.running, None));
     match why {
         Some(why) => hand_over(group, roles, why, group.running, context).await,
         None => Ok(roles),
@@ -46,7 +46,8 @@ pub(in crate::controller) async fn make_way(
     next: Option<i32>,
     context: &Context,
 ) -> Result<Roles, Error> {
-    let Some(why) = roles.primary.and_then(|primary| occasion(&roles.members, primary, wanted, next)) else {
+    let Some(why) = roles.primary.and_then(|primary| occasion(&roles.members, &roles.in_sync, primary, wanted, next))
+    else {
         return Ok(roles);
     };
     match gather(stored, context).await? {

@@ -32,6 +32,7 @@ use crate::{
             Member, Record,
             election::{Election, Verdict},
             handover::must_stay,
+            lag,
             record::Mark,
         },
         rotation::Keys,
@@ -133,6 +134,12 @@ pub(super) async fn keep(stored: &RedisInstance, context: &Context) -> Result<Op
     let mut roles = handover::from_one_that_leaves(&group, roles, context).await?; // client, redis
     if act::send_away_again(&group, &roles, context).await || roles.is_silent() {
         roles.again = SOON; // redis
+    }
+    if let (true, Some(primary)) = (context.servers.are_shown(), roles.primary) {
+        for Member { ordinal, .. } in &roles.members {
+            let lag = lag(&roles.members, primary, *ordinal);
+            context.servers.lags(&group.namespace, &group.name, &group.pod(*ordinal), lag);
+        }
     }
     let now = Instant::now();
     context.metrics.roles.looked(&group.uid, roles.primary.is_some(), now);

@@ -14,6 +14,8 @@ pub enum Occasion {
     Rolling,
     /// Its pod is one that a smaller number of replicas takes away.
     ScalingIn,
+    /// It refuses writes because it cannot write to its volume, and another can.
+    CannotPersist,
 }
 
 impl Occasion {
@@ -24,29 +26,45 @@ impl Occasion {
             Self::Leaving => "its pod is being deleted",
             Self::Rolling => "its pod is the next to be restarted",
             Self::ScalingIn => "its pod is to be taken away",
+            Self::CannotPersist => "it cannot write to its volume, which may be full",
         }
     }
 }
 
 /// Why the role has to leave this primary, if it has to. `next` is the pod that a roll comes to next.
 #[must_use]
-pub fn occasion(members: &[Member], primary: i32, wanted: i32, next: Option<i32>) -> Option<Occasion> {
-    let leaving = members.iter().any(|member| member.ordinal == primary && member.leaving);
-    if leaving {
+pub fn occasion(
+    members: &[Member],
+    in_sync: &BTreeSet<i32>,
+    primary: i32,
+    wanted: i32,
+    next: Option<i32>,
+) -> Option<Occasion> {
+    let is = |holds: fn(&Member) -> bool| members.iter().any(|member| member.ordinal == primary && holds(member));
+    let better =
+        || successor(members, in_sync, wanted).and_then(|to| members.iter().find(|member| member.ordinal == to));
+    if is(|member| member.leaving) {
         Some(Occasion::Leaving)
     } else if primary >= wanted {
         Some(Occasion::ScalingIn)
+    } else if next == Some(primary) {
+        Some(Occasion::Rolling)
     } else {
-        (next == Some(primary)).then_some(Occasion::Rolling)
+        let gains = is(Member::cannot_persist) && better().is_some_and(|to| !to.cannot_persist());
+        gains.then_some(Occasion::CannotPersist)
     }
 }
 
-/// Whom it goes to: one that is in sync and stays; rather one that the roll has been at, so that it moves only once, else
-/// the first, which a roll comes to last.
+/// Whom it goes to: one that is in sync and stays; rather one that can write to its volume, then one that the roll has been
+/// at, so that it moves only once, else the first, which a roll comes to last.
 #[must_use]
 pub fn successor(members: &[Member], in_sync: &BTreeSet<i32>, wanted: i32) -> Option<i32> {
     let stays = |member: &&Member| in_sync.contains(&member.ordinal) && !member.leaving && member.ordinal < wanted;
-    members.iter().filter(stays).max_by_key(|member| (member.updated, -member.ordinal)).map(|member| member.ordinal)
+    members
+        .iter()
+        .filter(stays)
+        .max_by_key(|member| (!member.cannot_persist(), member.updated, -member.ordinal))
+        .map(|member| member.ordinal)
 }
 
 /// How many pods there are to be now, of those that are present and those that are wanted: what a smaller number takes away
@@ -68,17 +86,32 @@ pub fn must_stay(ordinal: i32, pods: usize, primary: Option<i32>, in_sync: &BTre
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::replication::tests::{primary, replica};
+    use crate::domain::replication::tests::{primary, replica, told_mut};
 
     #[test]
     fn the_role_leaves_a_pod_before_the_pod_does() {
         let mut members = [primary(0, "a", 9), replica(1, 0, "a", 9), replica(2, 0, "a", 9)];
+        let all = [1, 2].into();
+        let occasion = |members: &[Member], primary, wanted, next| occasion(members, &all, primary, wanted, next);
         assert_eq!(occasion(&members, 0, 3, None), None);
         assert_eq!(occasion(&members, 0, 3, Some(2)), None);
         assert_eq!(occasion(&members, 0, 3, Some(0)), Some(Occasion::Rolling));
         assert_eq!(occasion(&members, 2, 2, None), Some(Occasion::ScalingIn));
         members[0].leaving = true;
         assert_eq!(occasion(&members, 0, 3, None), Some(Occasion::Leaving));
+    }
+
+    #[test]
+    fn the_role_leaves_a_full_volume_for_one_that_is_not() {
+        let mut members = [primary(0, "a", 9), replica(1, 0, "a", 9), replica(2, 0, "a", 9)];
+        told_mut(&mut members[0]).cannot_persist = true;
+        let why =
+            |members: &[Member], in_sync: &[i32]| occasion(members, &in_sync.iter().copied().collect(), 0, 3, None);
+        assert_eq!(why(&members, &[1, 2]), Some(Occasion::CannotPersist));
+        assert_eq!(why(&members, &[]), None, "there is nobody to go to");
+        told_mut(&mut members[1]).cannot_persist = true;
+        assert_eq!((why(&members, &[1]), why(&members, &[1, 2])), (None, Some(Occasion::CannotPersist)));
+        assert_eq!(successor(&members, &[1, 2].into(), 3), Some(2));
     }
 
     #[test]

@@ -74,6 +74,8 @@ pub struct Told {
     pub empty: bool,
     /// Whether it still reads its data.
     pub loading: bool,
+    /// Whether it cannot write to its volume.
+    pub cannot_persist: bool,
 }
 
 /// Whether a server takes writes.
@@ -121,6 +123,12 @@ impl Member {
         }
     }
 
+    /// Whether it cannot write to its volume, as far as it tells.
+    #[must_use]
+    pub fn cannot_persist(&self) -> bool {
+        self.told().is_some_and(|told| told.cannot_persist)
+    }
+
     /// Whether it takes writes, as far as it tells.
     #[must_use]
     pub fn takes_writes(&self) -> bool {
@@ -141,6 +149,15 @@ impl Told {
             Role::Primary => false,
         }
     }
+}
+
+/// Bytes of the primary's history that this replica does not have yet, as both were asked, which is not in the same instant;
+/// `None` for the primary, and for one whose history is another.
+#[must_use]
+pub fn lag(members: &[Member], primary: i32, ordinal: i32) -> Option<u64> {
+    let loaded = |at: i32| members.iter().find(|member| member.ordinal == at).and_then(Member::loaded);
+    let (leader, replica) = (loaded(primary)?, loaded(ordinal)?);
+    (ordinal != primary && leader.history == replica.history).then(|| leader.offset.saturating_sub(replica.offset))
 }
 
 /// The replicas that have all that the primary has, but for what is on its way.
@@ -232,7 +249,16 @@ pub(crate) mod tests {
 
     fn told(ordinal: i32, role: Role, history: &str, offset: u64) -> Told {
         let (history, former_history) = (history.to_owned(), "0000".to_owned());
-        Told { address: address(ordinal), role, history, former_history, offset, empty: false, loading: false }
+        Told {
+            address: address(ordinal),
+            role,
+            history,
+            former_history,
+            offset,
+            empty: false,
+            loading: false,
+            cannot_persist: false,
+        }
     }
 
     pub(crate) fn told_mut(member: &mut Member) -> &mut Told {
@@ -260,6 +286,10 @@ pub(crate) mod tests {
         assert_eq!(in_sync(&members, 0), [1].into());
         assert_eq!(astray(&members, 0), [5, 6]);
         assert!(in_sync(&members, 7).is_empty() && astray(&members, 7).is_empty());
+        assert_eq!(
+            [0, 1, 2, 3, 6].map(|ordinal| lag(&members, 0, ordinal)),
+            [None, Some(10), Some(far - 50), None, None]
+        );
     }
 
     #[test]
