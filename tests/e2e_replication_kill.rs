@@ -50,7 +50,7 @@ enum Accident {
 
 /// Every how many writes one is cut short after: `EVERY=1` is each of them, as `just soak` has it.
 fn every() -> usize {
-    std::env::var("EVERY").map_or(4, |every| every.parse().expect("EVERY must be a number"))
+    std::env::var("EVERY").map_or(12, |every| every.parse().expect("EVERY must be a number"))
 }
 
 #[tokio::test]
