@@ -12,7 +12,12 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{context::Context, error::Error, ownership::obstacle};
+use super::{
+    context::Context,
+    error::Error,
+    ownership::obstacle,
+    pruned::{Prune, Pruned},
+};
 use crate::{
     build::Children,
     domain::{
@@ -35,6 +40,7 @@ pub(super) trait Child:
     + Debug
     + Serialize
     + DeserializeOwned
+    + Prune
     + Send
     + Sync
     + 'static
@@ -46,6 +52,7 @@ impl<
         + Debug
         + Serialize
         + DeserializeOwned
+        + Prune
         + Send
         + Sync
         + 'static,
@@ -111,9 +118,9 @@ pub(super) async fn ensure<K: Child>(
     live: Option<&K>,
     context: &Context,
 ) -> Result<Result<Option<K>, Finding>, Error> {
-    let api: Api<K> = Api::namespaced(context.client.clone(), &instance.namespace);
+    let api: Api<Pruned<K>> = Api::namespaced(context.client.clone(), &instance.namespace);
     let (kind, name) = (K::kind(&()), desired.name_any());
-    let desired = stamped(desired)?;
+    let desired = Pruned(stamped(desired)?);
     let found;
     let live = match live {
         Some(live) => live,
@@ -121,12 +128,12 @@ pub(super) async fn ensure<K: Child>(
             .create(&PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() }, &desired)
             .await
         {
-            Ok(created) => {
+            Ok(Pruned(created)) => {
                 tracing::info!(%kind, child = name, "created");
                 return Ok(Ok(Some(written(instance, created, context))));
             }
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                found = api.get(&name).await.map_err(Error::request("get", &kind, &name))?;
+                found = api.get(&name).await.map_err(Error::request("get", &kind, &name))?.0;
                 &found
             }
             Err(error) => return Err(Error::request("create", &kind, &name)(error)),
@@ -136,6 +143,7 @@ pub(super) async fn ensure<K: Child>(
         return Ok(Err(finding));
     }
     let hash = |child: &K| child.annotations().get(APPLIED_HASH_ANNOTATION).cloned();
+    let desired = desired.0;
     if hash(live) == hash(&desired) && context.is_sound(&instance.uid, live) {
         return Ok(Ok(None));
     }
@@ -150,7 +158,7 @@ pub(super) async fn ensure<K: Child>(
     if let Some(metadata) = patch.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.insert("uid".to_owned(), live.uid().into());
     }
-    let applied = api
+    let Pruned(applied) = api
         .patch(&name, &PatchParams::apply(OPERATOR).force(), &Patch::Apply(patch))
         .await
         .map_err(Error::request("apply", &kind, &name))?;
@@ -218,7 +226,7 @@ fn is_empty(value: &Value) -> bool {
 
 /// Turns the field ownership that creation gave us (operation Update) into that of server-side apply, without which
 /// a field that is no longer desired would stay. Needed once in an object's life; what `kubectl` does when it migrates.
-async fn claim_fields<K: Child>(api: &Api<K>, name: &str) -> Result<(), kube::Error> {
+async fn claim_fields<K: Child>(api: &Api<Pruned<K>>, name: &str) -> Result<(), kube::Error> {
     let mut tries = 1..CLAIM_TRIES;
     loop {
         match try_claim_fields(api, name).await {
@@ -229,7 +237,7 @@ async fn claim_fields<K: Child>(api: &Api<K>, name: &str) -> Result<(), kube::Er
     }
 }
 
-async fn try_claim_fields<K: Child>(api: &Api<K>, name: &str) -> Result<(), kube::Error> {
+async fn try_claim_fields<K: Child>(api: &Api<Pruned<K>>, name: &str) -> Result<(), kube::Error> {
     let live = api.get_metadata(name).await?;
     let created = |entry: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry| {
         entry.manager.as_deref() == Some(OPERATOR)

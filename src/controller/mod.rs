@@ -14,6 +14,7 @@ mod observe;
 mod ownership;
 mod patience;
 pub mod permissions;
+mod pruned;
 mod queue;
 mod reconcile;
 mod recreate;

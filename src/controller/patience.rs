@@ -10,7 +10,10 @@ use futures::{
 use kube::{Api, Resource, runtime::watcher};
 use serde::de::DeserializeOwned;
 
-use super::error::{retry_after, spread};
+use super::{
+    error::{retry_after, spread},
+    pruned::{Prune, Pruned},
+};
 use crate::metrics::{ControllerMetrics, Kind};
 
 /// How long a watch that failed waits before it is opened again: at first, and at most. kube's own waits go up to 30 s,
@@ -51,12 +54,12 @@ fn rest(error: &watcher::Error) -> Duration {
 /// One watch, which mends itself and says so.
 pub(super) fn patient<K>(
     kind: Kind,
-    api: Api<K>,
+    api: Api<Pruned<K>>,
     config: watcher::Config,
     metrics: ControllerMetrics,
 ) -> BoxStream<'static, watcher::Result<watcher::Event<K>>>
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + Clone + Debug + Prune + Send + Sync + 'static,
 {
     let mut patience = Patience(FIRST_WAIT);
     lasting(api, config)
@@ -72,10 +75,21 @@ where
                 if let Some(wait) = wait {
                     tokio::time::sleep_until(tokio::time::Instant::now() + wait).await;
                 }
-                event
+                event.map(whole)
             }
         })
         .boxed()
+}
+
+fn whole<K>(event: watcher::Event<Pruned<K>>) -> watcher::Event<K> {
+    use watcher::Event::{Apply, Delete, Init, InitApply, InitDone};
+    match event {
+        Apply(Pruned(object)) => Apply(object),
+        Delete(Pruned(object)) => Delete(object),
+        Init => Init,
+        InitApply(Pruned(object)) => InitApply(object),
+        InitDone => InitDone,
+    }
 }
 
 /// kube's watcher, begun anew where it would ask for ever for a version that the API server has forgotten: it understands

@@ -2,13 +2,13 @@
 //! with what it lacks. kube tells each object of a list as it comes, when the store does not have it yet, so that a
 //! reconcile called by it finds nothing and is lost; and it never tells what went while the watch was away.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
 use kube::{
-    Resource, ResourceExt,
+    Resource,
     runtime::{
-        reflector::Store,
+        reflector::{ObjectRef, Store},
         watcher::{self, Event},
     },
 };
@@ -17,7 +17,7 @@ use kube::{
 pub(super) fn changes<K>(
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send,
     shown: Store<K>,
-) -> impl Stream<Item = Result<K, watcher::Error>> + Send
+) -> impl Stream<Item = Result<Arc<K>, watcher::Error>> + Send
 where
     K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
 {
@@ -31,38 +31,31 @@ where
     })
 }
 
-struct Listing<K> {
-    before: Vec<Arc<K>>,
-    listed: Vec<K>,
-}
+/// What there was before a list that is under way. The list itself is in the store when it is complete.
+struct Listing<K>(Vec<Arc<K>>);
 
 impl<K> Default for Listing<K> {
     fn default() -> Self {
-        Self { before: Vec::new(), listed: Vec::new() }
+        Self(Vec::new())
     }
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Listing<K> {
-    fn take(&mut self, event: Event<K>, shown: &Store<K>) -> Vec<K> {
+    fn take(&mut self, event: Event<K>, shown: &Store<K>) -> Vec<Arc<K>> {
         match event {
             // The store keeps what it had until the list is complete.
             Event::Init => {
-                *self = Self { before: shown.state(), listed: Vec::new() };
+                self.0 = shown.state();
                 Vec::new()
             }
-            Event::InitApply(object) => {
-                self.listed.push(object);
-                Vec::new()
-            }
+            Event::InitApply(_) => Vec::new(),
             Event::InitDone => {
-                let Self { before, listed } = std::mem::take(self);
-                let name = |object: &K| (object.namespace(), object.name_any());
-                let there: BTreeSet<_> = listed.iter().map(name).collect();
-                let gone = before.into_iter().filter(|object| !there.contains(&name(object)));
-                let gone: Vec<K> = gone.map(|object| object.as_ref().clone()).collect();
-                listed.into_iter().chain(gone).collect()
+                let mut told = shown.state();
+                let there = |object: &Arc<K>| shown.get(&ObjectRef::from_obj(object.as_ref())).is_some();
+                told.extend(std::mem::take(&mut self.0).into_iter().filter(|object| !there(object)));
+                told
             }
-            Event::Apply(object) | Event::Delete(object) => vec![object],
+            Event::Apply(object) | Event::Delete(object) => vec![Arc::new(object)],
         }
     }
 }
@@ -70,7 +63,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Listing<K> {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::ConfigMap;
-    use kube::runtime::reflector;
+    use kube::{ResourceExt, runtime::reflector};
 
     use super::*;
 
@@ -86,7 +79,8 @@ mod tests {
         let mut listing = Listing::default();
         let mut told = |event: Event<ConfigMap>| {
             writer.apply_watcher_event(&event);
-            let names: Vec<String> = listing.take(event, &reader).iter().map(ResourceExt::name_any).collect();
+            let mut names: Vec<String> = listing.take(event, &reader).iter().map(|object| object.name_any()).collect();
+            names.sort();
             let there: Vec<String> = reader.state().iter().map(|object| object.name_any()).collect();
             (names, there)
         };
@@ -98,7 +92,7 @@ mod tests {
         told(Event::InitApply(object("a")));
         told(Event::InitApply(object("new")));
         let (names, there) = told(Event::InitDone);
-        assert_eq!(names, ["a", "new", "b"], "what is there, and b, which went while nobody looked");
+        assert_eq!(names, ["a", "b", "new"], "what is there, and b, which went while nobody looked");
         assert_eq!(there.len(), 2);
         assert_eq!(told(Event::Delete(object("a"))).0, ["a"]);
     }

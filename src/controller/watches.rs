@@ -1,7 +1,7 @@
 //! The watches, and the stores they fill: one list and one watch a kind, of our own children only.
 //! What a reconcile does not read is thrown away before it is stored.
 
-use std::{fmt::Debug, time::Instant};
+use std::{fmt::Debug, sync::Arc, time::Instant};
 
 use futures::{
     StreamExt,
@@ -24,10 +24,9 @@ use kube::{
         watcher,
     },
 };
-use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use super::{Stored, namespaces, patience::patient, queue::Queue, relisted};
+use super::{Stored, namespaces, patience::patient, pruned::Prune, queue::Queue, relisted};
 use crate::{
     domain::names::{CHILDREN_SELECTOR, INSTANCE_LABEL},
     health::Health,
@@ -51,7 +50,7 @@ pub const WATCHED: [Kind; 7] = [
 /// Where `kubectl apply` keeps the whole object a second time.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-type Changes<K> = BoxStream<'static, Result<K, watcher::Error>>;
+type Changes<K> = BoxStream<'static, Result<Arc<K>, watcher::Error>>;
 
 /// The children as the watches last showed them.
 pub(super) struct Stores {
@@ -76,7 +75,7 @@ impl Stores {
 
 /// The changes, each of which calls for a reconcile; a store is filled only while its stream is polled.
 pub(super) struct Streams {
-    pub(super) instances: Changes<Stored>,
+    pub(super) instances: BoxStream<'static, Result<Stored, watcher::Error>>,
     /// The instances whose children changed.
     pub(super) children: BoxStream<'static, ObjectRef<Stored>>,
 }
@@ -105,7 +104,7 @@ pub(super) fn open(opening: &Opening<'_>) -> (Store<Stored>, Stores, Streams) {
         open_one(open, Kind::StatefulSet, ours.clone(), owner, |_: &mut StatefulSet| {});
     let (budgets, of_budgets) =
         open_one(open, Kind::PodDisruptionBudget, ours.clone(), owner, |_: &mut PodDisruptionBudget| {});
-    let (pods, of_pods) = open_one(open, Kind::Pod, ours, named_in_label, without_spec);
+    let (pods, of_pods) = open_one(open, Kind::Pod, ours, named_in_label, pod_state);
     let (claims, of_claims) =
         open_one(open, Kind::PersistentVolumeClaim, of_instances, named_in_label, |_: &mut PersistentVolumeClaim| {});
     let children = [
@@ -116,6 +115,7 @@ pub(super) fn open(opening: &Opening<'_>) -> (Store<Stored>, Stores, Streams) {
         calls(of_pods, named_in_label),
         calls(of_claims, named_in_label),
     ];
+    let instances = instances.map(|change| change.map(Arc::unwrap_or_clone)).boxed();
     let streams = Streams { instances, children: stream::select_all(children).boxed() };
     (reader, Stores { config_maps, services, stateful_sets, pods, claims, budgets, synced }, streams)
 }
@@ -140,8 +140,7 @@ fn named_in_label(metadata: &ObjectMeta) -> Option<ObjectRef<Stored>> {
 }
 
 /// Of a pod its containers' states and what keeps it from serving.
-fn without_spec(pod: &mut Pod) {
-    pod.spec = None;
+fn pod_state(pod: &mut Pod) {
     if let Some(status) = &mut pod.status {
         status
             .conditions
@@ -153,7 +152,7 @@ fn without_spec(pod: &mut Pod) {
 
 fn calls<K>(changes: Changes<K>, whose: Whose) -> BoxStream<'static, ObjectRef<Stored>>
 where
-    K: Resource<DynamicType = ()> + Send + 'static,
+    K: Resource<DynamicType = ()> + Send + Sync + 'static,
 {
     changes.filter_map(move |change| std::future::ready(change.ok().and_then(|object| whose(object.meta())))).boxed()
 }
@@ -166,13 +165,7 @@ fn open_one<K>(
     trim: impl Fn(&mut K) + Send + 'static,
 ) -> (Store<K>, Changes<K>)
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Prune + Send + Sync + 'static,
 {
     let (reader, writer) = reflector::store();
     let listed = listed.clone();
@@ -194,7 +187,6 @@ where
     let mut first = true;
     let shown = watched
         .modify(move |object: &mut K| {
-            object.meta_mut().managed_fields = None;
             object.annotations_mut().remove(LAST_APPLIED);
             trim(object);
         })
