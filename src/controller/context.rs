@@ -57,7 +57,7 @@ pub(super) struct Memory {
     pub(super) known: Known,
     /// The status last written, which the watch may not have shown yet, with the version it got.
     pub(super) written: Option<(u128, RedisInstanceStatus)>,
-    /// A status that is held back for the next one to tell both, and for how long.
+    /// A status that is held back for the next one to tell both, and since when one is.
     pub(super) held_back: Option<(Instant, RedisInstanceStatus)>,
     /// What its Secret says, and how far the running servers follow it.
     pub(super) passwords: secret::Memory,
