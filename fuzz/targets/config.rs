@@ -40,7 +40,7 @@ fn instance(image: &str, auth: bool, config: &BTreeMap<&str, &str>) -> Result<Va
     let object = json!({"metadata": {"name": "cache", "namespace": "shop"},
         "spec": {"image": image, "auth": {"enabled": auth}, "config": config}});
     let typed: RedisInstance = serde_json::from_value(object).expect("the types fit");
-    let typed = Defaults { image: image.to_owned() }.applied(&typed).expect("defaults never fail");
+    let typed = Defaults { image: image.to_owned() }.applied(&typed);
     validate::validate(&typed).map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 

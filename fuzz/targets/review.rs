@@ -53,9 +53,10 @@ fuzz_target!(|input: &[u8]| {
     let spec = serde_json::to_vec(&object["spec"]).expect("JSON");
     let again = answer("/mutate", body(&spec, stored)).expect("what was answered once");
     assert!(again.get("patch").is_none(), "defaulted twice: {object} {again}");
-    if created {
-        let allowed = |verdict: Option<Value>| verdict.map(|verdict| verdict["allowed"] == true);
-        assert_eq!(allowed(answer("/validate", body(&spec, None))), allowed(verdict), "{object}");
+    // A field that stands twice is no review to the one who reads types, and passes the one who does not.
+    if let Some(verdict) = verdict.filter(|_| created) {
+        let again = answer("/validate", body(&spec, None)).map(|again| again["allowed"] == true);
+        assert_eq!(again, Some(verdict["allowed"] == true), "{object}");
     }
 });
 

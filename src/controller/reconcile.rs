@@ -80,7 +80,7 @@ async fn pass(stored: &RedisInstance, context: &Context) -> Result<Action, Error
     if let Some(rest) = versions.as_ref().and_then(|versions| context.nothing_new(&uid, versions, roles.as_ref())) {
         return Ok(Action::requeue(rest));
     }
-    let judged = judge(stored, context)?;
+    let judged = judge(stored, context);
     let mut roles = roles;
     let outcome = async {
         let (finding, failure) = match &judged {
@@ -155,15 +155,14 @@ impl Judged {
 }
 
 /// The same defaults and rules as at admission: the webhook may have been away when the object was stored.
-fn judge(stored: &RedisInstance, context: &Context) -> Result<Judged, Error> {
+fn judge(stored: &RedisInstance, context: &Context) -> Judged {
     if stored.metadata.deletion_timestamp.is_some() {
-        return Ok(Judged::Deleting);
+        return Judged::Deleting;
     }
-    let instance = context.defaults.applied(stored).map_err(|source| Error::Json { what: "the instance", source })?;
-    Ok(match validate(&instance) {
+    match validate(&context.defaults.applied(stored)) {
         Ok(instance) => Judged::Valid(Box::new(instance)),
         Err(errors) => Judged::Invalid(errors),
-    })
+    }
 }
 
 /// Makes the children what the spec wants. The first thing in the way ends it; nothing is written past that.

@@ -1,9 +1,9 @@
-//! The values of absent fields. Works on raw JSON because admission sees objects before their types are checked:
-//! what has the wrong type is left for the schema to refuse. Idempotent, and never fails.
+//! The values of absent fields. On raw JSON, because the defaulting webhook sees objects before their types are checked:
+//! what has the wrong type is left for the schema to refuse. And on what was read typed. Idempotent, and never fails.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::api::v1::RedisInstance;
+use crate::api::v1::{RedisInstance, RedisInstanceSpec};
 
 /// Defaults that the operator's settings decide.
 #[derive(Clone, Debug)]
@@ -43,15 +43,23 @@ impl Defaults {
         self.apply(object);
     }
 
-    /// The same for an object that was read typed, without its status: that is nothing to judge by.
-    ///
-    /// # Errors
-    /// When the object cannot pass through JSON, which no object that came from the API server does.
-    pub fn applied(&self, instance: &RedisInstance) -> Result<RedisInstance, serde_json::Error> {
-        let mut raw = json!({"spec": instance.spec});
-        self.apply(&mut raw);
-        let spec = serde_json::from_value(raw.get_mut("spec").map(Value::take).unwrap_or_default())?;
-        Ok(RedisInstance { metadata: instance.metadata.clone(), spec, status: None })
+    /// The same for a spec that was read typed.
+    pub fn complete(&self, spec: &mut RedisInstanceSpec) {
+        spec.image.get_or_insert_with(|| self.image.clone());
+        spec.replicas.get_or_insert(1);
+        let storage = spec.storage.get_or_insert_default();
+        storage.size.get_or_insert_with(|| "1Gi".to_owned());
+        storage.retention.get_or_insert_default();
+        spec.auth.get_or_insert_default().enabled.get_or_insert(true);
+        spec.update_policy.get_or_insert_default().config.get_or_insert_default();
+    }
+
+    /// The same for a whole object, without its status: that is nothing to judge by.
+    #[must_use]
+    pub fn applied(&self, instance: &RedisInstance) -> RedisInstance {
+        let mut spec = instance.spec.clone();
+        self.complete(&mut spec);
+        RedisInstance { metadata: instance.metadata.clone(), spec, status: None }
     }
 }
 
@@ -69,6 +77,8 @@ fn fill(parent: &mut Map<String, Value>, name: &str, default: impl FnOnce() -> V
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn defaulted(mut object: Value) -> Value {
@@ -93,6 +103,25 @@ mod tests {
         let spec = &defaulted(json!({ "spec": spec }))["spec"];
         assert_eq!((&spec["image"], &spec["replicas"]), (&json!("valkey/valkey:8"), &json!(1)));
         assert_eq!(spec["storage"], json!({"size": "1024Mi", "storageClassName": "", "retention": "Retain"}));
+    }
+
+    #[test]
+    fn what_was_read_typed_gets_the_same_values() {
+        for spec in [
+            json!({}),
+            json!({"image": null, "replicas": null, "storage": null, "auth": null, "updatePolicy": null}),
+            json!({"storage": {"size": null, "retention": null}, "auth": {"enabled": null}, "updatePolicy": {"config": null}}),
+            json!({"image": "", "replicas": 0, "storage": {"size": "", "storageClassName": ""}, "auth": {"secretName": "x"}}),
+            json!({"image": "redis:7.2", "replicas": 3, "storage": {"size": "2Gi", "retention": "Delete"},
+                "auth": {"enabled": false}, "updatePolicy": {"config": "Recreate"}, "config": {"hz": "10"},
+                "resources": {"limits": {"cpu": 1}}, "pod": {"labels": {"a": "b"}}}),
+        ] {
+            let object = json!({"metadata": {"name": "cache"}, "spec": spec});
+            let mut typed: RedisInstance = serde_json::from_value(object.clone()).unwrap();
+            Defaults { image: "redis:7.4".into() }.complete(&mut typed.spec);
+            let raw: RedisInstance = serde_json::from_value(defaulted(object)).unwrap();
+            assert_eq!(typed, raw, "{spec}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub(crate) mod connections;
 mod handshake;
 pub mod limits;
 mod mutate;
+mod object;
 mod review;
 mod seats;
 pub mod server;

@@ -8,17 +8,10 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Status, StatusCause, StatusDetails},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json, value::RawValue};
 use thiserror::Error;
 
-use crate::{
-    api,
-    domain::{
-        field_error::FieldError,
-        judgement::SPEC_LIMIT,
-        names::{DOWNGRADE_ANNOTATION, VOUCHED_ANNOTATION},
-    },
-};
+use super::object::Object;
+use crate::{api, domain::field_error::FieldError};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
@@ -68,8 +61,7 @@ struct Review<'a> {
     request: Option<Request<'a>>,
 }
 
-/// The part of an AdmissionRequest that is judged. What is not judged is never taken apart: a JSON value takes up to
-/// thirty times the memory of its text, and anybody in the cluster may send one.
+/// The part of an AdmissionRequest that is judged.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Request<'a> {
@@ -88,44 +80,6 @@ pub(super) struct Request<'a> {
     kind: GroupVersionKind,
 }
 
-/// The parts of an object that are judged.
-#[derive(Deserialize)]
-pub(super) struct Object<'a> {
-    #[serde(default)]
-    metadata: Metadata,
-    #[serde(borrow, default)]
-    spec: Option<&'a RawValue>,
-    /// What the defaulting webhook is shown of it nobody has checked.
-    #[serde(borrow, default)]
-    status: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata {
-    name: Option<String>,
-    namespace: Option<String>,
-    uid: Option<String>,
-    deletion_timestamp: Option<String>,
-    #[serde(default)]
-    annotations: Option<Annotations>,
-}
-
-/// Of all annotations those that are judged.
-#[derive(Default, Deserialize)]
-struct Annotations {
-    #[serde(rename = "redis.github.com/allow-unknown-directives")]
-    vouched: Option<String>,
-    #[serde(rename = "redis.github.com/allow-downgrade")]
-    downgrade: Option<String>,
-}
-
-/// Of the status what a change is judged by.
-#[derive(Deserialize)]
-struct Served {
-    version: Option<String>,
-}
-
 #[derive(Deserialize)]
 struct GroupVersionKind {
     group: String,
@@ -133,39 +87,11 @@ struct GroupVersionKind {
     kind: String,
 }
 
-impl Object<'_> {
-    /// Whether the spec is longer than any that could be valid; it is then judged by its length alone.
-    pub(super) fn is_too_long(&self) -> bool {
-        self.spec.is_some_and(|spec| spec.get().len() > SPEC_LIMIT)
-    }
-
-    /// What is judged, as JSON: name, namespace, uid, our annotations, spec, and the version that served.
-    pub(super) fn to_value(&self) -> Result<Value, ReviewError> {
-        let metadata = &self.metadata;
-        let mut fields = Map::new();
-        for (field, value) in [("name", &metadata.name), ("namespace", &metadata.namespace), ("uid", &metadata.uid)] {
-            fields.extend(value.clone().map(|value| (field.to_owned(), Value::from(value))));
-        }
-        if let Some(annotations) = &metadata.annotations {
-            let ours = [(VOUCHED_ANNOTATION, &annotations.vouched), (DOWNGRADE_ANNOTATION, &annotations.downgrade)];
-            let ours = ours.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.clone()?.into())));
-            fields.insert("annotations".to_owned(), Value::Object(ours.collect()));
-        }
-        let mut object = Map::from_iter([("metadata".to_owned(), Value::Object(fields))]);
-        if let Some(spec) = self.spec {
-            object.insert("spec".to_owned(), serde_json::from_str(spec.get())?);
-        }
-        let served = self.status.and_then(|status| serde_json::from_str::<Option<Served>>(status.get()).ok()?);
-        object.extend(served.map(|Served { version }| ("status".to_owned(), json!({ "version": version }))));
-        Ok(Value::Object(object))
-    }
-}
-
 impl Request<'_> {
     /// Whether the spec is ours to judge: not for a subresource, and never for an object that is being deleted,
     /// whose finalizers must always be removable.
     pub(super) fn judged(&self) -> Option<&Object<'_>> {
-        let object = self.object.as_ref().filter(|object| object.metadata.deletion_timestamp.is_none())?;
+        let object = self.object.as_ref().filter(|object| !object.is_being_deleted())?;
         let subresource = self.sub_resource.as_deref().is_some_and(|name| !name.is_empty());
         (matches!(self.operation.as_str(), "CREATE" | "UPDATE") && !subresource).then_some(object)
     }
@@ -183,7 +109,7 @@ impl Request<'_> {
 
     /// The object's name, for answers and logs.
     pub(super) fn name(&self) -> &str {
-        self.object.as_ref().and_then(|object| object.metadata.name.as_deref()).unwrap_or_default()
+        self.object.as_ref().and_then(Object::name).unwrap_or_default()
     }
 }
 

@@ -3,7 +3,10 @@
 
 use serde_json::Value;
 
-use super::review::{Object, Request, ReviewError, Verdict};
+use super::{
+    object::Object,
+    review::{Request, ReviewError, Verdict},
+};
 use crate::{
     api::v1::RedisInstance,
     domain::{defaults::Defaults, field_error::FieldError, judgement, validate::validate_replicas},
@@ -42,9 +45,9 @@ fn judge_scale(request: &Request<'_>) -> Result<Verdict, ReviewError> {
 
 /// The API server has checked the types by now, so an object that cannot be read is a review made by somebody else.
 fn typed(object: &Object<'_>, defaults: &Defaults) -> Result<RedisInstance, ReviewError> {
-    let mut object = object.to_value()?;
-    defaults.apply(&mut object);
-    Ok(serde_json::from_value(object)?)
+    let mut instance = object.to_instance()?;
+    defaults.complete(&mut instance.spec);
+    Ok(instance)
 }
 
 fn refuse(request: &Request<'_>, errors: Vec<FieldError>) -> Verdict {

@@ -208,8 +208,8 @@ fn accepted(
     let instance: RedisInstance = serde_json::from_value(object).unwrap();
     let defaults = Defaults { image: release.image() };
     // Refused for what they are together, such as more replicas to write to than there are.
-    let instance = validate::validate(&defaults.applied(&instance).unwrap())
-        .map_err(|_| TestCaseError::reject("refused together"))?;
+    let instance =
+        validate::validate(&defaults.applied(&instance)).map_err(|_| TestCaseError::reject("refused together"))?;
     let conf = build::build(&instance).config_map.data.unwrap()["redis.conf"].clone();
     Ok((instance, conf))
 }

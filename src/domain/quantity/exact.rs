@@ -13,9 +13,9 @@ const _: () = assert!(REACH as usize >= 2 * MAX_LENGTH);
 
 /// The magnitude in billionths, rounded up; `None` when it is over the limit.
 pub(super) fn magnitude(literal: &Literal<'_>) -> Option<i128> {
-    let zeros = "0".repeat(usize::from(REACH));
-    let digits = [zeros.as_str(), literal.whole, literal.fraction, zeros.as_str()].concat();
     let shift = literal.scale.tens.clamp(-i64::from(REACH), i64::from(REACH));
+    let zeros = "0".repeat(usize::try_from(shift.unsigned_abs()).ok()?);
+    let digits = [zeros.as_str(), literal.whole, literal.fraction, zeros.as_str()].concat();
     let point = zeros.len().checked_add(literal.whole.len())?.checked_add_signed(isize::try_from(shift).ok()?)?;
     let (whole, fraction) = digits.split_at_checked(point)?;
 

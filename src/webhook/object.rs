@@ -1,0 +1,115 @@
+//! The object of a review: of all its fields those that are judged, and what is made of them. Knows no rule of ours, and
+//! takes nothing apart that is not judged: a JSON value takes up to thirty times the memory of its text.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Deserialize;
+use serde_json::{Map, Value, json, value::RawValue};
+
+use super::review::ReviewError;
+use crate::{
+    api::v1::{RedisInstance, RedisInstanceStatus},
+    domain::{
+        judgement::SPEC_LIMIT,
+        names::{DOWNGRADE_ANNOTATION, VOUCHED_ANNOTATION},
+    },
+};
+
+/// The parts of an object that are judged.
+#[derive(Deserialize)]
+pub(super) struct Object<'a> {
+    #[serde(default)]
+    metadata: Metadata,
+    #[serde(borrow, default)]
+    spec: Option<&'a RawValue>,
+    /// What the defaulting webhook is shown of it nobody has checked.
+    #[serde(borrow, default)]
+    status: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    deletion_timestamp: Option<String>,
+    #[serde(default)]
+    annotations: Option<Annotations>,
+}
+
+/// Of all annotations those that are judged.
+#[derive(Default, Deserialize)]
+struct Annotations {
+    #[serde(rename = "redis.github.com/allow-unknown-directives")]
+    vouched: Option<String>,
+    #[serde(rename = "redis.github.com/allow-downgrade")]
+    downgrade: Option<String>,
+}
+
+/// Of the status what a change is judged by.
+#[derive(Deserialize)]
+struct Served {
+    version: Option<String>,
+}
+
+impl Annotations {
+    fn ours(&self) -> impl Iterator<Item = (String, String)> {
+        let ours = [(VOUCHED_ANNOTATION, &self.vouched), (DOWNGRADE_ANNOTATION, &self.downgrade)];
+        ours.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.clone()?)))
+    }
+}
+
+impl Object<'_> {
+    pub(super) fn name(&self) -> Option<&str> {
+        self.metadata.name.as_deref()
+    }
+
+    pub(super) fn is_being_deleted(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Whether the spec is longer than any that could be valid; it is then judged by its length alone.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.spec.is_some_and(|spec| spec.get().len() > SPEC_LIMIT)
+    }
+
+    /// The object as the validating webhook is shown it, of the right types: what [`Self::to_value`] holds, read at once.
+    pub(super) fn to_instance(&self) -> Result<RedisInstance, ReviewError> {
+        let Metadata { name, namespace, uid, annotations, .. } = &self.metadata;
+        let annotations = annotations.as_ref().map(|annotations| annotations.ours().collect());
+        let metadata = ObjectMeta {
+            name: name.clone(),
+            namespace: namespace.clone(),
+            uid: uid.clone(),
+            annotations,
+            ..ObjectMeta::default()
+        };
+        let spec = self.spec.map(|spec| serde_json::from_str(spec.get())).transpose()?.unwrap_or_default();
+        let status =
+            self.served().map(|Served { version }| RedisInstanceStatus { version, ..RedisInstanceStatus::default() });
+        Ok(RedisInstance { metadata, spec, status })
+    }
+
+    fn served(&self) -> Option<Served> {
+        self.status.and_then(|status| serde_json::from_str::<Option<Served>>(status.get()).ok()?)
+    }
+
+    /// What is judged, as JSON: name, namespace, uid, our annotations, spec, and the version that served.
+    pub(super) fn to_value(&self) -> Result<Value, ReviewError> {
+        let metadata = &self.metadata;
+        let mut fields = Map::new();
+        for (field, value) in [("name", &metadata.name), ("namespace", &metadata.namespace), ("uid", &metadata.uid)] {
+            fields.extend(value.clone().map(|value| (field.to_owned(), Value::from(value))));
+        }
+        if let Some(annotations) = &metadata.annotations {
+            let ours = annotations.ours().map(|(name, text)| (name, text.into()));
+            fields.insert("annotations".to_owned(), Value::Object(ours.collect()));
+        }
+        let mut object = Map::from_iter([("metadata".to_owned(), Value::Object(fields))]);
+        if let Some(spec) = self.spec {
+            object.insert("spec".to_owned(), serde_json::from_str(spec.get())?);
+        }
+        object.extend(self.served().map(|Served { version }| ("status".to_owned(), json!({ "version": version }))));
+        Ok(Value::Object(object))
+    }
+}
