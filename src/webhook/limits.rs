@@ -1,7 +1,12 @@
 //! What one caller may take from the server: time, memory, turns.
 //! It judges bytes and clocks; it must not know what an admission review is, nor answer like one.
 
-use std::{any::Any, sync::Arc, time::Duration, time::Instant};
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -11,9 +16,8 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
-use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{seats::Seat, throttle::Throttle};
 use crate::metrics::{RequestRefusal, WebhookMetrics};
@@ -136,17 +140,20 @@ pub fn limited(router: Router, limits: &Limits, metrics: &WebhookMetrics) -> Rou
         busy: Throttle::new(Duration::from_secs(10)),
         metrics: metrics.clone(),
     };
-    // Behind one pointer each: both are cloned with every request.
-    let (intake, metrics) = (Arc::new(intake), Arc::new(metrics.clone()));
-    router
-        // The extractors' own limit of 2 MB would refuse reviews of large objects.
-        .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(intake, take_in))
-        .layer(CatchPanicLayer::custom(move |panic| panicked(panic, &metrics)))
+    // One layer, and one pointer: both are cloned with every request.
+    router.layer(from_fn_with_state(Arc::new(intake), guarded))
+}
+
+/// Answers also where the handler panics.
+async fn guarded(State(intake): State<Arc<Intake>>, request: Request, next: Next) -> Response {
+    let answer = AssertUnwindSafe(take_in(&intake, request, next)).catch_unwind().await;
+    answer.unwrap_or_else(|panic| panicked(panic, &intake.metrics))
 }
 
 /// Hands the request on once its body is complete and there is a turn for it.
-async fn take_in(State(intake): State<Arc<Intake>>, request: Request, next: Next) -> Response {
+async fn take_in(intake: &Intake, mut request: Request, next: Next) -> Response {
+    // The extractors' own limit of 2 MB would refuse reviews of large objects.
+    DefaultBodyLimit::disable().apply(&mut request);
     let (mut parts, body) = request.into_parts();
     let seat = parts.extensions.remove::<Seat>();
     match intake.admit(body).await {
@@ -183,18 +190,51 @@ impl Intake {
     async fn receive(&self, body: Body) -> Result<(Bytes, SemaphorePermit<'_>), Refusal> {
         let limit = self.limits.body_bytes;
         let mut memory = self.memory.try_acquire_many(0)?;
-        let mut received = Vec::new();
+        let mut received = Received::Nothing;
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|_| Refusal::Broken)?;
             let size = u32::try_from(chunk.len()).map_err(|_| Refusal::TooLarge(limit))?;
-            if received.len().saturating_add(chunk.len()) > limit {
+            if received.length().saturating_add(chunk.len()) > limit {
                 return Err(Refusal::TooLarge(limit));
             }
             memory.merge(self.memory.try_acquire_many(size)?);
-            received.extend_from_slice(&chunk);
+            received.add(chunk);
         }
-        Ok((received.into(), memory))
+        Ok((received.whole(), memory))
+    }
+}
+
+/// What of a body has arrived: most come in one piece, which need not be copied.
+enum Received {
+    Nothing,
+    One(Bytes),
+    Several(Vec<u8>),
+}
+
+impl Received {
+    const fn length(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::One(bytes) => bytes.len(),
+            Self::Several(bytes) => bytes.len(),
+        }
+    }
+
+    fn add(&mut self, chunk: Bytes) {
+        match self {
+            Self::Nothing => *self = Self::One(chunk),
+            Self::One(first) => *self = Self::Several([first.as_ref(), chunk.as_ref()].concat()),
+            Self::Several(bytes) => bytes.extend_from_slice(&chunk),
+        }
+    }
+
+    fn whole(self) -> Bytes {
+        match self {
+            Self::Nothing => Bytes::new(),
+            Self::One(bytes) => bytes,
+            Self::Several(bytes) => bytes.into(),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// Starts it with two workers, as many as the webhooks have threads; `None` where it is not installed.
+    /// Starts it with one worker, as the webhooks have one thread; `None` where it is not installed.
     pub(crate) fn start(authority: &Authority) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().display();
@@ -31,7 +31,7 @@ impl Nginx {
             .map(|kind| format!("{kind}_temp_path {at}/{kind};"))
             .concat();
         let conf = format!(
-            "user root; worker_processes 2; daemon off; pid {at}/pid; error_log {at}/error.log;
+            "user root; worker_processes 1; daemon off; pid {at}/pid; error_log {at}/error.log;
              events {{ worker_connections 1024; }}
              http {{ access_log off; keepalive_requests 100000000; client_max_body_size 8m; {temporary}
                server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {at}/tls.crt; ssl_certificate_key {at}/tls.key;
