@@ -38,8 +38,10 @@ use crate::{
     webhook::{self, Authority},
 };
 
-/// Creations a second that are judged; as many beside them are not.
+/// Creations a second that are judged.
 const PACE: u32 = 100;
+/// One in so many of all is not judged: enough to compare with, and next to no load.
+const FREE: usize = 5;
 /// How long a series runs when nothing else happens.
 const SERIES: Duration = Duration::from_secs(20);
 /// Clients that create the instances for the resync.
@@ -123,7 +125,7 @@ impl Registered {
     }
 }
 
-/// Creations in two namespaces by turns, of which one is judged: what differs between them is the webhooks.
+/// Creations in two namespaces at the same time, of which one is judged: what differs between them is the webhooks.
 struct Series {
     stop: Arc<AtomicBool>,
     judged: String,
@@ -140,12 +142,15 @@ impl Series {
         let spec = json!({"image": "redis:7.2.5", "config": {"maxmemory": "100mb"}});
         let apis = [judged.api(), free.api()];
         let work = tokio::spawn(async move {
-            let mut beat = tokio::time::interval(Duration::from_secs(1) / PACE / 2);
+            let each =
+                Duration::from_secs(1).mul_f64(figures::count(FREE - 1) / figures::count(FREE) / f64::from(PACE));
+            let mut beat = tokio::time::interval(each);
             beat.set_missed_tick_behavior(MissedTickBehavior::Burst);
             let (mut asked, mut count) = (JoinSet::new(), 0);
             while !stopped.load(Ordering::Relaxed) {
                 beat.tick().await;
-                let (api, object) = (apis[count % 2].clone(), instance("measured", spec.clone()));
+                let api = &apis[usize::from(count % FREE == 0)];
+                let (api, object) = (api.clone(), instance("measured", spec.clone()));
                 asked.spawn(async move { drop(api.create(&dry_run(), &object).await) });
                 count += 1;
             }
