@@ -21,6 +21,7 @@ use kube::{
 use redis_operator::{domain::defaults::Defaults, metrics::Metrics, webhook as ours, webhook::server::Limits};
 use serde_json::{Value, json};
 use tokio::{
+    sync::Semaphore,
     task::JoinSet,
     time::{Instant, MissedTickBehavior},
 };
@@ -42,6 +43,8 @@ use crate::{
 const PACE: u32 = 100;
 /// One in so many of all is not judged: enough to compare with, and next to no load.
 const FREE: usize = 5;
+/// Creations under way at once: where the machine does not keep up, fewer come, and the series says how many.
+const UNDER_WAY: usize = 64;
 /// How long a series runs when nothing else happens.
 const SERIES: Duration = Duration::from_secs(20);
 /// Clients that create the instances for the resync.
@@ -146,12 +149,16 @@ impl Series {
                 Duration::from_secs(1).mul_f64(figures::count(FREE - 1) / figures::count(FREE) / f64::from(PACE));
             let mut beat = tokio::time::interval(each);
             beat.set_missed_tick_behavior(MissedTickBehavior::Burst);
-            let (mut asked, mut count) = (JoinSet::new(), 0);
+            let (mut asked, mut count, room) = (JoinSet::new(), 0, Arc::new(Semaphore::new(UNDER_WAY)));
             while !stopped.load(Ordering::Relaxed) {
                 beat.tick().await;
                 let api = &apis[usize::from(count % FREE == 0)];
                 let (api, object) = (api.clone(), instance("measured", spec.clone()));
-                asked.spawn(async move { drop(api.create(&dry_run(), &object).await) });
+                let place = Arc::clone(&room).acquire_owned().await.unwrap();
+                asked.spawn(async move {
+                    drop(api.create(&dry_run(), &object).await);
+                    drop(place);
+                });
                 count += 1;
             }
             asked.join_all().await;
