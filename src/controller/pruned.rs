@@ -13,7 +13,7 @@ use k8s_openapi::{
 };
 use kube::{
     Resource,
-    core::{DeserializeGuard, PartialObjectMeta, error_boundary::InvalidObject},
+    core::{PartialObjectMeta, error_boundary::InvalidObject},
 };
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -66,11 +66,11 @@ impl Prune for Stored {
         let unread = Unread { here: NOTHING, metadata: METADATA };
         let value = Value::deserialize(Pruning { source, unread })?;
         let error = match RedisInstance::deserialize(&value) {
-            Ok(instance) => return Ok(DeserializeGuard(Ok(instance))),
+            Ok(instance) => return Ok(Self(Ok(instance))),
             Err(error) => error.to_string(),
         };
         let partial = PartialObjectMeta::<RedisInstance>::deserialize(&value).map_err(D::Error::custom)?;
-        Ok(DeserializeGuard(Err(InvalidObject { error, metadata: partial.metadata })))
+        Ok(Self(Err(InvalidObject { error, metadata: partial.metadata })))
     }
 }
 
@@ -155,13 +155,13 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Pruning<V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<V::Value, A::Error> {
-        self.source.visit_map(Fields { fields, unread: self.unread, in_metadata: false })
+        self.source.visit_map(Fields { source: fields, unread: self.unread, in_metadata: false })
     }
 }
 
 /// The fields of an object that are read.
 struct Fields<A> {
-    fields: A,
+    source: A,
     unread: Unread,
     in_metadata: bool,
 }
@@ -174,9 +174,9 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<A> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
-        while let Some(Name(name)) = self.fields.next_key()? {
+        while let Some(Name(name)) = self.source.next_key()? {
             if self.unread.here.contains(&name.as_ref()) {
-                self.fields.next_value::<IgnoredAny>()?;
+                self.source.next_value::<IgnoredAny>()?;
                 continue;
             }
             self.in_metadata = name == "metadata" && !self.unread.metadata.is_empty();
@@ -187,10 +187,10 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<A> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
         if !self.in_metadata {
-            return self.fields.next_value_seed(seed);
+            return self.source.next_value_seed(seed);
         }
         let unread = Unread { here: self.unread.metadata, metadata: NOTHING };
-        self.fields.next_value_seed(Pruning { source: seed, unread })
+        self.source.next_value_seed(Pruning { source: seed, unread })
     }
 }
 
