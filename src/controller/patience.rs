@@ -19,7 +19,7 @@ use crate::metrics::{ControllerMetrics, Kind};
 /// How long a watch that failed waits before it is opened again: at first, and at most. kube's own waits go up to 30 s,
 /// which is long to be blind for.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// What the API server says of a version that it has forgotten.
 const GONE: u16 = 410;
 /// The longest that the API server can ask to be left alone for: well within the time after which `health` takes a silent
