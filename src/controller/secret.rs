@@ -12,7 +12,6 @@ use super::{
     context::Context,
     error::{Error, spread},
     ownership::obstacle,
-    pruned::Pruned,
     rotation,
 };
 use crate::{
@@ -70,9 +69,8 @@ pub(super) async fn ensure(
             *memory = Memory::default();
         } else if settled {
             // The operator that came before this one saw to it: a thousand Secrets need not be asked for at once.
-            let (uid, of_user) = (&instance.uid, matches!(instance.auth, Auth::Secret(_)));
-            let rest = if of_user { spread(LOOK, uid).saturating_sub(LOOK) * 4 } else { spread(TRUSTED, uid) };
-            memory.trusted.get_or_insert_with(|| (now + rest, instance.auth.clone()));
+            let first = || (now + spread(LOOK, &instance.uid).saturating_sub(LOOK) * 4, instance.auth.clone());
+            memory.trusted.get_or_insert_with(first);
         }
         let own = memory.trusted.as_ref().is_none_or(|(until, auth)| *auth != instance.auth || *until <= now);
         (own, own || memory.source_trusted.is_some_and(|until| until <= now))
@@ -170,17 +168,17 @@ pub(super) async fn follow(
 
 /// Creates the Secret with a new password; one that exists keeps its password for ever.
 async fn generated(instance: &ValidatedInstance, context: &Context) -> Result<Option<Finding>, Error> {
-    let api: Api<Pruned<Secret>> = Api::namespaced(context.client.clone(), &instance.namespace);
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), &instance.namespace);
     let name = instance.auth_secret();
     // An instance with a StatefulSet has its Secret: trying to create it would be a failed write at every restart.
     let begun = context.stores.stateful_sets.get(&ObjectRef::new(&instance.name).within(&instance.namespace)).is_some();
-    if begun && let Some(Pruned(live)) = api.get_opt(&name).await.map_err(Error::request("get", "Secret", &name))? {
+    if begun && let Some(live) = api.get_opt(&name).await.map_err(Error::request("get", "Secret", &name))? {
         return existing(instance, &live, context).await;
     }
     let mut entropy = [0; 24];
     getrandom::fill(&mut entropy).map_err(|error| Error::Entropy(error.to_string()))?;
     let keys = replaced(instance, &Password::from_entropy(entropy), context);
-    let secret = Pruned(apply::stamped(auth_secret(instance, &keys))?);
+    let secret = apply::stamped(auth_secret(instance, &keys))?;
     let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
     match api.create(&params, &secret).await {
         Ok(_) => {
@@ -189,7 +187,7 @@ async fn generated(instance: &ValidatedInstance, context: &Context) -> Result<Op
             Ok(None)
         }
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
-            let Pruned(live) = api.get(&name).await.map_err(Error::request("get", "Secret", &name))?;
+            let live = api.get(&name).await.map_err(Error::request("get", "Secret", &name))?;
             existing(instance, &live, context).await
         }
         Err(error) => Err(Error::request("create", "Secret", &name)(error)),
