@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The tests in their order, the cheapest first, saying what it is at. A tier is
-# known by its file names: tests/control_plane_*.rs and tests/e2e_*.rs hold ignored
+# known by its file names: tests/control_plane_*.rs, tests/e2e_*.rs and tests/soak_*.rs hold ignored
 # tests that run inside a cluster of their own; every other test needs nothing.
 #
 #   run.sh all | lint | unit | differential | fuzz | servers | install | control-plane | cluster | cert-manager | soak
@@ -129,7 +129,8 @@ soak() {
   trap ended EXIT
   "$cluster" down
   tests/deploy.sh up
-  EVERY=${EVERY:-1} in_cluster 'e2e_replication*' --nocapture --test-threads=1
+  in_cluster 'e2e_replication*' --nocapture --test-threads=1
+  EVERY=${EVERY:-1} in_cluster 'soak_*' --nocapture
   "$cluster" down
   trap - EXIT
 }

@@ -166,7 +166,12 @@ pub(super) fn gate(
     let live = stateful_set(instance, context);
     let (outdated, next) = rolled(instance, children, live.as_deref(), roles, context);
     let Some(live) = live else { return Gate { partition: next, cause: None } };
-    let keeps = roles.is_some_and(|roles| roles.must_stay(next));
+    // One that is on its way out cannot be kept: it would come back with the former template, and be restarted again.
+    let stays = |ordinal| {
+        let pod = context.stores.pods.get(&ObjectRef::new(&pod(&instance.name, ordinal)).within(&instance.namespace));
+        pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_none())
+    };
+    let keeps = roles.is_some_and(|roles| roles.must_stay(next)) && stays(next);
     let partition =
         if keeps && next_restarted(instance, children, roles, context) == Some(next) { next + 1 } else { next };
     let reasons: Vec<&str> =
