@@ -26,10 +26,21 @@ use serde_json::{Value, json};
 const FOLDERS: &str = "cluster.local/folder";
 const PODS: [&str; 3] = ["cache-0", "cache-1", "cache-2"];
 
-async fn three(place: &Place) {
+/// Three pods that serve, under a client that writes.
+async fn written(place: &Place) -> (Members<'_>, Writer) {
     let spec = json!({"image": "redis:7.0.15", "replicas": 3, "storage": {"size": "64Mi"}});
     place.create("cache", spec).await.unwrap();
     place.reaches("cache", Phase::Running).await;
+    let writer = Writer::start(place, "cache").await;
+    writer.goes_on(50).await;
+    (Members { place, instance: "cache" }, writer)
+}
+
+/// The primary, which has been given the key `order`.
+async fn ordered(members: &Members<'_>) -> String {
+    let primary = members.primary().await.unwrap();
+    assert_eq!(members.ask(&primary, "SET order 4711").await.as_deref(), Some("+OK"));
+    primary
 }
 
 fn classed(class: &str) -> Value {
@@ -86,12 +97,8 @@ fn whole(what: &str, outcome: &Outcome) {
 #[ignore = "needs a cluster with the operator"]
 async fn volumes_move_to_another_class_and_back_under_a_writer() {
     let place = Place::new("move").await;
-    three(&place).await;
-    let members = Members { place: &place, instance: "cache" };
-    let writer = Writer::start(&place, "cache").await;
-    writer.goes_on(50).await;
-    let primary = members.primary().await.unwrap();
-    assert_eq!(members.ask(&primary, "SET order 4711").await.as_deref(), Some("+OK"));
+    let (members, writer) = written(&place).await;
+    let primary = ordered(&members).await;
     let fast = class(&place, "fast", FOLDERS).await;
 
     let warned = changed_with_warnings(&place, "cache", classed(&fast)).await.unwrap();
@@ -129,10 +136,7 @@ async fn volumes_move_to_another_class_and_back_under_a_writer() {
 #[ignore = "needs a cluster with the operator"]
 async fn a_class_that_gives_no_volumes_costs_no_more_than_one_replica() {
     let place = Place::new("noclass").await;
-    three(&place).await;
-    let members = Members { place: &place, instance: "cache" };
-    let writer = Writer::start(&place, "cache").await;
-    writer.goes_on(50).await;
+    let (members, writer) = written(&place).await;
     let before = claims(&place).await;
 
     // None of that name: told, and nothing is touched.
@@ -165,12 +169,8 @@ async fn a_class_that_gives_no_volumes_costs_no_more_than_one_replica() {
 #[ignore = "needs a cluster with the operator"]
 async fn a_claim_that_somebody_deletes_is_replaced_when_the_others_have_the_data() {
     let place = Place::new("claim").await;
-    three(&place).await;
-    let members = Members { place: &place, instance: "cache" };
-    let writer = Writer::start(&place, "cache").await;
-    writer.goes_on(50).await;
-    let primary = members.primary().await.unwrap();
-    assert_eq!(members.ask(&primary, "SET order 4711").await.as_deref(), Some("+OK"));
+    let (members, writer) = written(&place).await;
+    let primary = ordered(&members).await;
     let replica = PODS.into_iter().find(|pod| *pod != primary).unwrap();
     for pod in [replica, &primary] {
         let before = claims(&place).await;

@@ -15,13 +15,14 @@ use super::{
     context::Context,
     error::Error,
     migration::{self, is_moving},
+    observe,
     ownership::{is_leaving, is_ours},
 };
 use crate::domain::{
     instance::ValidatedInstance,
     live::{claim_template, requested},
     migration::obstacle,
-    names::{DATA_VOLUME, INSTANCE_LABEL, OPERATOR, pod},
+    names::OPERATOR,
     observed::Aspect,
     reason::Reason,
 };
@@ -46,15 +47,17 @@ pub(super) async fn ensure_claims(
     context: &Context,
 ) -> Result<Volumes, Error> {
     let live = context.stores.stateful_sets.get(&ObjectRef::from_obj(desired));
-    let ours = live.as_ref().filter(|live| is_ours(&live.metadata, instance));
-    let present = ours.and_then(|live| Some((live, claim_template(live)?.storage_class_name.as_deref())));
-    let moves = present.filter(|(_, class)| *class != instance.storage.class.as_deref());
-    let hindrance = obstacle(instance.storage.class.as_deref(), instance.replicas);
-    if let (Some((live, _)), None, Some(class)) = (moves, hindrance, instance.storage.class.as_deref()) {
+    let class = instance.storage.class.as_deref();
+    let is_of_another = |live: &StatefulSet| {
+        is_ours(&live.metadata, instance)
+            && claim_template(live).is_some_and(|claim| claim.storage_class_name.as_deref() != class)
+    };
+    let moves = live.as_deref().filter(|live| is_of_another(live));
+    let hindrance = obstacle(class, instance.replicas).filter(|_| moves.is_some());
+    if let (Some(live), None, Some(class)) = (moves, hindrance, class) {
         return migration::begin(instance, class, live, context).await;
     }
-    for ordinal in 0..instance.replicas {
-        let claim = format!("{DATA_VOLUME}-{}", pod(&instance.name, ordinal));
+    for (_, claim) in observe::claims(instance, context) {
         if let Some(hindrance) = grow(instance, &claim, context).await? {
             return Ok(hindrance);
         }
@@ -69,7 +72,7 @@ pub(super) async fn ensure_claims(
     if !is_ours(&live.metadata, instance) {
         return Ok(Volumes::AsDesired);
     }
-    if let Some(why) = hindrance.filter(|_| moves.is_some()) {
+    if let Some(why) = hindrance {
         return Ok(hindered(Reason::Refused, format!("spec.storage.storageClassName cannot be changed so: {why}")));
     }
     match requested(claim) {
@@ -102,10 +105,15 @@ fn hindered(reason: Reason, message: String) -> Volumes {
 }
 
 /// Asks for a larger volume where the claim is smaller, also one that an earlier instance of this name left behind.
-async fn grow(instance: &ValidatedInstance, name: &str, context: &Context) -> Result<Option<Volumes>, Error> {
-    let claim = context.stores.claims.get(&ObjectRef::new(name).within(&instance.namespace));
-    let ours = |claim: &PersistentVolumeClaim| claim.labels().get(INSTANCE_LABEL) == Some(&instance.name);
-    let Some(claim) = claim.filter(|claim| ours(claim) && !is_moving(claim, instance)) else { return Ok(None) };
+async fn grow(
+    instance: &ValidatedInstance,
+    claim: &PersistentVolumeClaim,
+    context: &Context,
+) -> Result<Option<Volumes>, Error> {
+    let name = claim.name_any();
+    if is_moving(claim, instance) {
+        return Ok(None);
+    }
     let Some(size) = claim.spec.as_ref().and_then(requested) else { return Ok(None) };
     if size >= instance.storage.size {
         return Ok(None);
@@ -121,14 +129,14 @@ async fn grow(instance: &ValidatedInstance, name: &str, context: &Context) -> Re
     let patch =
         serde_json::json!({"spec": {"resources": {"requests": {"storage": instance.storage.size.to_string()}}}});
     let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
-    match api.patch(name, &params, &Patch::Merge(patch)).await {
+    match api.patch(&name, &params, &Patch::Merge(patch)).await {
         Ok(_) => {
             tracing::info!(claim = name, size = %instance.storage.size, "asked for a larger volume");
             Ok(None)
         }
         Err(kube::Error::Api(status)) if status.is_forbidden() => {
             let Some((reason, cure)) = refusal(&status.message) else {
-                return Err(Error::request("patch", "PersistentVolumeClaim", name)(kube::Error::Api(status)));
+                return Err(Error::request("patch", "PersistentVolumeClaim", &name)(kube::Error::Api(status)));
             };
             let message = format!("the volume of {name} cannot grow from {size}: {}; {cure}", status.message);
             let told = Aspect { holds: Some(false), reason, message };
@@ -136,7 +144,7 @@ async fn grow(instance: &ValidatedInstance, name: &str, context: &Context) -> Re
             context.remember(&instance.uid, |memory| memory.growth_refused = Some(kept));
             Ok(Some(Volumes::Hindered(told)))
         }
-        Err(error) => Err(Error::request("patch", "PersistentVolumeClaim", name)(error)),
+        Err(error) => Err(Error::request("patch", "PersistentVolumeClaim", &name)(error)),
     }
 }
 

@@ -2,8 +2,6 @@
 //! other class, then one pod after another is given another volume. The only place that deletes a claim; whose turn it is,
 //! and when, is `domain::migration`'s. Each step looks at the cluster first, so that a crash between any two is mended.
 
-use std::sync::Arc;
-
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{PersistentVolumeClaim, Pod},
@@ -22,26 +20,15 @@ use super::{
     expand::{self, Volumes},
     observe,
     replication::Roles,
+    restart,
 };
 use crate::domain::{
     instance::ValidatedInstance,
     migration::{self, MOVE_ANNOTATION, Step, Volume},
-    names::{DATA_VOLUME, INSTANCE_LABEL, OPERATOR, pod},
+    names::{OPERATOR, pod},
     observed::{self, Aspect},
     reason::Reason,
 };
-
-/// The claim of the pod with this ordinal, if it is there.
-fn claim(instance: &ValidatedInstance, ordinal: i32, context: &Context) -> Option<Arc<PersistentVolumeClaim>> {
-    let name = format!("{DATA_VOLUME}-{}", pod(&instance.name, ordinal));
-    let claim = context.stores.claims.get(&ObjectRef::new(&name).within(&instance.namespace));
-    claim.filter(|claim| claim.labels().get(INSTANCE_LABEL) == Some(&instance.name))
-}
-
-/// The claims of all pods that are to be, each with its ordinal.
-fn claims(instance: &ValidatedInstance, context: &Context) -> Vec<(i32, Arc<PersistentVolumeClaim>)> {
-    (0..instance.replicas).filter_map(|ordinal| Some((ordinal, claim(instance, ordinal, context)?))).collect()
-}
 
 /// Whether this claim is about to be replaced, so that nothing else is to be done with it.
 pub(super) fn is_moving(claim: &PersistentVolumeClaim, instance: &ValidatedInstance) -> bool {
@@ -66,7 +53,7 @@ pub(super) async fn begin(
             format!("the volumes stay where they are: there is no StorageClass {class}; create it, or name another");
         return hindered(Reason::StorageClassNotFound, message);
     }
-    for (_, claim) in claims(instance, context) {
+    for (_, claim) in observe::claims(instance, context) {
         mark(&claim, class, instance, context).await?;
     }
     expand::release(live, context).await?;
@@ -111,13 +98,18 @@ async fn mark(
 /// The next step, by what this pass found.
 fn step(instance: &ValidatedInstance, roles: &Roles, context: &Context) -> Step {
     let class = instance.storage.class.as_deref();
-    let volumes: Vec<(i32, Volume)> =
-        claims(instance, context).iter().map(|(ordinal, claim)| (*ordinal, Volume::of(claim, class))).collect();
+    let volumes: Vec<(i32, Volume)> = observe::claims(instance, context)
+        .iter()
+        .map(|(ordinal, claim)| (*ordinal, Volume::of(claim, class)))
+        .collect();
     let pods = observe::pods(&instance.namespace, &instance.name, instance.replicas, context);
     let serves = |ordinal: i32| pods.iter().any(|(at, pod)| *at == ordinal && observed::is_ready(pod) && stays(pod));
     // A pod without a claim gets one from the StatefulSet; until then it is no copy.
     let all = volumes.len() == pods.len() && i32::try_from(pods.len()) == Ok(instance.replicas);
-    migration::next(&volumes, roles.primary, |ordinal| all && roles.is_settled(ordinal) && serves(ordinal))
+    let seen = observe::observe(&instance.namespace, &instance.name, None, context);
+    let is_rolling = !seen.rollout.is_some_and(|rollout| rollout.complete);
+    let is_settled = |ordinal| all && roles.is_settled(ordinal) && serves(ordinal);
+    migration::next(&volumes, roles.primary, is_rolling, is_settled)
 }
 
 fn stays(pod: &Pod) -> bool {
@@ -127,15 +119,9 @@ fn stays(pod: &Pod) -> bool {
 /// The primary that has to give up its role before its volume can be replaced, if it is its turn.
 pub(super) fn next_left(instance: &ValidatedInstance, roles: Option<&Roles>, context: &Context) -> Option<i32> {
     match step(instance, roles?, context) {
-        Step::HandOver(primary) if !is_rolling(instance, context) => Some(primary),
+        Step::HandOver(primary) => Some(primary),
         _ => None,
     }
-}
-
-/// Whether a pod template is on its way to the pods: that comes to its end first.
-fn is_rolling(instance: &ValidatedInstance, context: &Context) -> bool {
-    let seen = observe::observe(&instance.namespace, &instance.name, None, context);
-    !seen.rollout.is_some_and(|rollout| rollout.complete)
 }
 
 /// Goes on with the move by one step; what is to be told of it, while it is not over.
@@ -143,21 +129,18 @@ pub(super) async fn advance(
     instance: &ValidatedInstance,
     roles: Option<&Roles>,
     context: &Context,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<Aspect>, Error> {
     let Some(roles) = roles else { return Ok(None) };
     let next = match step(instance, roles, context) {
         Step::Done => return Ok(None),
         Step::Replace(ordinal) => {
-            let filled = claim(instance, ordinal, context).is_some_and(|claim| has_volume(&claim));
-            if !filled || !is_rolling(instance, context) {
-                replace(instance, ordinal, roles, context).await?;
-            }
+            replace(instance, ordinal, roles, context).await?;
             format!("giving {} another volume", pod(&instance.name, ordinal))
         }
         Step::HandOver(primary) => format!("the role of {} is handed over first", pod(&instance.name, primary)),
         Step::Wait => "waiting until all other pods have the data".to_owned(),
     };
-    let claims = claims(instance, context);
+    let claims = observe::claims(instance, context);
     let going = claims.iter().filter(|(_, claim)| is_moving(claim, instance));
     let what = match instance.storage.class.as_deref() {
         Some(class) if going.clone().any(|(_, claim)| claim.annotations().contains_key(MOVE_ANNOTATION)) => {
@@ -165,11 +148,7 @@ pub(super) async fn advance(
         }
         _ => "a claim was deleted, whose volume is replaced".to_owned(),
     };
-    Ok(Some(format!("{what}: {next}")))
-}
-
-fn has_volume(claim: &PersistentVolumeClaim) -> bool {
-    claim.spec.as_ref().is_some_and(|spec| spec.volume_name.is_some())
+    Ok(Some(Aspect { holds: Some(false), reason: Reason::Migrating, message: format!("{what}: {next}") }))
 }
 
 /// Deletes the claim of a pod, then the pod, which holds it until it ends; the StatefulSet's controller makes both anew. Each
@@ -177,7 +156,8 @@ fn has_volume(claim: &PersistentVolumeClaim) -> bool {
 async fn replace(instance: &ValidatedInstance, ordinal: i32, roles: &Roles, context: &Context) -> Result<(), Error> {
     let name = pod(&instance.name, ordinal);
     let class = instance.storage.class.as_deref().unwrap_or_default();
-    if let Some(claim) = claim(instance, ordinal, context).filter(|claim| claim.metadata.deletion_timestamp.is_none()) {
+    let claim = observe::claim(instance, ordinal, context);
+    if let Some(claim) = claim.filter(|claim| claim.metadata.deletion_timestamp.is_none()) {
         let preconditions = Preconditions { uid: claim.uid(), resource_version: claim.resource_version() };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         let api: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &instance.namespace);
@@ -193,15 +173,10 @@ async fn replace(instance: &ValidatedInstance, ordinal: i32, roles: &Roles, cont
         }
     }
     let seen = context.stores.pods.get(&ObjectRef::new(&name).within(&instance.namespace));
-    let Some(seen) = seen.filter(|pod| stays(pod)) else { return Ok(()) };
-    let preconditions = Preconditions { uid: seen.uid(), resource_version: None };
-    let api: Api<Pod> = Api::namespaced(context.client.clone(), &instance.namespace);
-    match api.delete(&name, &DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }).await {
-        Ok(_) => {
-            tracing::info!(pod = name, "deleted a pod, to start it with another volume");
-            Ok(())
-        }
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
-        Err(error) => Err(Error::request("delete", "Pod", &name)(error)),
+    if let Some(seen) = seen.filter(|pod| stays(pod))
+        && restart::delete(&seen, context).await?
+    {
+        tracing::info!(pod = name, "deleted a pod, to start it with another volume");
     }
+    Ok(())
 }

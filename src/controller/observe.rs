@@ -21,7 +21,7 @@ use crate::{
         directives::release::release,
         instance::ValidatedInstance,
         live::Live,
-        names::{CAUSE_ANNOTATION, CONFIG_KEY, DATA_VOLUME, INSTANCE_LABEL, TEMPLATE_HASH_ANNOTATION, pod},
+        names::{self, CAUSE_ANNOTATION, CONFIG_KEY, INSTANCE_LABEL, TEMPLATE_HASH_ANNOTATION, pod},
         observed::{self, Aspect, Observed, Trouble},
         replication::handover,
         rollout,
@@ -58,21 +58,28 @@ pub(super) fn pods(namespace: &str, name: &str, wanted: i32, context: &Context) 
     (0..wanted).filter_map(|ordinal| Some((ordinal, stored(ordinal).filter(|pod| labelled(pod))?))).collect()
 }
 
-/// The claims that are there.
-pub(super) fn claims(instance: &ValidatedInstance, context: &Context) -> Vec<Arc<PersistentVolumeClaim>> {
-    let name = |ordinal| format!("{DATA_VOLUME}-{}", pod(&instance.name, ordinal));
-    let stored = |ordinal| context.stores.claims.get(&ObjectRef::new(&name(ordinal)).within(&instance.namespace));
-    (0..instance.replicas)
-        .filter_map(stored)
-        .filter(|claim| claim.labels().get(INSTANCE_LABEL) == Some(&instance.name))
-        .collect()
+/// The claims that are there, each with the ordinal of its pod.
+pub(super) fn claims(instance: &ValidatedInstance, context: &Context) -> Vec<(i32, Arc<PersistentVolumeClaim>)> {
+    (0..instance.replicas).filter_map(|ordinal| Some((ordinal, claim(instance, ordinal, context)?))).collect()
+}
+
+/// The claim of the pod with this ordinal, if it is there.
+pub(super) fn claim(
+    instance: &ValidatedInstance,
+    ordinal: i32,
+    context: &Context,
+) -> Option<Arc<PersistentVolumeClaim>> {
+    let name = names::claim(&instance.name, ordinal);
+    let claim = context.stores.claims.get(&ObjectRef::new(&name).within(&instance.namespace));
+    claim.filter(|claim| claim.labels().get(INSTANCE_LABEL) == Some(&instance.name))
 }
 
 /// How far the volumes are on their way to the size that the spec wants.
 pub(super) fn growth(instance: &ValidatedInstance, context: &Context) -> Option<Aspect> {
     let claims = claims(instance, context);
     // What is about to be replaced does not grow.
-    let staying: Vec<_> = claims.iter().map(AsRef::as_ref).filter(|claim| !is_moving(claim, instance)).collect();
+    let staying: Vec<_> =
+        claims.iter().map(|(_, claim)| claim.as_ref()).filter(|claim| !is_moving(claim, instance)).collect();
     volumes::growth(&staying, instance.storage.size)
 }
 

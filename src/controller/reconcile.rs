@@ -30,7 +30,7 @@ use crate::{
         change::{Change, Class, classify, needs_statefulset_restart},
         field_error::FieldError,
         instance::ValidatedInstance,
-        observed::{Aspect, Observed, Trouble},
+        observed::{Aspect, Observed},
         reason::Reason,
         status::Finding,
         validate::validate,
@@ -225,20 +225,10 @@ async fn pursue(
         Ok(stateful_set) => stateful_set,
         Err(finding) => return Ok(finding),
     };
-    let moving = migration::advance(instance, roles.as_ref(), context).await?; // client
+    let storage = migration::advance(instance, roles.as_ref(), context).await?.or(storage); // client
     let seen = observe::observe(&instance.namespace, &instance.name, stateful_set.as_ref(), context);
     let trouble = seen.trouble.or_else(|| observe::trouble(instance, context));
-    if let Some(moving) = moving.filter(|_| !is_stuck(trouble.as_ref(), roles.as_ref())) {
-        let waits = trouble.map(|trouble| format!("; waiting for pod {}", trouble.message)).unwrap_or_default();
-        return Ok(Finding::Changing(Reason::Migrating, moving + &waits));
-    }
     Ok(Finding::Applied(Observed { trouble, config, password, storage, ..seen }))
-}
-
-/// Whether only a person can help, which is told before any change that is under way.
-fn is_stuck(trouble: Option<&Trouble>, roles: Option<&Roles>) -> bool {
-    trouble.is_some_and(|trouble| trouble.stalled)
-        || roles.is_some_and(|roles| roles.aspect.reason == Reason::NoSafePrimary)
 }
 
 /// Says what is about to happen before it does: events for a new spec, and phase Updating for every change that touches pods

@@ -45,7 +45,7 @@ async fn delete(live: &StatefulSet, instance: &ValidatedInstance, context: &Cont
         keep_claims(&api, live).await?;
         return Ok(());
     }
-    if observe::claims(instance, context).iter().any(|claim| is_owned_by(claim, live)) {
+    if observe::claims(instance, context).iter().any(|(_, claim)| is_owned_by(claim, live)) {
         tracing::info!(child = name, "waiting for the StatefulSet controller to let go of the claims");
         return Ok(());
     }

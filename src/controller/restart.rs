@@ -23,21 +23,26 @@ pub(super) async fn crashing_pods(
     if !changes.iter().any(|change| change.class == Class::Live) {
         return Ok(());
     }
-    let api: Api<Pod> = Api::namespaced(context.client.clone(), &instance.namespace);
     for (_, pod) in observe::pods(&instance.namespace, &instance.name, instance.replicas, context) {
         if !is_crash_looping(&pod) || pod.metadata.deletion_timestamp.is_some() {
             continue;
         }
-        let name = pod.name_any();
-        let preconditions = Preconditions { uid: pod.uid(), resource_version: None };
-        match api.delete(&name, &DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }).await {
-            Ok(_) => {
-                tracing::info!(pod = name, "deleted a pod that could not start with the former configuration");
-                events::pod_replaced(instance, &name, context).await;
-            }
-            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
-            Err(error) => return Err(Error::request("delete", "Pod", &name)(error)),
+        if delete(&pod, context).await? {
+            tracing::info!(pod = pod.name_any(), "deleted a pod that could not start with the former configuration");
+            events::pod_replaced(instance, &pod.name_any(), context).await;
         }
     }
     Ok(())
+}
+
+/// Deletes this very pod, which its StatefulSet's controller makes anew; whether it was there.
+pub(super) async fn delete(pod: &Pod, context: &Context) -> Result<bool, Error> {
+    let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), &namespace);
+    let preconditions = Preconditions { uid: pod.uid(), resource_version: None };
+    match api.delete(&name, &DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }).await {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(false),
+        Err(error) => Err(Error::request("delete", "Pod", &name)(error)),
+    }
 }

@@ -15,7 +15,7 @@ const MANAGER: &str = "redis-operator-retention";
 
 /// Marks the claims as the spec says: owned by the instance with `Delete`, by nobody with `Retain`.
 pub(super) async fn ensure(instance: &ValidatedInstance, context: &Context) -> Result<(), Error> {
-    for claim in observe::claims(instance, context) {
+    for (_, claim) in observe::claims(instance, context) {
         let owned = claim.owner_references().iter().any(|owner| owner.uid == instance.uid);
         let leaving = claim.metadata.deletion_timestamp.is_some();
         if leaving || owned == (instance.storage.retention == Retention::Delete) {

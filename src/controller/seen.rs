@@ -15,7 +15,7 @@ use super::{apply::Child, context::Context, replication::Roles};
 use crate::{
     api::{self, v1::RedisInstance},
     domain::{
-        names::{DATA_VOLUME, pod, pods_service, replicas_service},
+        names::{claim, pod, pods_service, replicas_service},
         observed::Aspect,
         validate::REPLICAS_BOUND,
     },
@@ -55,7 +55,7 @@ impl Versions {
         for ordinal in 0..if several { REPLICAS_BOUND } else { running.max(wanted) } {
             let pod = pod(&name, ordinal);
             versions.find(&stores.pods, &namespace, &pod)?;
-            versions.find(&stores.claims, &namespace, &format!("{DATA_VOLUME}-{pod}"))?;
+            versions.find(&stores.claims, &namespace, &claim(&name, ordinal))?;
         }
         Some(versions)
     }

@@ -66,14 +66,20 @@ pub enum Step {
     Replace(i32),
     /// So is this one, when another has its role.
     HandOver(i32),
-    /// The others do not have all data yet, without which none may go.
+    /// A template is on its way to the pods, or the others do not have all data yet, without which none may go.
     Wait,
 }
 
-/// The next step for these volumes, each with the ordinal of its pod. `is_settled` says of a pod whether it serves and has all
-/// data. Whatever goes, all the others have the data then; only what holds none goes sooner.
+/// The next step for these volumes, each with the ordinal of its pod. `is_rolling` says whether a template is on its way to the
+/// pods, which comes to its end first; `is_settled` of a pod whether it serves and has all data. Whatever goes, all the others
+/// have the data then; only what holds none goes sooner.
 #[must_use]
-pub fn next(volumes: &[(i32, Volume)], primary: Option<i32>, is_settled: impl Fn(i32) -> bool) -> Step {
+pub fn next(
+    volumes: &[(i32, Volume)],
+    primary: Option<i32>,
+    is_rolling: bool,
+    is_settled: impl Fn(i32) -> bool,
+) -> Step {
     let last_with = |wanted: fn(&Volume) -> bool| {
         volumes.iter().rev().find(|(ordinal, volume)| wanted(volume) && primary != Some(*ordinal)).map(|(at, _)| *at)
     };
@@ -88,7 +94,7 @@ pub fn next(volumes: &[(i32, Volume)], primary: Option<i32>, is_settled: impl Fn
         last_with(|volume| *volume == Volume::Leaves).or_else(|| last_with(|volume| *volume != Volume::Stays));
     let Some(target) = replica.or(primary) else { return Step::Wait };
     let others = || volumes.iter().map(|(ordinal, _)| *ordinal).filter(|ordinal| *ordinal != target);
-    if primary.is_none() || others().next().is_none() || !others().all(is_settled) {
+    if is_rolling || primary.is_none() || others().next().is_none() || !others().all(is_settled) {
         return Step::Wait;
     }
     if primary == Some(target) { Step::HandOver(target) } else { Step::Replace(target) }
@@ -111,7 +117,7 @@ mod tests {
 
     fn step(volumes: [Volume; 3], primary: Option<i32>, settled: &[i32]) -> Step {
         let volumes: Vec<(i32, Volume)> = (0..).zip(volumes).collect();
-        next(&volumes, primary, |ordinal| settled.contains(&ordinal))
+        next(&volumes, primary, false, |ordinal| settled.contains(&ordinal))
     }
 
     #[test]
@@ -156,7 +162,9 @@ mod tests {
         }
         assert_eq!(step([MOVES, MOVES, MOVES], None, &[0, 1, 2]), Step::Wait, "nobody has the newest data");
         assert_eq!(step([MOVES, STAYS, STAYS], Some(0), &[0, 1]), Step::Wait, "the role has nowhere to go");
-        assert_eq!(next(&[(0, LEAVES)], Some(0), |_| true), Step::Wait, "there is no other");
+        assert_eq!(next(&[(0, LEAVES)], Some(0), false, |_| true), Step::Wait, "there is no other");
+        let rolled = |volume| next(&[(0, STAYS), (1, volume)], Some(0), true, |_| true);
+        assert_eq!((rolled(MOVES), rolled(EMPTY)), (Step::Wait, Step::Replace(1)), "one thing after another");
     }
 
     #[test]

@@ -104,6 +104,12 @@ pub fn pod(instance: &str, ordinal: i32) -> String {
     format!("{instance}-{ordinal}")
 }
 
+/// Name of the claim behind the pod with this ordinal, as the StatefulSet's controller makes it from the claim template.
+#[must_use]
+pub fn claim(instance: &str, ordinal: i32) -> String {
+    format!("{DATA_VOLUME}-{}", pod(instance, ordinal))
+}
+
 /// The labels by which pods are selected: they can never change, so only these two.
 #[must_use]
 pub fn selector_labels(instance: &str) -> BTreeMap<String, String> {

@@ -67,6 +67,7 @@ pub fn derive(
     summary.message = bounded(&summary.message);
     // A volume that grows under a server takes nothing from its clients.
     let growing = summary.phase == Phase::Updating
+        && summary.reason != Reason::Migrating
         && subject.observed.storage.as_ref().is_some_and(|s| s.reason == summary.reason);
     let ready = if summary.phase == Phase::Running || growing { "True" } else { "False" };
     let mut status = RedisInstanceStatus {
@@ -140,6 +141,11 @@ fn applied(subject: Subject<'_>, observed: &Observed, previous: &RedisInstanceSt
         let message =
             soft.map_or_else(|| format!("{cause}: {progress}"), |trouble| format!("{cause}: {}", waiting(trouble)));
         return summary(Phase::Updating, Reason::RollingOut, message);
+    }
+    // Its pods come and go by design, so what it is at says more than their number.
+    if let Some(moving) = observed.storage.as_ref().filter(|storage| storage.reason == Reason::Migrating) {
+        let waits = soft.map(|trouble| format!("; {}", waiting(trouble))).unwrap_or_default();
+        return summary(Phase::Updating, moving.reason, format!("{}{waits}", moving.message));
     }
     if rollout.ready < wanted || rollout.replicas != wanted {
         // A change is over when its pods serve: one that went back to a template that was there before shows no difference
@@ -420,6 +426,26 @@ mod tests {
         assert_eq!(shown(&status)[0], ("Ready", "True", "Resizing"));
         let status = after(&[growing, resized()]);
         assert_eq!((status.status, shown(&status)[1]), (Running, ("StorageResized", "True", "Resized")));
+    }
+
+    #[test]
+    fn volumes_that_move_are_told_whatever_their_pods_do_and_nothing_else_is_hidden_by_it() {
+        let moving = aspect(Some(false), Reason::Migrating, "moved 1 of 3 volumes");
+        let told = |ready, complete, trouble: Option<Trouble>| {
+            let Finding::Applied(seen) = seen(1, ready, complete) else { unreachable!() };
+            let status = after(&[Finding::Applied(Observed { storage: Some(moving.clone()), trouble, ..seen })]);
+            (status.status, status.conditions[0].reason.clone(), status.last_condition_message.unwrap())
+        };
+        let trouble =
+            |stalled| Some(Trouble { reason: Reason::VolumePending, stalled, message: "cache-0: why".to_owned() });
+        let moved = |words: &str| (Updating, "Migrating".to_owned(), words.to_owned());
+        assert_eq!(told(1, true, None), moved("moved 1 of 3 volumes"));
+        assert_eq!(told(0, true, trouble(false)), moved("moved 1 of 3 volumes; waiting for pod cache-0: why"));
+        assert_eq!(told(0, true, trouble(true)).0, Phase::Failed);
+        assert_eq!(told(1, false, None).1, "RollingOut", "which comes to its end first");
+        let Finding::Applied(seen) = seen(1, 1, true) else { unreachable!() };
+        let status = after(&[Finding::Applied(Observed { storage: Some(moving), ..seen })]);
+        assert_eq!(shown(&status)[0], ("Ready", "False", "Migrating"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::Group;
 use crate::{
     controller::{context::Context, observe, servers},
     domain::{
-        names::{DATA_VOLUME, PORT},
+        names::{PORT, claim},
         observed::{container, is_ready, revision, trouble_of},
         replication::{Answer, Link, Member, Role, SILENCE_LIMIT, Told},
     },
@@ -127,7 +127,7 @@ fn heard(group: &Group<'_>, ordinal: i32, answer: Option<Answer>, now: Instant, 
 
 /// Whether the volume of this pod is older than the instance.
 fn is_inherited(group: &Group<'_>, ordinal: i32, context: &Context) -> bool {
-    let name = format!("{DATA_VOLUME}-{}", group.pod(ordinal));
+    let name = claim(&group.name, ordinal);
     let claim = context.stores.claims.get(&ObjectRef::new(&name).within(&group.namespace));
     let made = claim.and_then(|claim| claim.creation_timestamp());
     made.zip(group.stored.creation_timestamp()).is_some_and(|(claim, instance)| claim.0 < instance.0)

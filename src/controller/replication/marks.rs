@@ -12,19 +12,15 @@ use super::{Group, labels::is_another};
 use crate::{
     controller::{context::Context, error::Error, seen::version},
     domain::{
-        names::{DATA_VOLUME, INSTANCE_LABEL, OPERATOR, pod},
+        names::{self, INSTANCE_LABEL, OPERATOR},
         replication::record::{Mark, REPLICATION_ANNOTATION},
         validate::REPLICAS_BOUND,
     },
 };
 
-fn claim_name(instance: &str, ordinal: i32) -> String {
-    format!("{DATA_VOLUME}-{}", pod(instance, ordinal))
-}
-
 /// The marks of all claims of this name, also of those that no pod uses any more.
 pub(super) fn read(namespace: &str, name: &str, uid: &str, context: &Context) -> Vec<(i32, Mark)> {
-    let claim = |ordinal| context.stores.claims.get(&ObjectRef::new(&claim_name(name, ordinal)).within(namespace));
+    let claim = |ordinal| context.stores.claims.get(&ObjectRef::new(&names::claim(name, ordinal)).within(namespace));
     let ours = |claim: &PersistentVolumeClaim| claim.labels().get(INSTANCE_LABEL).is_some_and(|owner| owner == name);
     (0..REPLICAS_BOUND)
         .filter_map(|ordinal| {
@@ -43,7 +39,7 @@ fn present(claim: &PersistentVolumeClaim, uid: &str, context: &Context) -> Optio
 
 /// Marks the claim of a pod.
 pub(super) async fn ensure(group: &Group<'_>, ordinal: i32, mark: Mark, context: &Context) -> Result<(), Error> {
-    let name = claim_name(&group.name, ordinal);
+    let name = names::claim(&group.name, ordinal);
     let claim = context.stores.claims.get(&ObjectRef::new(&name).within(&group.namespace));
     let Some(claim) = claim.filter(|claim| claim.metadata.deletion_timestamp.is_none()) else { return Ok(()) };
     if present(&claim, &group.uid, context).as_ref() == Some(&mark) {
@@ -68,6 +64,7 @@ pub(super) async fn ensure(group: &Group<'_>, ordinal: i32, mark: Mark, context:
 
 /// Whether the claim of a pod is there to stay.
 pub(super) fn is_lasting(group: &Group<'_>, ordinal: i32, context: &Context) -> bool {
-    let claim = context.stores.claims.get(&ObjectRef::new(&claim_name(&group.name, ordinal)).within(&group.namespace));
+    let claim =
+        context.stores.claims.get(&ObjectRef::new(&names::claim(&group.name, ordinal)).within(&group.namespace));
     claim.is_some_and(|claim| claim.metadata.deletion_timestamp.is_none())
 }
