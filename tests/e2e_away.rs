@@ -8,21 +8,20 @@ use std::collections::BTreeMap;
 use common::{
     certificates::expired_leaf,
     cluster::{Place, eventually},
+    deployed::{SYSTEM, scale},
     members::Members,
 };
 use k8s_openapi::api::{
-    apps::v1::{Deployment, StatefulSet},
+    apps::v1::StatefulSet,
     core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Pod, Secret},
     policy::v1::PodDisruptionBudget,
 };
 use kube::{
-    Api, Client,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
+    Api,
+    api::{DeleteParams, Patch, PatchParams},
 };
 use redis_operator::api::v1::{Phase, RedisInstance};
 use serde_json::json;
-
-const SYSTEM: &str = "redis-operator-system";
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
@@ -111,18 +110,4 @@ async fn without_an_operator_redis_serves_and_deleting_works() {
     kept.reaches("again", Phase::Running).await;
     kept.reaches("stays", Phase::Running).await;
     kept.leave().await;
-}
-
-/// Brings the operator to so many pods, and waits until it is so.
-async fn scale(client: &Client, replicas: usize) {
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
-    let change = Patch::Merge(json!({"spec": {"replicas": replicas}}));
-    deployments.patch("redis-operator", &PatchParams::default(), &change).await.unwrap();
-    let pods: Api<Pod> = Api::namespaced(client.clone(), SYSTEM);
-    eventually(&format!("{replicas} pods of the operator"), || async {
-        let there =
-            pods.list(&ListParams::default().labels("app.kubernetes.io/name=redis-operator")).await.unwrap().items;
-        (there.len() == replicas).then_some(())
-    })
-    .await;
 }

@@ -7,19 +7,14 @@ use std::time::Duration;
 
 use common::{
     cluster::{Place, eventually},
-    deployed::{leader, pods, settled},
+    deployed::{leader, pods, scale, settled},
     members::{Members, kill_operator},
     writer::Writer,
 };
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
-use kube::{
-    Api,
-    api::{DeleteParams, Patch, PatchParams},
-};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::DeleteParams;
 use redis_operator::api::v1::Phase;
 use serde_json::json;
-
-const SYSTEM: &str = "redis-operator-system";
 
 fn rounds() -> u64 {
     std::env::var("ROUNDS").map_or(2, |rounds| rounds.parse().expect("ROUNDS must be a number"))
@@ -93,17 +88,4 @@ async fn operators_that_die_at_any_moment_lose_nothing() {
     let primary = members.one_takes_writes().await;
     assert_eq!(members.ask(&primary, "GET order").await.as_deref(), Some("4711"));
     place.leave().await;
-}
-
-async fn scale(client: &kube::Client, replicas: u32) {
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
-    let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
-    deployments.patch("redis-operator", &PatchParams::default(), &patch).await.unwrap();
-    if replicas == 0 {
-        let ours = kube::api::ListParams::default().labels("app.kubernetes.io/name=redis-operator");
-        eventually("end of all operators", || async {
-            pods(client).list(&ours).await.unwrap().items.is_empty().then_some(())
-        })
-        .await;
-    }
 }

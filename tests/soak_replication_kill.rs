@@ -1,6 +1,6 @@
 //! SIGKILL after each single write to the API server of a failover, an eviction, a roll, a scale in and a move of volumes, with
-//! real Redis: the operator that comes after always ends with one primary, all replicas in sync and every write there. A proxy lets so
-//! many writes pass. A file of its own: the deployed operator is away meanwhile.
+//! real Redis: the operator that comes after always ends with one primary, all replicas in sync and every write there. A proxy
+//! lets so many writes pass. A file of its own: the deployed operator is away meanwhile.
 
 mod common;
 
@@ -10,11 +10,12 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use common::{
-    cluster::{Place, eventually},
-    deployed::{SYSTEM, admits, pods, settled},
+    cluster::{DEADLINE, Place, eventually},
+    deployed::{admits, scale, settled},
     members::Members,
     operator::{Launch, Operator},
     proxy::{Asked, Fault, Proxy},
@@ -22,16 +23,17 @@ use common::{
 };
 use k8s_openapi::api::{
     admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
-    apps::v1::{Deployment, StatefulSet},
+    apps::v1::StatefulSet,
     core::v1::{PersistentVolumeClaim, Pod},
     storage::v1::StorageClass,
 };
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, EvictParams, ListParams, PostParams},
 };
 use redis_operator::api::v1::{Phase, RedisInstance};
-use serde_json::{Value, json};
+use serde_json::json;
+use tokio::time::Instant;
 
 /// What happens to the instance, again and again.
 #[derive(Clone, Copy, Debug)]
@@ -152,22 +154,13 @@ async fn happen(place: &Place, members: &Members<'_>, accident: Accident, primar
     }
 }
 
+/// Waits until everything is as the spec wants it, or says what was not.
 async fn at_rest(place: &Place, when: &str) {
-    let missing = std::cell::RefCell::new(String::new());
-    let asked = tokio::time::timeout(
-        common::cluster::DEADLINE,
-        eventually(&format!("rest at {when}"), || async {
-            match rest(place).await {
-                Ok(()) => Some(()),
-                Err(what) => {
-                    missing.replace(what);
-                    None
-                }
-            }
-        }),
-    )
-    .await;
-    assert!(asked.is_ok(), "{when}: {}", missing.borrow());
+    let (begun, mut pause) = (Instant::now(), tokio::time::interval(Duration::from_millis(100)));
+    while let Err(missing) = rest(place).await {
+        assert!(begun.elapsed() < DEADLINE, "no rest at {when} within {DEADLINE:?}: {missing}");
+        pause.tick().await;
+    }
 }
 
 /// Everything is as the spec wants it: or what is not.
@@ -223,19 +216,8 @@ async fn rest(place: &Place) -> Result<(), String> {
 /// Has no operator but the test's own, and no webhook: both come back when the Deployment has pods again.
 async fn without_deployed(client: &Client) {
     scale(client, 0).await;
-    let ours = ListParams::default().labels("app.kubernetes.io/name=redis-operator");
-    eventually("end of all operators", || async {
-        pods(client).list(&ours).await.unwrap().items.is_empty().then_some(())
-    })
-    .await;
     let mutating: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
     let validating: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
     mutating.delete("redis-operator", &DeleteParams::default()).await.unwrap();
     validating.delete("redis-operator", &DeleteParams::default()).await.unwrap();
-}
-
-async fn scale(client: &Client, replicas: u32) {
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
-    let patch: Patch<Value> = Patch::Merge(json!({"spec": {"replicas": replicas}}));
-    deployments.patch("redis-operator", &PatchParams::default(), &patch).await.unwrap();
 }

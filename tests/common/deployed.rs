@@ -104,6 +104,18 @@ pub(crate) async fn admits(place: &Place) {
     .await;
 }
 
+/// Brings the operator to so many pods, and waits until it is so.
+pub(crate) async fn scale(client: &Client, replicas: usize) {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
+    let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+    deployments.patch(OPERATOR, &PatchParams::default(), &patch).await.unwrap();
+    let ours = ListParams::default().labels("app.kubernetes.io/name=redis-operator");
+    eventually(&format!("{replicas} pods of the operator"), || async {
+        (pods(client).list(&ours).await.unwrap().items.len() == replicas).then_some(())
+    })
+    .await;
+}
+
 /// Has every pod of the operator replaced, as `kubectl rollout restart` does.
 pub(crate) async fn restart(client: &Client, mark: &str) {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
