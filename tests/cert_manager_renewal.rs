@@ -21,7 +21,6 @@ async fn a_renewal_by_cert_manager_costs_no_caller_anything() {
     let place = Place::new("renewal").await;
     let client = place.client.clone();
     deployed::settled(&client).await;
-    deployed::admits(&place).await;
     let configurations: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
     let bundle = |found: ValidatingWebhookConfiguration| found.webhooks?.first()?.client_config.ca_bundle.clone();
     let injected = bundle(configurations.get("redis-operator").await.unwrap()).expect("a caBundle from the injector");

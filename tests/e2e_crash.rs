@@ -21,7 +21,6 @@ async fn an_operator_that_is_taken_away_leaves_no_trace_in_what_is_created() {
     for (way, deletion) in [("killed", DeleteParams::default().grace_period(0)), ("deleted", DeleteParams::default())] {
         let place = Place::new(way).await;
         let old = deployed::settled(&place.client).await;
-        deployed::admits(&place).await;
         for n in 0..3 {
             place.create(&format!("cache-{n}"), json!({})).await.unwrap();
         }

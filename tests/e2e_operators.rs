@@ -37,7 +37,6 @@ async fn two_operators_lose_no_admission_and_no_work_whatever_happens_to_one_of_
     let place = Place::new("operators").await;
     let client = place.client.clone();
     let before = deployed::settled(&client).await;
-    deployed::admits(&place).await;
     place.create("before", json!({})).await.unwrap();
     place.reaches("before", Phase::Running).await;
 
@@ -70,7 +69,6 @@ async fn certificates_that_are_lost_damaged_or_deleted_are_put_right_under_load(
     let place = Place::new("certificates").await;
     let client = place.client.clone();
     deployed::settled(&client).await;
-    deployed::admits(&place).await;
     let secrets: Api<Secret> = Api::namespaced(client.clone(), deployed::SYSTEM);
     let shown = || async { secrets.get_opt("redis-operator-webhook-cert").await.unwrap()?.data?.remove("tls.crt") };
     let first = shown().await.unwrap();
@@ -123,7 +121,7 @@ async fn certificates_that_are_lost_damaged_or_deleted_are_put_right_under_load(
         (webhooks.first()?.client_config.ca_bundle.as_ref()? != &foreign).then_some(())
     })
     .await;
-    deployed::admits(&place).await;
+    deployed::admits(&client).await;
     eprintln!("caBundle replaced by another to admission again: {:.2} s", begun.elapsed().as_secs_f64());
     patient.goes_on(100).await;
     patient.met_at_most_one_failure("the caBundle replaced by another").await;

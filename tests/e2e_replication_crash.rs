@@ -84,7 +84,6 @@ async fn operators_that_die_at_any_moment_lose_nothing() {
     })
     .await;
     scale(&client, 2).await;
-    settled(&client).await;
     let primary = members.one_takes_writes().await;
     assert_eq!(members.ask(&primary, "GET order").await.as_deref(), Some("4711"));
     place.leave().await;

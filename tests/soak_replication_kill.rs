@@ -15,7 +15,7 @@ use std::{
 
 use common::{
     cluster::{DEADLINE, Place, eventually},
-    deployed::{admits, scale, settled},
+    deployed::{scale, settled},
     members::Members,
     operator::{Launch, Operator},
     proxy::{Asked, Fault, Proxy},
@@ -101,8 +101,6 @@ async fn an_operator_that_dies_after_any_write_is_followed_by_one_that_ends_the_
 
     operator.kill();
     scale(&client, 2).await;
-    settled(&client).await;
-    admits(&place).await;
     classes.delete(&other, &DeleteParams::default()).await.unwrap();
     place.leave().await;
 }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease, core::v1::Pod};
 use kube::{
     Api, Client, ResourceExt,
-    api::{ListParams, LogParams, Patch, PatchParams},
+    api::{ListParams, LogParams, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 use tokio::{
@@ -43,7 +43,8 @@ pub(crate) async fn leader(client: &Client) -> String {
     .await
 }
 
-/// Waits until every pod that the Deployment wants is there and ready, no other is, and one of them leads.
+/// Waits until every pod that the Deployment wants is there and ready, no other is, one of them leads, and the API server
+/// reaches the webhooks.
 pub(crate) async fn settled(client: &Client) -> String {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
     eventually("operator with all its pods", || async {
@@ -57,7 +58,9 @@ pub(crate) async fn settled(client: &Client) -> String {
         (seen && updated == wanted && pods.len() == wanted && pods.iter().all(is_ready)).then_some(())
     })
     .await;
-    leader(client).await
+    let leader = leader(client).await;
+    admits(client).await;
+    leader
 }
 
 /// How often each of the operator's pods has taken up another certificate.
@@ -96,12 +99,11 @@ pub(crate) async fn remount(client: &Client) {
 }
 
 /// Waits until the API server gets an answer from the webhooks: a ready pod is not yet a reachable one.
-pub(crate) async fn admits(place: &Place) {
-    let dry = kube::api::PostParams { dry_run: true, ..kube::api::PostParams::default() };
-    eventually("admission that answers", || async {
-        place.api().create(&dry, &instance("probe", json!({}))).await.ok()
-    })
-    .await;
+pub(crate) async fn admits(client: &Client) {
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    let instances = Api::default_namespaced(client.clone());
+    eventually("admission that answers", || async { instances.create(&dry, &instance("probe", json!({}))).await.ok() })
+        .await;
 }
 
 /// Brings the operator to so many pods, and waits until it is so.
@@ -109,9 +111,13 @@ pub(crate) async fn scale(client: &Client, replicas: usize) {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
     let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
     deployments.patch(OPERATOR, &PatchParams::default(), &patch).await.unwrap();
+    if replicas > 0 {
+        settled(client).await;
+        return;
+    }
     let ours = ListParams::default().labels("app.kubernetes.io/name=redis-operator");
-    eventually(&format!("{replicas} pods of the operator"), || async {
-        (pods(client).list(&ours).await.unwrap().items.len() == replicas).then_some(())
+    eventually("end of all operators", || async {
+        pods(client).list(&ours).await.unwrap().items.is_empty().then_some(())
     })
     .await;
 }
