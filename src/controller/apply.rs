@@ -3,11 +3,11 @@
 
 use std::fmt::Debug;
 
-use k8s_openapi::{NamespaceResourceScope, api::apps::v1::StatefulSet};
+use k8s_openapi::{NamespaceResourceScope, api::apps::v1::StatefulSet, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams, PostParams},
-    runtime::reflector::{ObjectRef, Store},
+    runtime::reflector::ObjectRef,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::{
     context::Context,
     error::Error,
+    folded::Shelf,
     ownership::obstacle,
     pruned::{Prune, Pruned},
 };
@@ -102,11 +103,19 @@ pub(super) async fn around_the_pods(
 async fn one<K: Child>(
     instance: &ValidatedInstance,
     desired: K,
-    store: &Store<K>,
+    shelf: &Shelf<K>,
     context: &Context,
 ) -> Result<Result<Option<K>, Finding>, Error> {
-    let live = store.get(&ObjectRef::from_obj(&desired));
-    ensure(instance, desired, live.as_deref(), context).await
+    let desired = stamped(desired)?;
+    let place = ObjectRef::from_obj(&desired);
+    // Most are as they were applied, which their metadata tell.
+    if let Some(seen) = shelf.glance(&place)
+        && obstacle(&K::kind(&()), seen.meta(), instance).is_none()
+        && is_as_applied(&desired, seen.as_ref(), instance, context)
+    {
+        return Ok(Ok(None));
+    }
+    ensure_stamped(instance, desired, shelf.get(&place).as_deref(), context).await
 }
 
 /// Creates the child, or applies it where it differs from `live`. A child that is not known to exist is created, which
@@ -118,9 +127,18 @@ pub(super) async fn ensure<K: Child>(
     live: Option<&K>,
     context: &Context,
 ) -> Result<Result<Option<K>, Finding>, Error> {
+    ensure_stamped(instance, stamped(desired)?, live, context).await
+}
+
+async fn ensure_stamped<K: Child>(
+    instance: &ValidatedInstance,
+    desired: K,
+    live: Option<&K>,
+    context: &Context,
+) -> Result<Result<Option<K>, Finding>, Error> {
     let api: Api<Pruned<K>> = Api::namespaced(context.client.clone(), &instance.namespace);
     let (kind, name) = (K::kind(&()), desired.name_any());
-    let desired = Pruned(stamped(desired)?);
+    let desired = Pruned(desired);
     let found;
     let live = match live {
         Some(live) => live,
@@ -142,9 +160,8 @@ pub(super) async fn ensure<K: Child>(
     if let Some(finding) = obstacle(&kind, live.meta(), instance) {
         return Ok(Err(finding));
     }
-    let hash = |child: &K| child.annotations().get(APPLIED_HASH_ANNOTATION).cloned();
     let desired = desired.0;
-    if hash(live) == hash(&desired) && context.is_sound(&instance.uid, live) {
+    if is_as_applied(&desired, live, instance, context) {
         return Ok(Ok(None));
     }
     if !differs(&desired, live)? {
@@ -164,6 +181,16 @@ pub(super) async fn ensure<K: Child>(
         .map_err(Error::request("apply", &kind, &name))?;
     tracing::info!(%kind, child = name, "applied");
     Ok(Ok(Some(written(instance, applied, context))))
+}
+
+/// Whether the live object is of the version that was found to hold all of the desired one.
+fn is_as_applied<K, L>(desired: &K, live: &L, instance: &ValidatedInstance, context: &Context) -> bool
+where
+    K: Child,
+    L: Resource<DynamicType = ()>,
+{
+    let hash = |metadata: &ObjectMeta| metadata.annotations.as_ref()?.get(APPLIED_HASH_ANNOTATION).cloned();
+    hash(live.meta()) == hash(desired.meta()) && context.is_sound(&instance.uid, live)
 }
 
 /// The child, remembered as what the watch is about to show. Secrets are not watched.

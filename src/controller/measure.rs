@@ -1,5 +1,5 @@
-//! One reconcile as it is told and counted: the span of its log lines, how long it waited and took, how it ended.
-//! What it does is `reconcile`'s.
+//! One reconcile as it is run, told and counted: its task, the span of its log lines, how long it waited and took, how it
+//! ended. What it does is `reconcile`'s.
 
 use std::{
     sync::{
@@ -10,6 +10,7 @@ use std::{
 };
 
 use kube::{Resource, ResourceExt, runtime::controller::Action};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::{
@@ -19,9 +20,12 @@ use super::{
     reconcile,
 };
 
-/// Reconciles one instance, in its turn.
+/// Reconciles one instance, in its turn. It is a task of its own: kube polls every reconcile under way whenever anything
+/// happens at all, and of a task that asks no more than whether it has ended. It ends with whoever waits for it.
 pub(super) async fn reconcile(stored: Arc<Stored>, context: Arc<Context>) -> Result<Action, Error> {
-    context.turns.take(|| in_turn(&stored, &context)).await
+    // What waits for its turn is small.
+    let work = async move { context.turns.take(|| Box::pin(in_turn(&stored, &context))).await };
+    AbortOnDropHandle::new(tokio::spawn(work)).await.unwrap_or(Err(Error::Panicked))
 }
 
 async fn in_turn(called: &Stored, context: &Arc<Context>) -> Result<Action, Error> {

@@ -6,6 +6,8 @@ mod context;
 mod error;
 mod events;
 mod expand;
+mod folded;
+mod lists;
 mod live_config;
 mod measure;
 mod migration;

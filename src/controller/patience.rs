@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     error::{retry_after, spread},
+    lists::Lists,
     pruned::{Prune, Pruned},
 };
 use crate::metrics::{ControllerMetrics, Kind};
@@ -57,12 +58,14 @@ pub(super) fn patient<K>(
     api: Api<Pruned<K>>,
     config: watcher::Config,
     metrics: ControllerMetrics,
+    lists: Lists,
 ) -> BoxStream<'static, watcher::Result<watcher::Event<K>>>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Prune + Send + Sync + 'static,
 {
     let mut patience = Patience(FIRST_WAIT);
-    lasting(api, config)
+    lists
+        .in_turn(lasting(api, config))
         // Each watch mends itself. The controller backs off for all kinds at once, and for minutes, when it sees one of
         // them fail: after a restart of the API server, which ends every watch, that put the whole loop to sleep.
         .then(move |event| {

@@ -168,7 +168,7 @@ struct Fields<A> {
 
 /// The name of a field, without a copy where the source has it whole.
 #[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Name<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<A> {
     type Error = A::Error;
@@ -199,6 +199,17 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Pruning<S> {
 
     fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<S::Value, D::Error> {
         self.source.deserialize(Pruning { source, unread: self.unread })
+    }
+}
+
+/// The metadata of an object, read without what nobody reads of them.
+pub(super) struct Metadata;
+
+impl<'de> DeserializeSeed<'de> for Metadata {
+    type Value = ObjectMeta;
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<ObjectMeta, D::Error> {
+        ObjectMeta::deserialize(Pruning { source, unread: Unread { here: METADATA, metadata: NOTHING } })
     }
 }
 

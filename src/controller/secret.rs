@@ -171,7 +171,8 @@ async fn generated(instance: &ValidatedInstance, context: &Context) -> Result<Op
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &instance.namespace);
     let name = instance.auth_secret();
     // An instance with a StatefulSet has its Secret: trying to create it would be a failed write at every restart.
-    let begun = context.stores.stateful_sets.get(&ObjectRef::new(&instance.name).within(&instance.namespace)).is_some();
+    let set = ObjectRef::new(&instance.name).within(&instance.namespace);
+    let begun = context.stores.stateful_sets.glance(&set).is_some();
     if begun && let Some(live) = api.get_opt(&name).await.map_err(Error::request("get", "Secret", &name))? {
         return existing(instance, &live, context).await;
     }

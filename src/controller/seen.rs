@@ -11,7 +11,7 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 
-use super::{apply::Child, context::Context, replication::Roles};
+use super::{apply::Child, context::Context, folded::Shelf, replication::Roles};
 use crate::{
     api::{self, v1::RedisInstance},
     domain::{
@@ -41,27 +41,31 @@ impl Versions {
         let stores = &context.stores;
         let mut versions = Self::default();
         versions.add(instance)?;
-        versions.find(&stores.config_maps, &namespace, &name)?;
-        versions.find(&stores.services, &namespace, &name)?;
-        versions.find(&stores.services, &namespace, &pods_service(&name))?;
-        versions.find(&stores.services, &namespace, &replicas_service(&name))?;
-        versions.find(&stores.budgets, &namespace, &name)?;
-        versions.find(&stores.stateful_sets, &namespace, &name)?;
+        versions.glance(&stores.config_maps, &namespace, &name)?;
+        versions.glance(&stores.services, &namespace, &name)?;
+        versions.glance(&stores.services, &namespace, &pods_service(&name))?;
+        versions.glance(&stores.services, &namespace, &replicas_service(&name))?;
+        versions.glance(&stores.budgets, &namespace, &name)?;
+        versions.glance(&stores.stateful_sets, &namespace, &name)?;
         let live = stores.stateful_sets.get(&ObjectRef::new(&name).within(&namespace));
         let running = live.and_then(|live| live.spec.as_ref()?.replicas).unwrap_or(0);
         // Pods that a smaller number takes away count until they are gone.
-        let several = stores.services.get(&ObjectRef::new(&replicas_service(&name)).within(&namespace)).is_some();
+        let several = stores.services.glance(&ObjectRef::new(&replicas_service(&name)).within(&namespace)).is_some();
         let wanted = instance.spec.replicas.unwrap_or(1);
         for ordinal in 0..if several { REPLICAS_BOUND } else { running.max(wanted) } {
             let pod = pod(&name, ordinal);
             versions.find(&stores.pods, &namespace, &pod)?;
-            versions.find(&stores.claims, &namespace, &claim(&name, ordinal))?;
+            versions.glance(&stores.claims, &namespace, &claim(&name, ordinal))?;
         }
         Some(versions)
     }
 
     fn find<K: Child>(&mut self, store: &Store<K>, namespace: &str, name: &str) -> Option<()> {
         store.get(&ObjectRef::new(name).within(namespace)).map_or(Some(()), |object| self.add(object.as_ref()))
+    }
+
+    fn glance<K: Child>(&mut self, kept: &Shelf<K>, namespace: &str, name: &str) -> Option<()> {
+        kept.glance(&ObjectRef::new(name).within(namespace)).map_or(Some(()), |object| self.add(object.as_ref()))
     }
 
     fn add<K: Resource<DynamicType = ()>>(&mut self, object: &K) -> Option<()> {

@@ -3,12 +3,12 @@
 use std::fmt::Debug;
 
 use kube::{
-    Api, ResourceExt,
+    Api, Resource, ResourceExt,
     api::{DeleteParams, Preconditions},
-    runtime::reflector::{ObjectRef, Store},
+    runtime::reflector::ObjectRef,
 };
 
-use super::{apply::Child, context::Context, error::Error, ownership::is_ours};
+use super::{apply::Child, context::Context, error::Error, folded::Shelf, ownership::is_ours};
 use crate::{
     build::Children,
     domain::{instance::ValidatedInstance, names::replicas_service},
@@ -28,10 +28,10 @@ pub(super) async fn delete(instance: &ValidatedInstance, children: &Children, co
 async fn one<K: Child + Debug>(
     instance: &ValidatedInstance,
     name: &str,
-    store: &Store<K>,
+    shelf: &Shelf<K>,
     context: &Context,
 ) -> Result<(), Error> {
-    let live = store.get(&ObjectRef::new(name).within(&instance.namespace));
+    let live = shelf.glance(&ObjectRef::new(name).within(&instance.namespace));
     let Some(live) = live.filter(|live| is_ours(live.meta(), instance)) else { return Ok(()) };
     let api: Api<K> = Api::namespaced(context.client.clone(), &instance.namespace);
     let preconditions = Preconditions { uid: live.uid(), resource_version: None };

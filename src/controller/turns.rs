@@ -10,9 +10,9 @@ use tokio::{
 
 /// Reconciles at work: enough that one slow API call holds nobody up, few enough to be a polite client.
 const AT_WORK: usize = 16;
-/// Reconciles under way, those that wait for an answer or for their turn among them. kube looks at each of them whenever
-/// anything happens at all, so in a storm every one more is paid for.
-pub(super) const UNDER_WAY: u16 = 48;
+/// Reconciles under way, those that wait for an answer or for their turn among them: so many that all of them hanging is
+/// an outage, and not the fault of some instances.
+pub(super) const UNDER_WAY: u16 = 256;
 /// How long one may take before another begins in its place.
 const PATIENCE: Duration = Duration::from_secs(5);
 

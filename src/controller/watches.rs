@@ -24,9 +24,19 @@ use kube::{
         watcher,
     },
 };
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use super::{Stored, namespaces, patience::patient, pruned::Prune, queue::Queue, relisted};
+use super::{
+    Stored,
+    folded::{Folded, Shelf},
+    lists::Lists,
+    namespaces,
+    patience::patient,
+    pruned::Prune,
+    queue::Queue,
+    relisted,
+};
 use crate::{
     domain::names::{CHILDREN_SELECTOR, INSTANCE_LABEL},
     health::Health,
@@ -36,6 +46,8 @@ use crate::{
 /// Seconds after which the API server ends a watch and it is opened anew; a connection that died unnoticed is
 /// given up 5 s later (kube's margin).
 const TIMEOUT: u32 = 60;
+/// Objects a page of a list: small ones leave the API server room for others' requests between them.
+const PAGE: u32 = 100;
 /// The kinds that are watched.
 pub const WATCHED: [Kind; 7] = [
     Kind::RedisInstance,
@@ -54,13 +66,13 @@ type Changes<K> = BoxStream<'static, Result<Arc<K>, watcher::Error>>;
 
 /// The children as the watches last showed them.
 pub(super) struct Stores {
-    pub(super) config_maps: Store<ConfigMap>,
-    pub(super) services: Store<Service>,
-    pub(super) stateful_sets: Store<StatefulSet>,
+    pub(super) config_maps: Shelf<ConfigMap>,
+    pub(super) services: Shelf<Service>,
+    pub(super) stateful_sets: Shelf<StatefulSet>,
     pub(super) pods: Store<Pod>,
     /// Claims of all instances, also of deleted ones: a retained claim waits for an instance of its name.
-    pub(super) claims: Store<PersistentVolumeClaim>,
-    pub(super) budgets: Store<PodDisruptionBudget>,
+    pub(super) claims: Shelf<PersistentVolumeClaim>,
+    pub(super) budgets: Shelf<PodDisruptionBudget>,
     /// How many of the kinds have been listed.
     synced: watch::Receiver<usize>,
 }
@@ -93,20 +105,17 @@ pub(super) struct Opening<'a> {
 /// Opens the watches; the instances' own store is the controller's to read.
 pub(super) fn open(opening: &Opening<'_>) -> (Store<Stored>, Stores, Streams) {
     let (listed, synced) = watch::channel(0);
-    let all = watcher::Config::default().timeout(TIMEOUT);
+    let all = watcher::Config::default().timeout(TIMEOUT).page_size(PAGE);
     let ours = all.clone().labels(CHILDREN_SELECTOR);
     let of_instances = all.clone().labels(INSTANCE_LABEL);
-    let open = (opening, &listed);
+    let open = (opening, &listed, &Lists::default());
     let (reader, instances) = open_one(open, Kind::RedisInstance, all, itself, |_: &mut Stored| {});
-    let (config_maps, of_config_maps) = open_one(open, Kind::ConfigMap, ours.clone(), owner, |_: &mut ConfigMap| {});
-    let (services, of_services) = open_one(open, Kind::Service, ours.clone(), owner, |_: &mut Service| {});
-    let (stateful_sets, of_stateful_sets) =
-        open_one(open, Kind::StatefulSet, ours.clone(), owner, |_: &mut StatefulSet| {});
-    let (budgets, of_budgets) =
-        open_one(open, Kind::PodDisruptionBudget, ours.clone(), owner, |_: &mut PodDisruptionBudget| {});
+    let (config_maps, of_config_maps) = open_folded(open, Kind::ConfigMap, ours.clone(), owner);
+    let (services, of_services) = open_folded(open, Kind::Service, ours.clone(), owner);
+    let (stateful_sets, of_stateful_sets) = open_folded(open, Kind::StatefulSet, ours.clone(), owner);
+    let (budgets, of_budgets) = open_folded(open, Kind::PodDisruptionBudget, ours.clone(), owner);
     let (pods, of_pods) = open_one(open, Kind::Pod, ours, named_in_label, pod_state);
-    let (claims, of_claims) =
-        open_one(open, Kind::PersistentVolumeClaim, of_instances, named_in_label, |_: &mut PersistentVolumeClaim| {});
+    let (claims, of_claims) = open_folded(open, Kind::PersistentVolumeClaim, of_instances, named_in_label);
     let children = [
         calls(of_config_maps, owner),
         calls(of_services, owner),
@@ -157,8 +166,20 @@ where
     changes.filter_map(move |change| std::future::ready(change.ok().and_then(|object| whose(object.meta())))).boxed()
 }
 
+/// Opening, who is told of a kind that has been listed, and whose turn it is to list.
+type Open<'a> = (&'a Opening<'a>, &'a watch::Sender<usize>, &'a Lists);
+
+/// A watch of objects that are read when somebody looks at them.
+fn open_folded<K>(open: Open<'_>, kind: Kind, config: watcher::Config, whose: Whose) -> (Shelf<K>, Changes<Folded<K>>)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + 'static,
+{
+    let (reader, changes) = open_one(open, kind, config, whose, |_: &mut Folded<K>| {});
+    (Shelf::new(reader), changes)
+}
+
 fn open_one<K>(
-    (opening, listed): (&Opening<'_>, &watch::Sender<usize>),
+    (opening, listed, lists): Open<'_>,
     kind: Kind,
     config: watcher::Config,
     whose: Whose,
@@ -174,12 +195,12 @@ where
     metrics.watching(kind);
     let client = || opening.client.clone();
     let watched = match opening.namespaces {
-        [] => patient(kind, Api::all(client()), config, metrics),
-        [namespace] => patient(kind, Api::namespaced(client(), namespace), config, metrics),
+        [] => patient(kind, Api::all(client()), config, metrics, lists.clone()),
+        [namespace] => patient(kind, Api::namespaced(client(), namespace), config, metrics, lists.clone()),
         several => {
             let one = |namespace: &String| {
                 let api = Api::namespaced(client(), namespace);
-                (namespace.clone(), patient(kind, api, config.clone(), metrics.clone()))
+                (namespace.clone(), patient(kind, api, config.clone(), metrics.clone(), lists.clone()))
             };
             namespaces::merged(several.iter().map(one).collect(), reader.clone()).boxed()
         }

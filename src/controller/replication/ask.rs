@@ -128,7 +128,7 @@ fn heard(group: &Group<'_>, ordinal: i32, answer: Option<Answer>, now: Instant, 
 /// Whether the volume of this pod is older than the instance.
 fn is_inherited(group: &Group<'_>, ordinal: i32, context: &Context) -> bool {
     let name = claim(&group.name, ordinal);
-    let claim = context.stores.claims.get(&ObjectRef::new(&name).within(&group.namespace));
+    let claim = context.stores.claims.glance(&ObjectRef::new(&name).within(&group.namespace));
     let made = claim.and_then(|claim| claim.creation_timestamp());
     made.zip(group.stored.creation_timestamp()).is_some_and(|(claim, instance)| claim.0 < instance.0)
 }

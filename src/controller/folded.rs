@@ -1,0 +1,250 @@
+//! Objects as they are kept: the metadata, which every reconcile looks at, and the rest as the text it came as until somebody
+//! reads it. A StatefulSet takes a tenth of the memory so, and most changes of it are never read. Must not know what is read.
+
+use std::{
+    borrow::Cow,
+    collections::VecDeque,
+    fmt,
+    marker::PhantomData,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::{
+    Resource,
+    runtime::reflector::{ObjectRef, Store},
+};
+use serde::{
+    Deserializer,
+    de::{DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor},
+};
+
+use super::pruned::{Metadata, Name, Prune};
+
+/// How many objects stay read: as many as are read again and again by the reconciles at work.
+const READ: usize = 16;
+
+/// An object of which the metadata are read.
+pub(super) struct Folded<K> {
+    metadata: ObjectMeta,
+    /// A JSON object: the fields but `apiVersion`, `kind` and `metadata`.
+    rest: Box<str>,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K: Resource + DeserializeOwned> Folded<K> {
+    fn unfold(&self) -> serde_json::Result<K> {
+        let mut object: K = serde_json::from_str(&self.rest)?;
+        *object.meta_mut() = self.metadata.clone();
+        Ok(object)
+    }
+}
+
+impl<K> Clone for Folded<K> {
+    fn clone(&self) -> Self {
+        Self { metadata: self.metadata.clone(), rest: self.rest.clone(), kind: PhantomData }
+    }
+}
+
+impl<K> fmt::Debug for Folded<K> {
+    fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
+        text.debug_struct("Folded").field("metadata", &self.metadata).field("rest", &self.rest).finish()
+    }
+}
+
+impl<K: Resource> Resource for Folded<K> {
+    type DynamicType = K::DynamicType;
+    type Scope = K::Scope;
+
+    fn kind(of: &Self::DynamicType) -> Cow<'_, str> {
+        K::kind(of)
+    }
+    fn group(of: &Self::DynamicType) -> Cow<'_, str> {
+        K::group(of)
+    }
+    fn version(of: &Self::DynamicType) -> Cow<'_, str> {
+        K::version(of)
+    }
+    fn plural(of: &Self::DynamicType) -> Cow<'_, str> {
+        K::plural(of)
+    }
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+impl<K> Prune for Folded<K> {
+    fn read<'de, D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        source.deserialize_map(Folding(PhantomData))
+    }
+}
+
+struct Folding<K>(PhantomData<fn() -> K>);
+
+impl<'de, K> Visitor<'de> for Folding<K> {
+    type Value = Folded<K>;
+
+    fn expecting(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
+        text.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Folded<K>, A::Error> {
+        let (mut metadata, mut rest) = (ObjectMeta::default(), Vec::from(b"{"));
+        while let Some(Name(name)) = fields.next_key()? {
+            match name.as_ref() {
+                "apiVersion" | "kind" => drop(fields.next_value::<IgnoredAny>()?),
+                "metadata" => metadata = fields.next_value_seed(Metadata)?,
+                name => {
+                    if rest.len() > 1 {
+                        rest.push(b',');
+                    }
+                    serde_json::to_writer(&mut rest, name).map_err(A::Error::custom)?;
+                    rest.push(b':');
+                    fields.next_value_seed(Text(&mut rest))?;
+                }
+            }
+        }
+        rest.push(b'}');
+        let rest = String::from_utf8(rest).map_err(A::Error::custom)?;
+        Ok(Folded { metadata, rest: rest.into_boxed_str(), kind: PhantomData })
+    }
+}
+
+/// A value that goes over into JSON text, whatever it comes from: of an event whose type comes last, serde has made values.
+struct Text<'a>(&'a mut Vec<u8>);
+
+impl<'de> DeserializeSeed<'de> for Text<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<(), D::Error> {
+        serde_transcode::transcode(source, &mut serde_json::Serializer::new(self.0)).map_err(D::Error::custom)
+    }
+}
+
+/// The objects of one kind as the watch last showed them.
+pub(super) struct Shelf<K: Resource<DynamicType = ()> + 'static> {
+    folded: Store<Folded<K>>,
+    /// Those that were read last, the latest at the end.
+    read: Mutex<VecDeque<Arc<K>>>,
+}
+
+impl<K> Shelf<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + 'static,
+{
+    pub(super) fn new(folded: Store<Folded<K>>) -> Self {
+        Self { folded, read: Mutex::default() }
+    }
+
+    /// Its metadata, if it is there.
+    pub(super) fn glance(&self, object: &ObjectRef<K>) -> Option<Arc<Folded<K>>> {
+        let name = ObjectRef::new(&object.name);
+        self.folded.get(&match &object.namespace {
+            Some(namespace) => name.within(namespace),
+            None => name,
+        })
+    }
+
+    /// The whole of it, if it is there.
+    pub(super) fn get(&self, object: &ObjectRef<K>) -> Option<Arc<K>> {
+        let folded = self.glance(object)?;
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = &folded.metadata;
+        let is_this =
+            |read: &&Arc<K>| read.meta().uid == now.uid && read.meta().resource_version == now.resource_version;
+        if let Some(known) = read.iter().rev().find(is_this) {
+            return Some(Arc::clone(known));
+        }
+        match folded.unfold() {
+            Ok(whole) => {
+                let whole = Arc::new(whole);
+                if read.len() >= READ {
+                    read.pop_front();
+                }
+                read.push_back(Arc::clone(&whole));
+                Some(whole)
+            }
+            // The API server keeps to its own types. A reconcile that goes on without it is refused its creation, reads
+            // it from the API server and fails with what it finds.
+            Err(error) => {
+                tracing::error!(kind = %K::kind(&()), child = object.name, %error, "the stored object cannot be read");
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Service};
+    use kube::{
+        ResourceExt,
+        core::{ObjectList, WatchEvent},
+        runtime::{reflector, watcher::Event},
+    };
+    use serde_json::{Value, json};
+
+    use super::{super::pruned::Pruned, *};
+
+    fn object() -> Value {
+        json!({"apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "cache", "namespace": "shop", "uid": "u", "resourceVersion": "7", "labels": {"a": "b"},
+                "annotations": {"note": "a \"quoted\"\nline"}, "managedFields": [{"manager": "x"}]},
+            "spec": {"clusterIP": "None", "ports": [{"port": 6379, "name": "an \"odd\" one \u{1F600}"}]},
+            "status": {"loadBalancer": {}}})
+    }
+
+    #[test]
+    fn unfolded_it_is_the_object_that_was_sent() {
+        let text = object().to_string();
+        let Pruned(folded) = serde_json::from_str::<Pruned<Folded<Service>>>(&text).unwrap();
+        let mut sent: Service = serde_json::from_str(&text).unwrap();
+        assert!(sent.metadata.managed_fields.take().is_some());
+        assert_eq!(folded.metadata, sent.metadata);
+        assert_eq!(folded.unfold().unwrap(), sent);
+        assert!(!folded.rest.contains("managedFields") && !folded.rest.contains("quoted"), "{}", folded.rest);
+    }
+
+    #[test]
+    fn it_is_read_from_lists_and_events() {
+        let list = json!({"metadata": {"resourceVersion": "9"}, "items": [object(), object()]}).to_string();
+        let list: ObjectList<Pruned<Folded<Service>>> = serde_json::from_str(&list).unwrap();
+        assert_eq!(list.items.len(), 2);
+        let object = object().to_string();
+        for event in
+            [format!(r#"{{"type":"ADDED","object":{object}}}"#), format!(r#"{{"object":{object},"type":"ADDED"}}"#)]
+        {
+            let event: WatchEvent<Pruned<Folded<Service>>> = serde_json::from_str(&event).unwrap();
+            let WatchEvent::Added(Pruned(folded)) = event else { panic!("{event:?}") };
+            assert_eq!(folded.unfold().unwrap().spec.unwrap().cluster_ip.as_deref(), Some("None"));
+        }
+    }
+
+    #[test]
+    fn a_shelf_shows_the_latest_and_reads_each_once() {
+        let (reader, mut writer) = reflector::store();
+        let shelf = Shelf::<StatefulSet>::new(reader);
+        let place = ObjectRef::new("cache").within("shop");
+        let mut shows = |version: &str, replicas: Value| {
+            let object = json!({"metadata": {"name": "cache", "namespace": "shop", "uid": "u", "resourceVersion": version},
+                "spec": {"replicas": replicas, "selector": {}, "serviceName": "", "template": {}}});
+            let Pruned(folded) = serde_json::from_str::<Pruned<Folded<StatefulSet>>>(&object.to_string()).unwrap();
+            writer.apply_watcher_event(&Event::Apply(folded));
+        };
+        assert!(shelf.get(&place).is_none());
+        let replicas = |set: &StatefulSet| set.spec.as_ref().unwrap().replicas.unwrap();
+        for version in 1..40 {
+            shows(&version.to_string(), json!(version));
+            let first = shelf.get(&place).unwrap();
+            assert_eq!((first.resource_version().unwrap(), replicas(&first)), (version.to_string(), version));
+            assert!(Arc::ptr_eq(&first, &shelf.get(&place).unwrap()), "read once");
+        }
+        assert_eq!(shelf.read.lock().unwrap().len(), READ);
+        shows("40", json!("three"));
+        assert!(shelf.get(&place).is_none(), "what cannot be read is not there");
+        assert_eq!(shelf.glance(&place).unwrap().name_any(), "cache");
+    }
+}

@@ -1,0 +1,147 @@
+//! One list at a time: after a start every kind is listed, and all of them at once would take the API server and this process
+//! more of a machine than admission leaves them. It must not know what is listed.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{Stream, StreamExt, stream};
+use kube::runtime::watcher::{self, Event};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep_until},
+};
+
+/// How long one list may keep the others waiting: one that hangs is an outage of one kind alone.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whose turn it is to list; clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Lists(Arc<Semaphore>);
+
+impl Default for Lists {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+}
+
+/// Where a watch is.
+enum At {
+    /// What it shows is a change.
+    Watch,
+    /// It begins a list, for which it has to have its turn.
+    Door,
+    /// It lists, until then with the others waiting for it.
+    List { _turn: OwnedSemaphorePermit, until: Instant },
+    /// It lists, and took so long that others do too.
+    LongList,
+}
+
+impl Lists {
+    /// The same watch, which lists when it is its turn.
+    pub(super) fn in_turn<K: Send>(
+        self,
+        watch: impl Stream<Item = watcher::Result<Event<K>>> + Send,
+    ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send {
+        stream::unfold((Box::pin(watch), At::Watch), move |(mut watch, mut at)| {
+            let turn = Arc::clone(&self.0);
+            async move {
+                if matches!(at, At::Door) {
+                    // It is never closed.
+                    at = match turn.acquire_owned().await {
+                        Ok(turn) => At::List { _turn: turn, until: Instant::now() + PATIENCE },
+                        Err(_) => At::LongList,
+                    };
+                }
+                let event = match &at {
+                    At::List { until, .. } => tokio::select! {
+                        biased;
+                        event = watch.next() => event,
+                        () = sleep_until(*until) => {
+                            at = At::LongList;
+                            watch.next().await
+                        }
+                    },
+                    _ => watch.next().await,
+                };
+                at = match (&event, at) {
+                    (Some(Ok(Event::Init)), _) => At::Door,
+                    (Some(Ok(Event::InitApply(_))), at) => at,
+                    // One that failed begins anew, with an `Init`.
+                    _ => At::Watch,
+                };
+                event.map(|event| (event, (watch, at)))
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, channel::mpsc};
+
+    use super::*;
+
+    type Sender = mpsc::UnboundedSender<watcher::Result<Event<u8>>>;
+
+    fn watch(lists: &Lists) -> (Sender, stream::BoxStream<'static, watcher::Result<Event<u8>>>) {
+        let (sender, events) = mpsc::unbounded();
+        (sender, lists.clone().in_turn(events).boxed())
+    }
+
+    /// What the watch shows at once.
+    async fn shown(watch: &mut stream::BoxStream<'static, watcher::Result<Event<u8>>>) -> String {
+        // Whoever let go of the turn has to be seen to have done so.
+        tokio::task::yield_now().await;
+        let mut shown = String::new();
+        while let Some(Some(event)) = watch.next().now_or_never() {
+            shown.push(match event {
+                Ok(Event::Init) => 'i',
+                Ok(Event::InitApply(_)) => 'o',
+                Ok(Event::InitDone) => 'd',
+                Ok(Event::Apply(_) | Event::Delete(_)) => 'c',
+                Err(_) => 'e',
+            });
+        }
+        shown
+    }
+
+    fn send(sender: &Sender, events: impl IntoIterator<Item = watcher::Result<Event<u8>>>) {
+        for event in events {
+            sender.unbounded_send(event).unwrap();
+        }
+    }
+
+    fn failure() -> watcher::Error {
+        watcher::Error::InitialListFailed(kube::Error::LinesCodecMaxLineLengthExceeded)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_waits_for_the_one_before_and_changes_wait_for_none() {
+        let lists = Lists::default();
+        let ((one, mut first), (two, mut second)) = (watch(&lists), watch(&lists));
+        send(&one, [Ok(Event::Init), Ok(Event::InitApply(1))]);
+        assert_eq!(shown(&mut first).await, "io");
+        send(&two, [Ok(Event::Apply(1)), Ok(Event::Init), Ok(Event::InitApply(1)), Ok(Event::InitDone)]);
+        assert_eq!(shown(&mut second).await, "ci", "the first one lists");
+        send(&one, [Ok(Event::InitDone), Ok(Event::Apply(2))]);
+        assert_eq!(shown(&mut first).await, "dc");
+        assert_eq!(shown(&mut second).await, "od");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_fails_or_hangs_keeps_nobody_waiting() {
+        let lists = Lists::default();
+        let ((one, mut first), (two, mut second)) = (watch(&lists), watch(&lists));
+        send(&one, [Ok(Event::Init), Err(failure())]);
+        assert_eq!(shown(&mut first).await, "ie");
+        send(&two, [Ok(Event::Init), Ok(Event::InitApply(1))]);
+        assert_eq!(shown(&mut second).await, "io");
+
+        send(&one, [Ok(Event::Init), Ok(Event::InitApply(1))]);
+        assert_eq!(shown(&mut first).await, "i", "the second one lists");
+        tokio::time::advance(PATIENCE).await;
+        assert_eq!(shown(&mut second).await, "", "it hangs");
+        assert_eq!(shown(&mut first).await, "o");
+        send(&two, [Ok(Event::InitDone)]);
+        assert_eq!(shown(&mut second).await, "d");
+    }
+}
