@@ -380,6 +380,27 @@ async fn no_accident_replaces_data_by_less() {
         kept(if of_primary { "the primary's volume was deleted" } else { "a replica's volume was deleted" }).await;
     }
 
+    // Two of three volumes go, and every server at the same time: of those that come back only one has the data.
+    let primary = members.primary().await.unwrap();
+    for pod in all.into_iter().filter(|pod| *pod != primary) {
+        place.delete::<PersistentVolumeClaim>(&format!("redis-data-{pod}")).await;
+    }
+    let before = uids(&place).await;
+    for pod in all {
+        // The operator, which sees the claims go, may be as fast.
+        match place.api::<Pod>().delete(pod, &DeleteParams::default().grace_period(0)).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    eventually("three other pods", || async {
+        let now = uids(&place).await;
+        (now.len() == 3 && now.is_disjoint(&before)).then_some(())
+    })
+    .await;
+    kept("both replicas' volumes were deleted with all pods").await;
+
     // The instance goes, its volumes stay, and another one of its name takes them up.
     place.delete::<RedisInstance>("cache").await;
     for pod in all {
