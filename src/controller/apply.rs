@@ -22,6 +22,7 @@ use super::{
 use crate::{
     build::Children,
     domain::{
+        drift,
         instance::ValidatedInstance,
         names::{APPLIED_HASH_ANNOTATION, OPERATOR},
         redis_conf::hash,
@@ -109,10 +110,7 @@ async fn one<K: Child>(
     let desired = stamped(desired)?;
     let place = ObjectRef::from_obj(&desired);
     // Most are as they were applied, which their metadata tell.
-    if let Some(seen) = shelf.glance(&place)
-        && obstacle(&K::kind(&()), seen.meta(), instance).is_none()
-        && is_as_applied(&desired, seen.as_ref(), instance, context)
-    {
+    if shelf.glance(&place).is_some_and(|seen| is_as_applied(&desired, seen.as_ref(), instance, context)) {
         return Ok(Ok(None));
     }
     ensure_stamped(instance, desired, shelf.get(&place).as_deref(), context).await
@@ -183,7 +181,7 @@ async fn ensure_stamped<K: Child>(
     Ok(Ok(Some(written(instance, applied, context))))
 }
 
-/// Whether the live object is of the version that was found to hold all of the desired one.
+/// Whether the live object is of the version that was found to be this instance's and to hold all of the desired one.
 fn is_as_applied<K, L>(desired: &K, live: &L, instance: &ValidatedInstance, context: &Context) -> bool
 where
     K: Child,
@@ -215,40 +213,7 @@ fn typed<K: Child>(desired: &K) -> Result<Value, Error> {
 
 /// Whether the live object lacks anything of the desired one. Fields that others added are theirs.
 fn differs<K: Child>(desired: &K, live: &K) -> Result<bool, Error> {
-    Ok(!contains(&typed(live)?, &typed(desired)?))
-}
-
-/// Whether `live` holds all of `desired`. What the API server drops on storing (null, empty lists and maps) counts as held.
-fn contains(live: &Value, desired: &Value) -> bool {
-    match (live, desired) {
-        (Value::Object(live), Value::Object(desired)) => desired
-            .iter()
-            .all(|(name, field)| live.get(name).map_or_else(|| is_empty(field), |held| contains(held, field))),
-        // What others added to a list whose items have names, a sidecar or a port, is theirs.
-        (Value::Array(live), Value::Array(desired))
-            if !desired.is_empty() && desired.iter().all(|item| key(item).is_some()) =>
-        {
-            desired.iter().all(|item| live.iter().any(|held| key(held) == key(item) && contains(held, item)))
-        }
-        (Value::Array(live), Value::Array(desired)) => {
-            live.len() == desired.len() && live.iter().zip(desired).all(|(held, item)| contains(held, item))
-        }
-        (live, desired) => live == desired,
-    }
-}
-
-/// What tells an item of a list apart: the merge keys of the lists that we write.
-fn key(item: &Value) -> Option<&Value> {
-    ["uid", "mountPath", "name"].into_iter().find_map(|key| item.get(key)).filter(|key| key.is_string())
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        _ => false,
-    }
+    Ok(!drift::holds(&typed(live)?, &typed(desired)?))
 }
 
 /// Turns the field ownership that creation gave us (operation Update) into that of server-side apply, without which
@@ -285,34 +250,4 @@ async fn try_claim_fields<K: Child>(api: &Api<Pruned<K>>, name: &str) -> Result<
     let patch: json_patch::Patch = serde_json::from_value(patch).map_err(kube::Error::SerdeError)?;
     let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
     api.patch_metadata(name, &params, &Patch::Json::<()>(patch)).await.map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn what_others_added_is_no_difference_and_what_is_missing_is() {
-        let live = json!({"a": 1, "defaulted": true, "list": [{"name": "x", "added": 1}], "map": {}});
-        assert!(contains(&live, &json!({"a": 1, "list": [{"name": "x"}], "gone": [], "null": null, "labels": {}})));
-        let meshed =
-            json!({"containers": [{"name": "proxy"}, {"name": "redis", "image": "redis:7"}], "command": ["a", "b"]});
-        assert!(
-            contains(&meshed, &json!({"containers": [{"name": "redis", "image": "redis:7"}]})),
-            "a sidecar is not fought"
-        );
-        assert!(!contains(&meshed, &json!({"containers": [{"name": "redis", "image": "redis:8"}]})));
-        assert!(!contains(&meshed, &json!({"command": ["a"]})), "a plain list is one value");
-        for desired in [
-            json!({"a": 2}),
-            json!({"b": 1}),
-            json!({"list": ["x"]}),
-            json!({"list": [{"name": "y"}]}),
-            json!({"map": {"k": "v"}}),
-        ] {
-            assert!(!contains(&live, &desired), "{desired}");
-        }
-    }
 }

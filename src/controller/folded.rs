@@ -19,7 +19,7 @@ use serde::{
     de::{DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor},
 };
 
-use super::pruned::{Metadata, Name, Prune};
+use super::pruned::{Metadata, Name, Prune, of_its_kind};
 
 /// How many objects stay read: as many as are read again and again by the reconciles at work.
 const READ: usize = 16;
@@ -52,29 +52,7 @@ impl<K> fmt::Debug for Folded<K> {
     }
 }
 
-impl<K: Resource> Resource for Folded<K> {
-    type DynamicType = K::DynamicType;
-    type Scope = K::Scope;
-
-    fn kind(of: &Self::DynamicType) -> Cow<'_, str> {
-        K::kind(of)
-    }
-    fn group(of: &Self::DynamicType) -> Cow<'_, str> {
-        K::group(of)
-    }
-    fn version(of: &Self::DynamicType) -> Cow<'_, str> {
-        K::version(of)
-    }
-    fn plural(of: &Self::DynamicType) -> Cow<'_, str> {
-        K::plural(of)
-    }
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+of_its_kind!(Folded, this: &this.metadata, &mut this.metadata);
 
 impl<K> Prune for Folded<K> {
     fn read<'de, D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {

@@ -23,16 +23,16 @@ impl Default for Lists {
     }
 }
 
-/// Where a watch is.
-enum At {
-    /// What it shows is a change.
-    Watch,
+/// What a watch does.
+enum Stage {
+    /// It shows changes.
+    Watching,
     /// It begins a list, for which it has to have its turn.
-    Door,
+    Waiting,
     /// It lists, until then with the others waiting for it.
-    List { _turn: OwnedSemaphorePermit, until: Instant },
+    Listing { _turn: OwnedSemaphorePermit, until: Instant },
     /// It lists, and took so long that others do too.
-    LongList,
+    Overdue,
 }
 
 impl Lists {
@@ -41,34 +41,34 @@ impl Lists {
         self,
         watch: impl Stream<Item = watcher::Result<Event<K>>> + Send,
     ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send {
-        stream::unfold((Box::pin(watch), At::Watch), move |(mut watch, mut at)| {
+        stream::unfold((Box::pin(watch), Stage::Watching), move |(mut watch, mut stage)| {
             let turn = Arc::clone(&self.0);
             async move {
-                if matches!(at, At::Door) {
+                if matches!(stage, Stage::Waiting) {
                     // It is never closed.
-                    at = match turn.acquire_owned().await {
-                        Ok(turn) => At::List { _turn: turn, until: Instant::now() + PATIENCE },
-                        Err(_) => At::LongList,
+                    stage = match turn.acquire_owned().await {
+                        Ok(turn) => Stage::Listing { _turn: turn, until: Instant::now() + PATIENCE },
+                        Err(_) => Stage::Overdue,
                     };
                 }
-                let event = match &at {
-                    At::List { until, .. } => tokio::select! {
+                let event = match &stage {
+                    Stage::Listing { until, .. } => tokio::select! {
                         biased;
                         event = watch.next() => event,
                         () = sleep_until(*until) => {
-                            at = At::LongList;
+                            stage = Stage::Overdue;
                             watch.next().await
                         }
                     },
                     _ => watch.next().await,
                 };
-                at = match (&event, at) {
-                    (Some(Ok(Event::Init)), _) => At::Door,
-                    (Some(Ok(Event::InitApply(_))), at) => at,
+                stage = match (&event, stage) {
+                    (Some(Ok(Event::Init)), _) => Stage::Waiting,
+                    (Some(Ok(Event::InitApply(_))), stage) => stage,
                     // One that failed begins anew, with an `Init`.
-                    _ => At::Watch,
+                    _ => Stage::Watching,
                 };
-                event.map(|event| (event, (watch, at)))
+                event.map(|event| (event, (watch, stage)))
             }
         })
     }

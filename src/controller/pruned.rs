@@ -86,29 +86,38 @@ impl<K: Serialize> Serialize for Pruned<K> {
     }
 }
 
-impl<K: Resource> Resource for Pruned<K> {
-    type DynamicType = K::DynamicType;
-    type Scope = K::Scope;
+/// Has what wraps an object be of its kind.
+macro_rules! of_its_kind {
+    ($wrapper:ident, $this:ident: $read:expr, $write:expr) => {
+        impl<K: Resource> Resource for $wrapper<K> {
+            type DynamicType = K::DynamicType;
+            type Scope = K::Scope;
 
-    fn kind(of: &Self::DynamicType) -> Cow<'_, str> {
-        K::kind(of)
-    }
-    fn group(of: &Self::DynamicType) -> Cow<'_, str> {
-        K::group(of)
-    }
-    fn version(of: &Self::DynamicType) -> Cow<'_, str> {
-        K::version(of)
-    }
-    fn plural(of: &Self::DynamicType) -> Cow<'_, str> {
-        K::plural(of)
-    }
-    fn meta(&self) -> &ObjectMeta {
-        self.0.meta()
-    }
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        self.0.meta_mut()
-    }
+            fn kind(of: &Self::DynamicType) -> Cow<'_, str> {
+                K::kind(of)
+            }
+            fn group(of: &Self::DynamicType) -> Cow<'_, str> {
+                K::group(of)
+            }
+            fn version(of: &Self::DynamicType) -> Cow<'_, str> {
+                K::version(of)
+            }
+            fn plural(of: &Self::DynamicType) -> Cow<'_, str> {
+                K::plural(of)
+            }
+            fn meta(&self) -> &ObjectMeta {
+                let $this = self;
+                $read
+            }
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                let $this = self;
+                $write
+            }
+        }
+    };
 }
+pub(super) use of_its_kind;
+of_its_kind!(Pruned, this: this.0.meta(), this.0.meta_mut());
 
 /// Any part of an object: a source of it, a receiver of it, or its fields on their way from one to the other.
 struct Pruning<T> {

@@ -8,6 +8,7 @@ pub mod cross_field;
 pub mod defaults;
 pub mod directives;
 pub mod downgrade;
+pub mod drift;
 pub mod effective;
 pub mod field_error;
 pub mod hex;
