@@ -239,10 +239,16 @@ fn unreadable_data(said: &str) -> Option<&str> {
     said.lines().find_map(|line| words.iter().find_map(|words| line.find(words).and_then(|at| line.get(at..))))
 }
 
-/// Text from outside as one printable line of at most 300 characters.
+/// Text from outside as one printable line of at most 300 characters; one that was cut shows it.
 fn one_line(text: Option<&str>) -> String {
-    let clean = text.unwrap_or("no reason given").chars().map(|c| if c.is_control() { ' ' } else { c });
-    clean.take(300).collect()
+    let mut clean = text.unwrap_or("no reason given").chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut line: String = clean.by_ref().take(299).collect();
+    match (clean.next(), clean.next()) {
+        (Some(last), None) => line.push(last),
+        (Some(_), Some(_)) => line.push('…'),
+        (None, _) => {}
+    }
+    line
 }
 
 #[cfg(test)]
@@ -250,6 +256,13 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn a_text_from_outside_is_one_line_and_shows_that_it_was_cut() {
+        assert_eq!(one_line(Some("a\nb")), "a b");
+        assert_eq!(one_line(Some(&"x".repeat(300))), "x".repeat(300));
+        assert_eq!(one_line(Some(&"x".repeat(301))), "x".repeat(299) + "…");
+    }
 
     fn pod(status: Value) -> Pod {
         serde_json::from_value(json!({"metadata": {"name": "cache-0"}, "status": status})).unwrap()
