@@ -18,6 +18,9 @@ COPY --from=build /rootfs /
 LABEL org.opencontainers.image.title="redis-operator" \
       org.opencontainers.image.description="A Kubernetes operator for Redis that answers at kubectl apply" \
       org.opencontainers.image.licenses="Apache-2.0"
+# Small blocks come back to the thread that freed them instead of to all: a quarter of what a review costs. glibc keeps 7 of a
+# size; 64 of every size are 2 MiB a thread at the very most.
+ENV GLIBC_TUNABLES=glibc.malloc.tcache_count=64
 USER 65532:65532
 EXPOSE 8081 9443
 ENTRYPOINT ["/redis-operator"]

@@ -74,6 +74,13 @@ impl Default for Launch<'_> {
     }
 }
 
+/// The environment that the image gives the program: what is measured and tested is what is deployed.
+fn of_the_image() -> Vec<(String, String)> {
+    let dockerfile = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Dockerfile")).unwrap();
+    let variables = dockerfile.lines().filter_map(|line| line.strip_prefix("ENV ")?.split_once('='));
+    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
 impl Operator {
     /// Starts the operator with this certificate (PEM) and key, without waiting for anything.
     pub(crate) async fn start(place: &Place, certificate: &str, key: &str) -> Self {
@@ -109,6 +116,7 @@ impl Operator {
                 launch.arguments
             })
             .env("KUBECONFIG", kubeconfig)
+            .envs(of_the_image())
             .stdout(fs::File::create(&log).unwrap())
             .stderr(Stdio::inherit())
             .spawn()
