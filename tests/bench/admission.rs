@@ -205,7 +205,7 @@ fn dry_run() -> PostParams {
     PostParams { dry_run: true, ..PostParams::default() }
 }
 
-/// Makes so many instances, and waits until the operator has made the last child of each.
+/// Makes so many instances, and waits until all of them run and nobody has anything to do for them.
 async fn fill(place: &Place, instances: usize) {
     let (begun, mut read) = (Instant::now(), audit::length());
     let names = stream::iter((0..instances).map(|number| format!("cache-{number}")));
@@ -225,7 +225,12 @@ async fn fill(place: &Place, instances: usize) {
         (made, since) = (made + more, if more > 0 { Instant::now() } else { since });
         assert!(since.elapsed() < DEADLINE, "{made} of {instances} StatefulSets, and no more");
     }
-    println!("\n{instances} instances made within {:.0} s; {}", begun.elapsed().as_secs_f64(), figures::machine());
+    scale::all_running(place, instances).await;
+    println!(
+        "\n{instances} instances made, and running, within {:.0} s; {}",
+        begun.elapsed().as_secs_f64(),
+        figures::machine()
+    );
 }
 
 /// Waits until the operator has looked at as many instances, by the Secrets that it read.

@@ -68,7 +68,7 @@ async fn running(place: &Place) -> usize {
 }
 
 /// Waits until as many instances serve.
-async fn all_running(place: &Place, instances: usize) {
+pub(crate) async fn all_running(place: &Place, instances: usize) {
     patiently(&format!("{instances} instances in phase Running"), || async {
         (running(place).await >= instances).then_some(())
     })
