@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
     time::{Duration, Instant},
 };
 
@@ -23,6 +24,9 @@ use crate::{
 
 /// How long the watches may take to show what was written; after that, what they show is believed.
 const ECHO: Duration = Duration::from_secs(2);
+/// The least time from one look at an instance of one pod to the next: what it takes a StatefulSet to make a claim and a
+/// pod is told by ten changes, of which the last one says it all.
+const APART: Duration = Duration::from_millis(100);
 
 /// What the servers of several pods are to each other, as far as the rest of a reconcile goes by it.
 type Found = (Option<i32>, BTreeSet<i32>, Aspect);
@@ -85,8 +89,10 @@ pub(super) struct Known {
     failed: Option<(Versions, Instant)>,
     /// What this process wrote, the version it got, and how long the watches may take to show it.
     written: Vec<(Place, u128, Instant)>,
-    /// The versions of children that were found to hold all that their own hash stands for.
+    /// The states of children that were found to hold all that their own hash stands for.
     sound: BTreeMap<Place, u128>,
+    /// When a reconcile last looked at all of it.
+    looked: Option<Instant>,
 }
 
 impl Known {
@@ -106,6 +112,16 @@ impl Known {
         })
     }
 
+    /// If the last look was just now: how long until there is to be another. Else this is one.
+    fn just_looked(&mut self, now: Instant) -> Option<Duration> {
+        let rest = self.looked.map(|looked| (looked + APART).saturating_duration_since(now));
+        let rest = rest.filter(|rest| !rest.is_zero());
+        if rest.is_none() {
+            self.looked = Some(now);
+        }
+        rest
+    }
+
     fn wrote(&mut self, place: Place, version: u128, now: Instant) {
         self.written.retain(|(earlier, ..)| *earlier != place);
         self.written.push((place, version, now + ECHO));
@@ -120,7 +136,9 @@ impl Context {
             |version: u128| shown.0.iter().any(|((kind, _), shown)| *kind == api::KIND && *shown >= version);
         self.remember(uid, |memory| {
             memory.written.take_if(|(version, _)| caught_up(*version));
-            let Some(roles) = roles else { return memory.known.nothing_new(shown, now) };
+            let Some(roles) = roles else {
+                return memory.known.nothing_new(shown, now).or_else(|| memory.known.just_looked(now));
+            };
             // The servers are asked all the time, so the rest that follows a failure has to be kept here.
             let failed = memory.known.failed.as_ref().filter(|(versions, until)| *until > now && versions == shown);
             if failed.is_some() {
@@ -171,16 +189,16 @@ impl Context {
         self.remember(uid, |memory| memory.known.wrote(place(written), version, Instant::now()));
     }
 
-    /// Whether this very version of a child was found to hold all that its own hash stands for.
+    /// Whether a child in this very state, its status aside, was found to hold all that its own hash stands for.
     pub(super) fn is_sound<K: Resource<DynamicType = ()>>(&self, uid: &str, live: &K) -> bool {
         let sound = self.recall(uid, |memory| memory.known.sound.get(&place(live)).copied());
-        sound.is_some() && sound == version(live)
+        sound.is_some() && sound == state(live)
     }
 
     /// Remembers that it does.
     pub(super) fn found_sound<K: Resource<DynamicType = ()>>(&self, uid: &str, live: &K) {
-        let Some(version) = version(live) else { return };
-        self.remember(uid, |memory| memory.known.sound.insert(place(live), version));
+        let Some(state) = state(live) else { return };
+        self.remember(uid, |memory| memory.known.sound.insert(place(live), state));
     }
 }
 
@@ -196,6 +214,21 @@ fn place<K: Resource<DynamicType = ()>>(object: &K) -> Place {
     (kind, object.name_any())
 }
 
+/// What tells one state of an object from another, whatever its status: where the API server counts the changes of the spec,
+/// that count and the metadata that people write; else the version.
+fn state<K: Resource<DynamicType = ()>>(object: &K) -> Option<u128> {
+    let metadata = object.meta();
+    let Some(generation) = metadata.generation else { return version(object) };
+    let mut state = DefaultHasher::new();
+    (generation, &metadata.uid, metadata.deletion_timestamp.is_some()).hash(&mut state);
+    (&metadata.labels, &metadata.annotations, &metadata.finalizers).hash(&mut state);
+    for owner in metadata.owner_references.iter().flatten() {
+        (&owner.api_version, &owner.kind, &owner.name, &owner.uid, owner.controller, owner.block_owner_deletion)
+            .hash(&mut state);
+    }
+    Some(state.finish().into())
+}
+
 /// Versions are numbers that grow.
 pub(super) fn version<K: Resource<DynamicType = ()>>(object: &K) -> Option<u128> {
     object.meta().resource_version.as_ref()?.parse().ok()
@@ -203,6 +236,11 @@ pub(super) fn version<K: Resource<DynamicType = ()>>(object: &K) -> Option<u128>
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::{
+        api::{apps::v1::StatefulSet, core::v1::ConfigMap},
+        apimachinery::pkg::apis::meta::v1::{OwnerReference, Time},
+    };
+
     use super::*;
 
     fn at(name: &str) -> Place {
@@ -247,5 +285,44 @@ mod tests {
         ] {
             assert_eq!(wrote().nothing_new(&shown(versions), now).is_some(), waits, "{versions:?}");
         }
+    }
+
+    #[test]
+    fn two_looks_are_apart_and_what_is_turned_away_is_none() {
+        let start = Instant::now();
+        let after = |milliseconds| start + Duration::from_millis(milliseconds);
+        let mut known = Known::default();
+        assert_eq!(known.just_looked(start), None);
+        assert_eq!(known.just_looked(after(40)), Some(Duration::from_millis(60)));
+        assert_eq!(known.just_looked(after(99)), Some(Duration::from_millis(1)));
+        assert_eq!(known.just_looked(after(100)), None);
+        assert_eq!(known.just_looked(after(150)), Some(Duration::from_millis(50)));
+    }
+
+    #[test]
+    fn a_status_changes_no_state_and_all_else_does() {
+        let set = |change: fn(&mut StatefulSet)| {
+            let mut set = StatefulSet::default();
+            set.metadata.generation = Some(1);
+            set.metadata.resource_version = Some("7".to_owned());
+            change(&mut set);
+            state(&set)
+        };
+        let unchanged = set(|_| {});
+        assert_eq!(set(|set| set.metadata.resource_version = Some("8".to_owned())), unchanged);
+        let changes: [fn(&mut StatefulSet); 6] = [
+            |set| set.metadata.generation = Some(2),
+            |set| set.metadata.uid = Some("another".to_owned()),
+            |set| set.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH)),
+            |set| drop(set.labels_mut().insert("app".to_owned(), "other".to_owned())),
+            |set| drop(set.annotations_mut().insert("by".to_owned(), "hand".to_owned())),
+            |set| set.metadata.owner_references = Some(vec![OwnerReference::default()]),
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            assert_ne!(set(change), unchanged, "change {number}");
+        }
+        let mut map = ConfigMap::default();
+        map.metadata.resource_version = Some("7".to_owned());
+        assert_eq!(state(&map), Some(7), "nobody counts what is changed of it");
     }
 }
