@@ -225,7 +225,7 @@ async fn fill(place: &Place, instances: usize) {
         (made, since) = (made + more, if more > 0 { Instant::now() } else { since });
         assert!(since.elapsed() < DEADLINE, "{made} of {instances} StatefulSets, and no more");
     }
-    scale::all_running(place, instances).await;
+    crate::scale::all_running(place, instances).await;
     println!(
         "\n{instances} instances made, and running, within {:.0} s; {}",
         begun.elapsed().as_secs_f64(),
