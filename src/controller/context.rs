@@ -15,7 +15,7 @@ use kube::{
     },
 };
 
-use super::{Stored, queue::Queue, replication, secret, seen::Known, turns::Turns, watches::Stores};
+use super::{Stored, queue::Queue, replication, secret, seen::Known, sound::Sound, turns::Turns, watches::Stores};
 use crate::{
     api::v1::RedisInstanceStatus,
     domain::{
@@ -55,6 +55,8 @@ pub(super) struct Context {
 pub(super) struct Memory {
     /// What the stores were last seen to show.
     pub(super) known: Known,
+    /// The children that need not be compared again.
+    pub(super) sound: Sound,
     /// The status last written, which the watch may not have shown yet, with the version it got.
     pub(super) written: Option<(u128, RedisInstanceStatus)>,
     /// A status that is held back for the next one to tell both, and since when one is.

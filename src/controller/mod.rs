@@ -28,6 +28,7 @@ mod rotation;
 mod secret;
 mod seen;
 mod servers;
+mod sound;
 mod status;
 mod surplus;
 mod turns;

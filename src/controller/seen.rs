@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    hash::{DefaultHasher, Hash, Hasher},
     time::{Duration, Instant},
 };
 
@@ -32,7 +31,7 @@ const APART: Duration = Duration::from_millis(100);
 type Found = (Option<i32>, BTreeSet<i32>, Aspect);
 
 /// Kind and name of an object of an instance's.
-type Place = (&'static str, String);
+pub(super) type Place = (&'static str, String);
 
 /// The versions of all that a reconcile reads; what is not there has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,8 +88,6 @@ pub(super) struct Known {
     failed: Option<(Versions, Instant)>,
     /// What this process wrote, the version it got, and how long the watches may take to show it.
     written: Vec<(Place, u128, Instant)>,
-    /// The states of children that were found to hold all that their own hash stands for.
-    sound: BTreeMap<Place, u128>,
     /// When a reconcile last looked at all of it.
     looked: Option<Instant>,
 }
@@ -129,7 +126,8 @@ impl Known {
 }
 
 impl Context {
-    /// If a reconcile of this instance would find nothing new: how long until there is to be one all the same.
+    /// If a reconcile of this instance would find nothing new, or one has just looked: how long until there is to be one all
+    /// the same.
     pub(super) fn nothing_new(&self, uid: &str, shown: &Versions, roles: Option<&Roles>) -> Option<Duration> {
         let now = Instant::now();
         let caught_up =
@@ -188,45 +186,18 @@ impl Context {
         let Some(version) = version(written) else { return };
         self.remember(uid, |memory| memory.known.wrote(place(written), version, Instant::now()));
     }
-
-    /// Whether a child in this very state, its status aside, was found to hold all that its own hash stands for.
-    pub(super) fn is_sound<K: Resource<DynamicType = ()>>(&self, uid: &str, live: &K) -> bool {
-        let sound = self.recall(uid, |memory| memory.known.sound.get(&place(live)).copied());
-        sound.is_some() && sound == state(live)
-    }
-
-    /// Remembers that it does.
-    pub(super) fn found_sound<K: Resource<DynamicType = ()>>(&self, uid: &str, live: &K) {
-        let Some(state) = state(live) else { return };
-        self.remember(uid, |memory| memory.known.sound.insert(place(live), state));
-    }
 }
 
 fn found(roles: &Roles) -> Found {
     (roles.primary, roles.in_sync.clone(), roles.aspect.clone())
 }
 
-fn place<K: Resource<DynamicType = ()>>(object: &K) -> Place {
+pub(super) fn place<K: Resource<DynamicType = ()>>(object: &K) -> Place {
     let kind = match K::kind(&()) {
         std::borrow::Cow::Borrowed(kind) => kind,
         std::borrow::Cow::Owned(_) => "",
     };
     (kind, object.name_any())
-}
-
-/// What tells one state of an object from another, whatever its status: where the API server counts the changes of the spec,
-/// that count and the metadata that people write; else the version.
-fn state<K: Resource<DynamicType = ()>>(object: &K) -> Option<u128> {
-    let metadata = object.meta();
-    let Some(generation) = metadata.generation else { return version(object) };
-    let mut state = DefaultHasher::new();
-    (generation, &metadata.uid, metadata.deletion_timestamp.is_some()).hash(&mut state);
-    (&metadata.labels, &metadata.annotations, &metadata.finalizers).hash(&mut state);
-    for owner in metadata.owner_references.iter().flatten() {
-        (&owner.api_version, &owner.kind, &owner.name, &owner.uid, owner.controller, owner.block_owner_deletion)
-            .hash(&mut state);
-    }
-    Some(state.finish().into())
 }
 
 /// Versions are numbers that grow.
@@ -236,11 +207,6 @@ pub(super) fn version<K: Resource<DynamicType = ()>>(object: &K) -> Option<u128>
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::{
-        api::{apps::v1::StatefulSet, core::v1::ConfigMap},
-        apimachinery::pkg::apis::meta::v1::{OwnerReference, Time},
-    };
-
     use super::*;
 
     fn at(name: &str) -> Place {
@@ -297,32 +263,5 @@ mod tests {
         assert_eq!(known.just_looked(after(99)), Some(Duration::from_millis(1)));
         assert_eq!(known.just_looked(after(100)), None);
         assert_eq!(known.just_looked(after(150)), Some(Duration::from_millis(50)));
-    }
-
-    #[test]
-    fn a_status_changes_no_state_and_all_else_does() {
-        let set = |change: fn(&mut StatefulSet)| {
-            let mut set = StatefulSet::default();
-            set.metadata.generation = Some(1);
-            set.metadata.resource_version = Some("7".to_owned());
-            change(&mut set);
-            state(&set)
-        };
-        let unchanged = set(|_| {});
-        assert_eq!(set(|set| set.metadata.resource_version = Some("8".to_owned())), unchanged);
-        let changes: [fn(&mut StatefulSet); 6] = [
-            |set| set.metadata.generation = Some(2),
-            |set| set.metadata.uid = Some("another".to_owned()),
-            |set| set.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH)),
-            |set| drop(set.labels_mut().insert("app".to_owned(), "other".to_owned())),
-            |set| drop(set.annotations_mut().insert("by".to_owned(), "hand".to_owned())),
-            |set| set.metadata.owner_references = Some(vec![OwnerReference::default()]),
-        ];
-        for (number, change) in changes.into_iter().enumerate() {
-            assert_ne!(set(change), unchanged, "change {number}");
-        }
-        let mut map = ConfigMap::default();
-        map.metadata.resource_version = Some("7".to_owned());
-        assert_eq!(state(&map), Some(7), "nobody counts what is changed of it");
     }
 }
