@@ -16,7 +16,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     ResourceExt,
-    api::{DeleteParams, ListParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use redis_operator::api::v1::{Phase, RedisInstance};
 use serde_json::{Value, json};
@@ -165,6 +165,15 @@ async fn a_live_change_survives_a_restart_and_a_hand_that_sets_it_otherwise() {
     place.reaches("cache", Phase::Running).await;
     place.change("cache", json!({"config": {"maxmemory": "64mb"}})).await;
     applied(&place, "applied live, no restart: maxmemory").await;
+    // A file that somebody edits is put back. No server was given anything, so nobody is told of a change.
+    let edit = Patch::Merge(json!({"data": {"redis.conf": "edited"}}));
+    place.api::<ConfigMap>().patch("cache", &PatchParams::default(), &edit).await.unwrap();
+    let is_whole = |map: &ConfigMap| map.data.as_ref().is_some_and(|data| data["redis.conf"].contains("appendonly"));
+    place.until("cache", "redis.conf put back", |map: Option<&ConfigMap>| map.is_some_and(is_whole)).await;
+    let events = place.api::<Event>().list(&ListParams::default()).await.unwrap();
+    let of_changes = events.iter().filter(|event| event.reason.as_deref() == Some("AppliedLive"));
+    let messages: Vec<&str> = of_changes.filter_map(|event| event.message.as_deref()).collect();
+    assert_eq!(messages, ["applied live, no restart: maxmemory"]);
     assert_eq!(open(&place).await.ask("CONFIG SET maxmemory 1gb").await, "+OK");
     // Seen on the next look at the servers, at most a minute and a quarter later.
     eventually("maxmemory set back", || async {

@@ -50,6 +50,8 @@ pub(super) enum Outcome {
 #[derive(Default)]
 struct Report {
     asked: usize,
+    /// Whether a server lacked anything.
+    given: bool,
     restored: BTreeSet<String>,
     not_held: Vec<String>,
     trouble: Option<Trouble>,
@@ -135,7 +137,10 @@ pub(super) async fn ensure(
     if report.asked == 0 {
         return Ok(Outcome::Held(None));
     }
-    let aspect = told(instance, &wanted, &report, pending, context).await;
+    // The operator before this one may have given it, and not said so. Else what was given to nobody was not applied: it was
+    // the file that somebody edited.
+    let changed = pending && (report.given || !settled);
+    let aspect = told(instance, &wanted, &report, changed, context).await;
     // That what was told of this very text still holds is no news.
     let same = applied && former.is_none_or(|(_, of)| of.starts_with(&conf));
     Ok(Outcome::Held(Some(aspect).filter(|aspect| !(same && aspect.reason == Reason::Held))))
@@ -184,6 +189,7 @@ async fn bring(
             Err(error) => return Err(error.into()),
         }
     }
+    report.given |= !given.is_empty();
     if !given.is_empty() {
         let held = server.config(&wanted.names()).await?;
         let lacking: BTreeSet<&str> = wanted.lacking(&held).map(|directive| directive.name.as_str()).collect();
@@ -222,7 +228,7 @@ async fn told(
     instance: &ValidatedInstance,
     wanted: &Wanted,
     report: &Report,
-    pending: bool,
+    changed: bool,
     context: &Context,
 ) -> Aspect {
     let aspect = |holds, reason, message: String| Aspect { holds: Some(holds), reason, message };
@@ -235,7 +241,7 @@ async fn told(
         context.metrics.live_config(LiveConfig::Unproved);
         return aspect(false, Reason::NotHeld, report.not_held.join("; "));
     }
-    if pending {
+    if changed {
         context.metrics.live_config(LiveConfig::Applied);
         let names = wanted.changed().join(", ");
         events::config_applied(instance, &names, context).await;
