@@ -139,8 +139,8 @@ pub(super) async fn ensure(
     }
     // The operator before this one may have given it, and not said so. Else what was given to nobody was not applied: it was
     // the file that somebody edited.
-    let changed = pending && (report.given || !settled);
-    let aspect = told(instance, &wanted, &report, changed, context).await;
+    let is_news = pending && (report.given || !settled);
+    let aspect = told(instance, &wanted, &report, is_news, context).await;
     // That what was told of this very text still holds is no news.
     let same = applied && former.is_none_or(|(_, of)| of.starts_with(&conf));
     Ok(Outcome::Held(Some(aspect).filter(|aspect| !(same && aspect.reason == Reason::Held))))
