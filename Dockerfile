@@ -8,8 +8,8 @@
 FROM rust:1.95.0-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked
-RUN program=target/release/redis-operator \
+RUN cargo build --profile dist --locked
+RUN program=target/dist/redis-operator \
  && install -D "$program" /rootfs/redis-operator \
  && for lib in $(ldd "$program" | grep -oE '/[^ ]+'); do install -D "$lib" "/rootfs$lib"; done
 

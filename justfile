@@ -36,9 +36,9 @@ down:
 build:
     cargo build --release --locked
 
-# compile the operator and build its image from Dockerfile
+# compile the operator as it is shipped and build its image from Dockerfile
 image:
-    @tests/deploy.sh image
+    @OPERATOR_PROFILE=dist tests/deploy.sh image
 
 # every test: what CI runs
 test:

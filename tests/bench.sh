@@ -17,6 +17,9 @@ for part in "$@"; do
   [[ " webhooks admission scale ready " == *" $part "* ]] || { sed -n '/^#   /s/^#   //p' "$0"; exit 2; }
 done
 
+# what the image ships
+export OPERATOR_PROFILE=dist OPERATOR_PROGRAM=${CARGO_TARGET_DIR:-$PWD/target}/dist/redis-operator
+
 measure() { "$cluster" exec env CARGO_NET_OFFLINE=true cargo bench --locked --quiet --bench operator -- "$@"; }
 
 # what the webhooks are measured against; its service is not started
@@ -30,6 +33,7 @@ nginx() {
 
 "$cluster" build
 [[ " $* " != *" webhooks "* ]] || (nginx)
+cargo build --profile "$OPERATOR_PROFILE" --locked
 cargo bench --locked --no-run --bench operator
 trap '"$cluster" down' EXIT
 # each on a cluster of its own: what one leaves behind is not to burden the next

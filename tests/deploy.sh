@@ -3,6 +3,7 @@
 # again, it changes what has changed and nothing else. The cluster is the local
 # one, or the one that KUBECONFIG names; that one finds its image by IMAGE. CERTIFICATES tells whose the certificate is:
 # self-managed by the operator (unless said otherwise), of cert-manager, or provided by webhook-certs/generate.sh.
+# OPERATOR_PROFILE is what it is compiled with: release (unless said otherwise), or dist, which the image ships.
 #
 #   deploy.sh image        compile the operator and build its image
 #   deploy.sh up           everything
@@ -13,7 +14,7 @@ here=$root/tests/cluster
 cache=${CLUSTER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/redis-operator/cluster}
 export KUBECTL=$here/kubectl # for webhook-certs/generate.sh too
 namespace=redis-operator-system
-readonly certificates=${CERTIFICATES:-self-managed}
+readonly profile=${OPERATOR_PROFILE:-release} certificates=${CERTIFICATES:-self-managed}
 
 # shellcheck source-path=SCRIPTDIR source=cluster/build.sh
 . "$here/build.sh"
@@ -36,8 +37,8 @@ run() { shown "$@"; "$@"; }
 
 # The tag is the content's digest: the same program is the same image, and another one rolls the Deployment.
 image() {
-  local program=${CARGO_TARGET_DIR:-$root/target}/release/redis-operator key
-  run cargo build --release --locked
+  local program=${CARGO_TARGET_DIR:-$root/target}/$profile/redis-operator key
+  run cargo build --profile "$profile" --locked
   key=$(cat "$program" "$root/Dockerfile" | sha256sum)
   image=redis-operator:dev-${key:0:12}
   once operator "$key" make_image "$image" operator "$program"

@@ -1,7 +1,9 @@
 //! The operator as a process of the test's own, to be killed at will. Knows no cluster but what `KUBECONFIG` names.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -74,6 +76,11 @@ impl Default for Launch<'_> {
     }
 }
 
+/// `OPERATOR_PROGRAM`, as `just bench` names what the image ships; else the one that was built along with the tests.
+fn program() -> OsString {
+    env::var_os("OPERATOR_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_redis-operator").into())
+}
+
 /// The environment that the image gives the program: what is measured and tested is what is deployed.
 fn of_the_image() -> Vec<(String, String)> {
     let dockerfile = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Dockerfile")).unwrap();
@@ -103,7 +110,7 @@ impl Operator {
         fs::write(&kubeconfig, account(&token, launch.server.as_deref())).unwrap();
         let log = folder.path().join("log");
         let (webhook_port, admin_port) = (free_port(), free_port());
-        let process = Command::new(env!("CARGO_BIN_EXE_redis-operator"))
+        let process = Command::new(program())
             .args(["run", "--log-format=text", "--default-image=redis:7.0.15"])
             .arg(format!("--log-filter={}", launch.log_filter))
             .arg(format!("--webhook-address=127.0.0.1:{webhook_port}"))
