@@ -1,5 +1,5 @@
-//! One list at a time: after a start every kind is listed, and all of them at once would take the API server and this process
-//! more of a machine than admission leaves them. It must not know what is listed.
+//! One list at a time, and a rest after each page: after a start every kind is listed, and all of them at once would take the
+//! API server and this process more of a machine than admission leaves them. It must not know what is listed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,11 +7,15 @@ use futures::{Stream, StreamExt, stream};
 use kube::runtime::watcher::{self, Event};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout_at},
 };
 
-/// How long one list may keep the others waiting: one that hangs is an outage of one kind alone.
+/// How long a page of one list may keep the others waiting: one that hangs is an outage of one kind alone.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// After a page follows a rest that is as long as the page took, so that half of the time is others', and at most this long.
+const REST: Duration = Duration::from_millis(500);
+/// What takes less is an object of a page that has come.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// Whose turn it is to list; clones share it.
 #[derive(Clone, Debug)]
@@ -29,9 +33,9 @@ enum Stage {
     Watching,
     /// It begins a list, for which it has to have its turn.
     Waiting,
-    /// It lists, until then with the others waiting for it.
-    Listing { _turn: OwnedSemaphorePermit, until: Instant },
-    /// It lists, and took so long that others do too.
+    /// It lists, with the others waiting for it.
+    Listing { _turn: OwnedSemaphorePermit },
+    /// It lists, and took so long for a page that others list too.
     Overdue,
 }
 
@@ -46,20 +50,23 @@ impl Lists {
             async move {
                 if matches!(stage, Stage::Waiting) {
                     // It is never closed.
-                    stage = match turn.acquire_owned().await {
-                        Ok(turn) => Stage::Listing { _turn: turn, until: Instant::now() + PATIENCE },
-                        Err(_) => Stage::Overdue,
-                    };
+                    let turn = turn.acquire_owned().await;
+                    stage = turn.map_or(Stage::Overdue, |turn| Stage::Listing { _turn: turn });
                 }
+                let asked = Instant::now();
                 let event = match &stage {
-                    Stage::Listing { until, .. } => tokio::select! {
-                        biased;
-                        event = watch.next() => event,
-                        () = sleep_until(*until) => {
+                    Stage::Listing { .. } => {
+                        if let Ok(event) = timeout_at(asked + PATIENCE, watch.next()).await {
+                            let took = asked.elapsed();
+                            if took >= MOMENT {
+                                sleep_until(Instant::now() + took.min(REST)).await;
+                            }
+                            event
+                        } else {
                             stage = Stage::Overdue;
                             watch.next().await
                         }
-                    },
+                    }
                     _ => watch.next().await,
                 };
                 stage = match (&event, stage) {
@@ -143,5 +150,23 @@ mod tests {
         assert_eq!(shown(&mut first).await, "o");
         send(&two, [Ok(Event::InitDone)]);
         assert_eq!(shown(&mut second).await, "d");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_is_followed_by_a_rest_as_long_as_it_took() {
+        let (sender, mut shown) = watch(&Lists::default());
+        send(&sender, [Ok(Event::Init)]);
+        shown.next().await;
+        let page = |took: u64, sender: Sender| async move {
+            sleep_until(Instant::now() + Duration::from_millis(took)).await;
+            send(&sender, [Ok(Event::InitApply(1)), Ok(Event::InitApply(2))]);
+        };
+        for (took, passed) in [(80, 160), (900, 1_400)] {
+            let asked = Instant::now();
+            tokio::join!(page(took, sender.clone()), shown.next());
+            assert_eq!(asked.elapsed(), Duration::from_millis(passed));
+            shown.next().await;
+            assert_eq!(asked.elapsed(), Duration::from_millis(passed), "a page comes as a whole");
+        }
     }
 }
