@@ -30,7 +30,7 @@ use crate::{
     api_server,
     common::{
         audit,
-        cluster::{DEADLINE, Place, eventually, instance},
+        cluster::{Place, eventually, instance},
         operator::Operator,
     },
     figures,
@@ -78,13 +78,13 @@ pub(crate) async fn measure(place: &Place) {
     fill(place, instances).await;
     println!("\nwith {instances} instances: resident {:.0} MiB", figures::memory(operator.id()).0);
     drop(operator);
-    let (begun, read) = (Timestamp::now(), audit::length());
+    let begun = Timestamp::now();
     let operator = Operator::start(place, &authority.certificate, &authority.key).await;
     operator.says("serving the admission webhooks").await;
     let registered = Registered::new(place, &operator, &authority).await;
     println!("\nthe same while an operator that was started takes up {instances} instances; {}", figures::machine());
     let series = Series::begin(place, &free);
-    taken_up(&operator, instances, read).await;
+    taken_up(&operator, instances).await;
     println!("  all taken up {:.1} s after its start", Timestamp::now().duration_since(begun).as_secs_f64());
     series.print().await;
     registered.end(place).await;
@@ -215,6 +215,7 @@ async fn fill(place: &Place, instances: usize) {
         })
         .await;
     crate::scale::all_running(place, instances).await;
+    crate::scale::all_bound(place, instances).await;
     println!(
         "\n{instances} instances made, and running, within {:.0} s; {}",
         begun.elapsed().as_secs_f64(),
@@ -222,19 +223,13 @@ async fn fill(place: &Place, instances: usize) {
     );
 }
 
-/// Waits until the operator has looked at as many instances, by the Secrets that it read.
-async fn taken_up(operator: &Operator, instances: usize, mut read: u64) {
-    let (mut looked, mut since) = (0, Instant::now());
-    let mut pause = tokio::time::interval(Duration::from_millis(200));
-    while looked < instances {
-        pause.tick().await;
-        let (entries, end) = audit::after(read);
-        read = end;
-        let ours = entries.iter().filter(|entry| entry.user() == operator.user);
-        let more = ours.filter(|entry| entry.verb() == "get" && entry.resource() == "secrets").count();
-        (looked, since) = (looked + more, if more > 0 { Instant::now() } else { since });
-        assert!(since.elapsed() < DEADLINE, "{looked} of {instances} taken up, and no more");
-    }
+/// Waits until the operator has looked at as many instances.
+async fn taken_up(operator: &Operator, instances: usize) {
+    eventually(&format!("a reconcile of each of {instances} instances"), || async {
+        let looked = operator.metric(r#"redis_operator_reconcile_duration_seconds_count{result="ok"}"#).await;
+        (looked >= figures::count(instances)).then_some(())
+    })
+    .await;
 }
 
 /// Prints what callers see of a certificate that changes every second.

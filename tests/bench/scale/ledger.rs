@@ -14,7 +14,7 @@ use crate::{
     figures,
 };
 
-/// The operator counts as quiet after this long without a request and with next to no CPU.
+/// The operator counts as quiet after this long without a write and with next to no CPU: what it reads by the clock goes on.
 const QUIET: Duration = Duration::from_secs(3);
 
 /// A span that has begun.
@@ -72,15 +72,16 @@ impl Ledger {
     pub(super) async fn quiet(&mut self) {
         let begun = Instant::now();
         let mut tick = tokio::time::interval(Duration::from_millis(500));
-        let (mut since, mut cpu, mut requests) = (Instant::now(), self.cpu(), self.ours.len());
+        let writes = |ledger: &Self| ledger.ours.iter().filter(|entry| entry.is_write()).count();
+        let (mut since, mut cpu, mut written) = (Instant::now(), self.cpu(), writes(self));
         while since.elapsed() < QUIET {
             assert!(begun.elapsed() < Duration::from_mins(10), "the operator does not come to rest");
             tick.tick().await;
             self.read();
-            if self.cpu() > cpu + 0.015 || self.ours.len() > requests {
+            if self.cpu() > cpu + 0.025 || writes(self) > written {
                 since = Instant::now();
             }
-            (cpu, requests) = (self.cpu(), self.ours.len());
+            (cpu, written) = (self.cpu(), writes(self));
         }
     }
 

@@ -12,6 +12,7 @@ mod storm;
 
 use std::{env, time::Duration};
 
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::ListParams;
 use redis_operator::api::v1::{Phase, RedisInstance};
 use tokio::time::Instant;
@@ -32,6 +33,7 @@ pub(crate) async fn measure(place: &Place) {
 
     storm::creation(place, &operator, instances).await;
     println!("{}", peers::PEERS);
+    all_bound(place, instances).await;
     rest(&operator, instances, Duration::from_secs(idle.try_into().unwrap())).await;
     let operator = restart::over(place, operator, instances).await;
     drift::repaired(place, &operator, instances).await;
@@ -75,16 +77,30 @@ pub(crate) async fn all_running(place: &Place, instances: usize) {
     .await;
 }
 
-/// Asks twice a second until there is an answer, for up to a quarter of an hour.
+/// Waits until as many claims have a volume: of each that waits for one an event tells every 15 s, and thousands of events
+/// would be what is measured.
+pub(crate) async fn all_bound(place: &Place, claims: usize) {
+    patiently(&format!("{claims} claims in phase Bound"), || async {
+        let all = place.api::<PersistentVolumeClaim>().list(&ListParams::default().match_any()).await.ok()?;
+        let bound = |claim: &&PersistentVolumeClaim| {
+            claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")
+        };
+        (all.iter().filter(bound).count() >= claims).then_some(())
+    })
+    .await;
+}
+
+/// Asks until there is an answer, for up to a quarter of an hour: twice a second, or as seldom as it takes for the asking to
+/// be a tenth of the time, which a list of thousands is not to exceed where something else is measured.
 async fn patiently<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
     let begun = Instant::now();
-    let mut pause = tokio::time::interval(Duration::from_millis(500));
     loop {
-        pause.tick().await;
+        let asked = Instant::now();
         if let Some(answer) = ask().await {
             return answer;
         }
         assert!(begun.elapsed() < Duration::from_mins(15), "no {what} within a quarter of an hour");
+        tokio::time::sleep_until(asked + Duration::from_millis(500).max(asked.elapsed() * 10)).await;
     }
 }
 
