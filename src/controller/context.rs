@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use kube::{
@@ -32,6 +32,9 @@ use crate::{
 
 /// How many memories of deleted instances are kept before they are looked for.
 const SURPLUS: usize = 64;
+
+/// Instances that something is asked of a second, where a start asks it of all.
+const ASKED_A_SECOND: u64 = 10;
 
 /// Shared by all reconciles.
 pub(super) struct Context {
@@ -132,6 +135,11 @@ impl Context {
     /// The instance as it is now, if it is still there.
     pub(super) fn latest(&self, instance: &Stored) -> Option<Arc<Stored>> {
         self.instances.get(&ObjectRef::from_obj(instance))
+    }
+
+    /// How long a start may take over asking something of every instance.
+    pub(super) fn time_for_all(&self) -> Duration {
+        Duration::from_secs(u64::try_from(self.instances.len()).unwrap_or(u64::MAX) / ASKED_A_SECOND)
     }
 
     /// The instances that failed because of the API server, which is there again: what they waited for is over, so they

@@ -157,6 +157,11 @@ pub(super) fn spread(duration: Duration, uid: &str) -> Duration {
     duration + duration * part / 1024
 }
 
+/// Some time within the duration, the same for the same instance.
+pub(super) fn within(duration: Duration, uid: &str) -> Duration {
+    spread(duration, uid).saturating_sub(duration) * 4
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +173,14 @@ mod tests {
         assert_eq!(waits, [1, 2, 4, 256 + 1, 302, 302]);
         assert_ne!(wait(&Error::Panicked, 9, "a"), wait(&Error::Panicked, 9, "b"));
         assert!(wait(&Error::Panicked, u32::MAX, "zzz") <= LONGEST_WAIT + LONGEST_WAIT / 4);
+    }
+
+    #[test]
+    fn some_time_within_a_duration_differs_between_instances() {
+        let whole = Duration::from_secs(256);
+        let times: Vec<u64> = ["", "a", "b", "zzz"].map(|uid| within(whole, uid).as_secs()).into();
+        assert!(times.iter().all(|time| *time < 256), "{times:?}");
+        assert!(times.iter().any(|time| *time > 128) && times.iter().any(|time| *time < 128), "{times:?}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use kube::{Api, ResourceExt, api::PostParams, runtime::reflector::ObjectRef};
 use super::{
     apply,
     context::Context,
-    error::{Error, spread},
+    error::{Error, spread, within},
     ownership::obstacle,
     rotation,
 };
@@ -68,10 +68,10 @@ pub(super) async fn ensure(
         if instance.auth == Auth::Disabled {
             *memory = Memory::default();
         } else if settled {
-            // The operator before this one saw to it: what is looked at now and then need not be looked at at once.
-            let period = if matches!(instance.auth, Auth::Secret(_)) { LOOK } else { TRUSTED };
-            let first = || (now + spread(period, &instance.uid).saturating_sub(period) * 4, instance.auth.clone());
-            memory.trusted.get_or_insert_with(first);
+            // The operator before this one saw to it: of a large fleet not all are asked for at once.
+            let time = if instance.auth == Auth::Generated { context.time_for_all() } else { LOOK };
+            let first = || now + within(time.clamp(LOOK, TRUSTED), &instance.uid);
+            memory.trusted.get_or_insert_with(|| (first(), instance.auth.clone()));
         }
         let own = memory.trusted.as_ref().is_none_or(|(until, auth)| *auth != instance.auth || *until <= now);
         (own, own || memory.source_trusted.is_some_and(|until| until <= now))
