@@ -1,47 +1,64 @@
-//! Stands in for the nodes of a control plane that has none: every pod is Ready as soon as it is there, so that an
-//! instance's whole life can be measured. No Redis runs.
+//! Stands in for the nodes and the volumes of a control plane that has none: every pod is Ready and every claim is bound as
+//! soon as it is there, so that an instance's whole life can be measured. No Redis runs.
+
+use std::fmt::Debug;
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::core::v1::{PersistentVolumeClaim, Pod},
+};
 use kube::{
-    Api, ResourceExt,
+    Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
     runtime::{WatchStreamExt, watcher},
 };
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::common::cluster::Place;
 
-/// Pods that are answered at once.
+/// Pods, and claims, that are answered at once.
 const CONCURRENCY: usize = 8;
 
-/// Makes pods ready until it is dropped.
-pub(crate) struct Nodes(JoinHandle<()>);
+/// Makes pods ready and claims bound until it is dropped.
+pub(crate) struct Nodes([JoinHandle<()>; 2]);
 
 impl Nodes {
-    /// Begins with the pods of this place.
+    /// Begins with the pods and claims of this place.
     pub(crate) fn start(place: &Place) -> Self {
-        let api: Api<Pod> = place.api();
-        let pods = watcher(api.clone(), watcher::Config::default().labels("app=redis"))
-            .default_backoff()
-            .applied_objects()
-            .filter_map(|pod| async { pod.ok().filter(|pod| !is_ready(pod)) });
-        Self(tokio::spawn(pods.for_each_concurrent(CONCURRENCY, move |pod| {
+        Self([
+            tokio::spawn(answered(place.api::<Pod>(), |pod| (!is_ready(pod)).then(|| ready(pod)))),
+            tokio::spawn(answered(place.api(), bound)),
+        ])
+    }
+}
+
+/// Gives each object of ours the status that it lacks, for ever.
+async fn answered<K>(api: Api<K>, lacking: impl Fn(&K) -> Option<Value>)
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let shown =
+        watcher(api.clone(), watcher::Config::default().labels("app=redis")).default_backoff().applied_objects();
+    let answers = shown.filter_map(|object| {
+        let answer = object.ok().and_then(|object| Some((object.name_any(), lacking(&object)?)));
+        std::future::ready(answer)
+    });
+    answers
+        .for_each_concurrent(CONCURRENCY, |(name, status)| {
             let api = api.clone();
             // One that is gone again, or an API server that is away: the watch shows it anew.
-            async move {
-                let status = Patch::Merge(ready(&pod));
-                drop(api.patch_status(&pod.name_any(), &PatchParams::default(), &status).await);
-            }
-        })))
-    }
+            async move { drop(api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await) }
+        })
+        .await;
 }
 
 impl Drop for Nodes {
     fn drop(&mut self) {
-        self.0.abort();
+        self.0.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -61,4 +78,11 @@ fn ready(pod: &Pod) -> Value {
     let container = json!({"name": "redis", "image": image, "imageID": "", "ready": true, "started": true, "restartCount": 0,
         "state": {"running": {"startedAt": now}}});
     json!({"status": {"phase": "Running", "startTime": now, "conditions": conditions, "containerStatuses": [container]}})
+}
+
+/// The status that a volume's controller gives a claim that waits for one.
+fn bound(claim: &PersistentVolumeClaim) -> Option<Value> {
+    let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+    let requests = claim.spec.as_ref()?.resources.as_ref()?.requests.clone();
+    (phase != Some("Bound")).then(|| json!({"status": {"phase": "Bound", "capacity": requests}}))
 }

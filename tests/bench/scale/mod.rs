@@ -77,8 +77,7 @@ pub(crate) async fn all_running(place: &Place, instances: usize) {
     .await;
 }
 
-/// Waits until as many claims have a volume: of each that waits for one an event tells every 15 s, and thousands of events
-/// would be what is measured.
+/// Waits until as many claims are bound, so that the objects change no more.
 pub(crate) async fn all_bound(place: &Place, claims: usize) {
     patiently(&format!("{claims} claims in phase Bound"), || async {
         let all = place.api::<PersistentVolumeClaim>().list(&ListParams::default().match_any()).await.ok()?;
