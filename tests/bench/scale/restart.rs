@@ -10,7 +10,7 @@ use crate::{
     figures,
 };
 
-/// How long it is looked at. Its first looks at Secrets come within four minutes, as often as in peace.
+/// How long it is looked at. Its first looks at Secrets come ten a second, for longer than that.
 const START: Duration = Duration::from_secs(30);
 
 /// Kills the operator, starts another, and prints what that one takes at first.
