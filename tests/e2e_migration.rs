@@ -88,9 +88,8 @@ async fn every_pod_has(members: &Members<'_>, key: &str, value: &str) {
 
 /// Nothing that was acknowledged is lost.
 fn whole(what: &str, outcome: &Outcome) {
-    let Outcome { acknowledged, lost, longest_pause } = outcome;
-    eprintln!("{what}: {acknowledged} writes, {} lost, longest pause {longest_pause:?}", lost.len());
-    assert!(lost.is_empty(), "{lost:?}");
+    eprintln!("{what}: {outcome}");
+    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
 }
 
 #[tokio::test]

@@ -12,8 +12,9 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
 };
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use serde::Deserialize;
 
-use super::{context::Context, migration::is_moving, ownership::is_ours, replication::Roles};
+use super::{context::Context, folded::Folded, migration::is_moving, ownership::is_ours, replication::Roles};
 use crate::{
     build::{Children, Gate},
     domain::{
@@ -37,6 +38,19 @@ const BY_OPERATOR: &str = "the operator's pod template changed";
 pub(super) fn stateful_set(instance: &ValidatedInstance, context: &Context) -> Option<Arc<StatefulSet>> {
     let live = context.stores.stateful_sets.get(&ObjectRef::new(&instance.name).within(&instance.namespace));
     live.filter(|live| is_ours(&live.metadata, instance))
+}
+
+/// How many pods this StatefulSet runs.
+pub(super) fn running(set: &Folded<StatefulSet>) -> i32 {
+    #[derive(Deserialize)]
+    struct Part {
+        spec: Option<Spec>,
+    }
+    #[derive(Deserialize)]
+    struct Spec {
+        replicas: Option<i32>,
+    }
+    set.part::<Part>().and_then(|part| part.spec?.replicas).unwrap_or(1)
 }
 
 /// The ConfigMap that the pods mount.

@@ -11,7 +11,7 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 
-use super::{apply::Child, context::Context, folded::Shelf, replication::Roles};
+use super::{apply::Child, context::Context, folded::Shelf, observe, replication::Roles};
 use crate::{
     api::{self, v1::RedisInstance},
     domain::{
@@ -50,8 +50,8 @@ impl Versions {
         versions.glance(&stores.services, &namespace, &replicas_service(&name))?;
         versions.glance(&stores.budgets, &namespace, &name)?;
         versions.glance(&stores.stateful_sets, &namespace, &name)?;
-        let live = stores.stateful_sets.get(&ObjectRef::new(&name).within(&namespace));
-        let running = live.and_then(|live| live.spec.as_ref()?.replicas).unwrap_or(0);
+        let live = stores.stateful_sets.glance(&ObjectRef::new(&name).within(&namespace));
+        let running = live.map_or(0, |live| observe::running(&live));
         // Pods that a smaller number takes away count until they are gone.
         let several = stores.services.glance(&ObjectRef::new(&replicas_service(&name)).within(&namespace)).is_some();
         let wanted = instance.spec.replicas.unwrap_or(1);

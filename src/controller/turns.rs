@@ -12,7 +12,7 @@ use tokio::{
 const AT_WORK: usize = 16;
 /// Reconciles under way, those that wait for an answer or for their turn among them: so many that all of them hanging is
 /// an outage, and not the fault of some instances.
-pub(super) const UNDER_WAY: u16 = 256;
+pub(super) const UNDER_WAY: u16 = 128;
 /// How long one may take before another begins in its place.
 const PATIENCE: Duration = Duration::from_secs(5);
 

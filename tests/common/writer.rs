@@ -2,6 +2,7 @@
 //! whether all of them are there.
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -22,6 +23,12 @@ use super::cluster::{Place, grows};
 /// A command that takes longer is taken to have failed.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// Time between two acknowledged writes that is told of.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Time between two acknowledged writes that is told of at once, with the time of day, to be found in the operator's log.
+const LONG: Duration = Duration::from_millis(1500);
+
 /// How long a write may be unreadable in the end before it counts as lost.
 const RETURN: Duration = Duration::from_secs(10);
 
@@ -32,8 +39,22 @@ pub(crate) struct Outcome {
     pub(crate) acknowledged: usize,
     /// Numbers of acknowledged writes that cannot be read in the end.
     pub(crate) lost: Vec<usize>,
-    /// The longest time between two acknowledged writes.
-    pub(crate) longest_pause: Duration,
+    /// The times between two acknowledged writes that were longer than `PAUSE`, in ascending order.
+    pub(crate) pauses: Vec<Duration>,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { acknowledged, lost, pauses } = self;
+        let at = |percent: usize| pauses.get((pauses.len() * percent / 100).min(pauses.len().saturating_sub(1)));
+        let [median, p90, longest] = [50, 90, 100].map(|percent| at(percent).copied().unwrap_or_default());
+        write!(
+            f,
+            "{acknowledged} writes, {} lost, {} pauses over {PAUSE:?}: median {median:.2?}, p90 {p90:.2?}, longest {longest:.2?}",
+            lost.len(),
+            pauses.len()
+        )
+    }
 }
 
 /// A running writer.
@@ -84,7 +105,7 @@ async fn write(
     mut stopped: oneshot::Receiver<()>,
 ) -> Outcome {
     let mut client = Client { address, password, stream: None };
-    let (mut acknowledged, mut longest_pause, mut latest) = (Vec::new(), Duration::ZERO, Instant::now());
+    let (mut acknowledged, mut pauses, mut latest) = (Vec::new(), Vec::new(), Instant::now());
     let mut pace = tokio::time::interval(Duration::from_millis(2));
     for number in 0.. {
         if stopped.try_recv().is_ok() {
@@ -97,8 +118,14 @@ async fn write(
         if written && (!confirmed || (connected && client.ask("WAIT 1 400").await.is_some_and(|held| held != ":0"))) {
             acknowledged.push(number);
             count.fetch_add(1, Ordering::Relaxed);
-            longest_pause = longest_pause.max(latest.elapsed());
+            let pause = latest.elapsed();
             latest = Instant::now();
+            if pause > PAUSE {
+                pauses.push(pause);
+            }
+            if pause > LONG {
+                eprintln!("no writes for {pause:.2?} until {}", jiff::Timestamp::now());
+            }
         }
     }
     let mut lost = Vec::new();
@@ -116,7 +143,8 @@ async fn write(
             lost.push(*number);
         }
     }
-    Outcome { acknowledged: acknowledged.len(), lost, longest_pause }
+    pauses.sort_unstable();
+    Outcome { acknowledged: acknowledged.len(), lost, pauses }
 }
 
 /// A connection that is made anew when it breaks.

@@ -1,8 +1,9 @@
-//! Moves the role of the primary while its holder is well: the old one takes no writes until the new one has all of them, so
-//! none is lost. Why and to whom is `domain::replication::handover`'s.
+//! Moves the role of the primary while its holder is well: the Services lead to the new one first, and then the old one takes
+//! no writes until the new one has all of them, so none is lost. Why and to whom is `domain::replication::handover`'s.
 
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
 use kube::Resource;
 
 use super::{Group, Roles, SOON, act, address, ask, gather, labels, marks};
@@ -22,6 +23,11 @@ use crate::{
     redis::Server,
 };
 
+/// How long the Services lead to the new primary before it is one. Nodes follow a changed Service once a second (kube-proxy's
+/// `minSyncPeriod`): clients that are sent away from the old primary earlier than that come back to it.
+const LEAD: Duration = Duration::from_millis(1200);
+/// A pod that ends sooner than this gives its role away at once: its server may be killed before the nodes follow.
+const NOTICE: SignedDuration = SignedDuration::from_secs(5);
 /// How long the new primary may take to have all that the old one has, while writes wait.
 const CATCHING_UP: Duration = Duration::from_secs(1);
 /// How long the old primary has writes wait if nobody says otherwise: the operator may be gone.
@@ -80,7 +86,6 @@ async fn hand_over(
         roles.again = SOON;
         return Ok(roles);
     };
-    let begun = Instant::now();
     tracing::info!(
         from = group.pod(old),
         to = group.pod(new),
@@ -89,9 +94,18 @@ async fn hand_over(
     );
     let mut server = act::connect(group, old, from, context).await?;
     let mut heir = act::connect(group, new, target, context).await?;
-    server.pause_writes(STANDSTILL).await.map_err(act::failed(group, old))?;
-    if !catches_up(group, (old, &mut server), (new, &mut heir)).await? {
-        server.resume_writes().await.map_err(act::failed(group, old))?;
+    let leads = why != Occasion::CannotPersist && has_time(group, old);
+    if leads {
+        lead(group, (old, new), context).await?;
+    }
+    let begun = Instant::now();
+    let ready = stands_still(group, (old, &mut server), (new, &mut heir)).await;
+    if !matches!(ready, Ok(true)) {
+        let resumed = server.resume_writes().await.map_err(act::failed(group, old));
+        if leads {
+            lead_back(group, (old, new), context).await?;
+        }
+        ready.and(resumed)?;
         tracing::warn!(
             from = group.pod(old),
             to = group.pod(new),
@@ -103,13 +117,13 @@ async fn hand_over(
     if !context.leadership.is_held() {
         return Err(Error::NotLeading);
     }
-    // Up to here the old one is what it was. From here to the next line two take writes, and clients reach only the old one,
-    // where they wait; an operator that dies here leaves the claim's word for it.
-    heir.promote().await.map_err(act::failed(group, new))?;
+    // Up to here the old one is what it was. It takes no more writes before the new one takes any: clients may reach both. An
+    // operator that dies between the two lines leaves nobody who does, and the next one sees who was to.
     let port = u16::try_from(PORT).unwrap_or_default();
     server.follow((target, port)).await.map_err(act::failed(group, old))?;
+    heir.promote().await.map_err(act::failed(group, new))?;
     server.resume_writes().await.map_err(act::failed(group, old))?;
-    // Who connects now finds the new one, then nobody finds the old one, which takes no writes any more.
+    // Unless the Services lead to it already: who connects now finds the new one, then nobody finds the old one.
     labels::ensure(group, new, labels::Labels::new(true, true), context).await?;
     labels::ensure(group, old, labels::Labels::new(false, false), context).await?;
     act::send_away(group, old, &mut server, from, context).await;
@@ -131,6 +145,40 @@ async fn hand_over(
     roles.in_sync.clear();
     roles.again = SOON;
     Ok(roles)
+}
+
+/// Whether the old primary's pod is there for a while yet, if it is on its way out.
+fn has_time(group: &Group<'_>, old: i32) -> bool {
+    let end = group.object(old).and_then(|pod| pod.metadata.deletion_timestamp.as_ref());
+    end.is_none_or(|end| end.0.duration_since(Timestamp::now()) > NOTICE)
+}
+
+/// Has the Services lead to the new primary, and waits until the nodes do. Connections that are there stay with the old one,
+/// which takes writes as ever; of those that begin now the writes are refused until the role has moved.
+async fn lead(group: &Group<'_>, (old, new): (i32, i32), context: &Context) -> Result<(), Error> {
+    labels::ensure(group, new, labels::Labels::new(true, true), context).await?;
+    labels::ensure(group, old, labels::Labels::new(false, false), context).await?;
+    tokio::time::sleep_until(tokio::time::Instant::now() + LEAD).await;
+    Ok(())
+}
+
+/// Has them lead to the old primary again, which is still the one.
+async fn lead_back(group: &Group<'_>, (old, new): (i32, i32), context: &Context) -> Result<(), Error> {
+    if !context.leadership.is_held() {
+        return Err(Error::NotLeading);
+    }
+    labels::ensure(group, old, labels::Labels::new(true, false), context).await?;
+    labels::ensure(group, new, labels::Labels::new(false, true), context).await
+}
+
+/// Has writes wait on the old primary, and tells whether the new one comes to have all that came before.
+async fn stands_still(
+    group: &Group<'_>,
+    (old, server): (i32, &mut Server),
+    (new, heir): (i32, &mut Server),
+) -> Result<bool, Error> {
+    server.pause_writes(STANDSTILL).await.map_err(act::failed(group, old))?;
+    catches_up(group, (old, server), (new, heir)).await
 }
 
 /// Whether the new primary comes to have all that the old one has, whose writes wait.

@@ -156,16 +156,17 @@ pub(super) async fn keep(stored: &RedisInstance, context: &Context) -> Result<Op
 async fn gather<'a>(stored: &'a RedisInstance, context: &Context) -> Result<Option<Group<'a>>, Error> {
     let (namespace, name) = (stored.namespace().unwrap_or_default(), stored.name_any());
     let uid = stored.uid().unwrap_or_default();
-    let set = context.stores.stateful_sets.get(&ObjectRef::new(&name).within(&namespace));
+    let place = ObjectRef::new(&name).within(&namespace);
+    let set = context.stores.stateful_sets.glance(&place);
     let Some(set) = set.filter(|set| set.owner_references().iter().any(|owner| owner.uid == uid)) else {
         return Ok(None);
     };
-    let running = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let running = observe::running(&set);
     let record = Record::of(&marks::read(&namespace, &name, &uid, context));
     if running <= 1 && record.is_none() {
         return Ok(None);
     }
-    let keys = if has_password(&set) {
+    let keys = if context.stores.stateful_sets.get(&place).is_some_and(|set| has_password(&set)) {
         secret::keys_of(&namespace, &name, &uid, context).await? // client
     } else {
         None

@@ -356,6 +356,16 @@ mod tests {
     }
 
     #[test]
+    fn a_handover_that_was_cut_short_before_the_promotion_ends_with_one_that_has_it_all() {
+        let record = record(3, "a", Some(0));
+        let mut members = [replica(0, 1, "a", 90), replica(1, 0, "a", 90), replica(2, 0, "a", 80)];
+        members[0].leaving = true;
+        assert!(matches!(judge(&members, Some(&record), None), Verdict::Promote(1, Cause::Failover(_))));
+        members[0].leaving = false;
+        assert!(matches!(judge(&members, Some(&record), None), Verdict::Promote(0 | 1, Cause::Failover(_))));
+    }
+
+    #[test]
     fn who_may_have_more_is_heard_first() {
         let record = record(1, "a", Some(0));
         let members = |seconds| [absent(0), silent(1, seconds), replica(2, 0, "a", 50)];
