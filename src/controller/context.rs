@@ -139,7 +139,7 @@ impl Context {
 
     /// How long a start may take over asking something of every instance.
     pub(super) fn time_for_all(&self) -> Duration {
-        Duration::from_secs(u64::try_from(self.instances.len()).unwrap_or(u64::MAX) / ASKED_A_SECOND)
+        time_for(self.instances.len())
     }
 
     /// The instances that failed because of the API server, which is there again: what they waited for is over, so they
@@ -160,5 +160,22 @@ impl Context {
     /// Forgets an instance that is going away.
     pub(super) fn forget(&self, uid: &str) {
         self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+/// How long it takes to ask so many instances.
+fn time_for(instances: usize) -> Duration {
+    Duration::from_secs(u64::try_from(instances).unwrap_or(u64::MAX) / ASKED_A_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_are_asked_a_second() {
+        for (instances, seconds) in [(0, 0), (9, 0), (300, 30), (5000, 500)] {
+            assert_eq!(time_for(instances), Duration::from_secs(seconds), "{instances} instances");
+        }
     }
 }

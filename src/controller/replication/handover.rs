@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
 use kube::Resource;
 
 use super::{Group, Roles, SOON, act, address, ask, gather, labels, marks};
@@ -94,7 +95,7 @@ async fn hand_over(
     );
     let mut server = act::connect(group, old, from, context).await?;
     let mut heir = act::connect(group, new, target, context).await?;
-    let leads = why != Occasion::CannotPersist && has_time(group, old);
+    let leads = why != Occasion::CannotPersist && has_time(group.object(old), Timestamp::now());
     if leads {
         lead(group, (old, new), context).await?;
     }
@@ -147,10 +148,10 @@ async fn hand_over(
     Ok(roles)
 }
 
-/// Whether the old primary's pod is there for a while yet, if it is on its way out.
-fn has_time(group: &Group<'_>, old: i32) -> bool {
-    let end = group.object(old).and_then(|pod| pod.metadata.deletion_timestamp.as_ref());
-    end.is_none_or(|end| end.0.duration_since(Timestamp::now()) > NOTICE)
+/// Whether a pod is there for a while yet, if it is on its way out.
+fn has_time(pod: Option<&Pod>, now: Timestamp) -> bool {
+    let end = pod.and_then(|pod| pod.metadata.deletion_timestamp.as_ref());
+    end.is_none_or(|end| end.0.duration_since(now) > NOTICE)
 }
 
 /// Has the Services lead to the new primary, and waits until the nodes do. Connections that are there stay with the old one,
@@ -201,4 +202,22 @@ async fn catches_up(
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_that_ends_at_once_has_no_time() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut pod = Pod::default();
+        assert!(has_time(Some(&pod), now) && has_time(None, now));
+        for (seconds, expected) in [(30, true), (6, true), (5, false), (0, false), (-3, false)] {
+            pod.metadata.deletion_timestamp = Some(Time(now + SignedDuration::from_secs(seconds)));
+            assert_eq!(has_time(Some(&pod), now), expected, "{seconds} s");
+        }
+    }
 }
