@@ -1,11 +1,11 @@
 //! How many reconciles are at work at once. One that waits long for an answer lets another begin: however many requests
 //! hang, those of other instances get their turn.
 
-use std::time::Duration;
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout_at},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 /// Reconciles at work: enough that one slow API call holds nobody up, few enough to be a polite client.
@@ -16,24 +16,38 @@ pub(super) const UNDER_WAY: u16 = 128;
 /// How long one may take before another begins in its place.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+tokio::task_local! {
+    /// The turn of the reconcile that runs, until it gives it up.
+    static TURN: Cell<Option<OwnedSemaphorePermit>>;
+}
+
 /// The turns of one process.
-pub(super) struct Turns(Semaphore);
+pub(super) struct Turns(Arc<Semaphore>);
+
+/// Waits, and gives up the turn for it: what comes after is done beside those whose turn it is.
+pub(super) async fn rest(time: Duration) {
+    drop(TURN.try_with(Cell::take));
+    sleep_until(Instant::now() + time).await;
+}
 
 impl Turns {
     pub(super) fn new() -> Self {
-        Self(Semaphore::new(AT_WORK))
+        Self(Arc::new(Semaphore::new(AT_WORK)))
     }
 
     /// Runs the work that `begin` makes once it has a turn, to its end.
     pub(super) async fn take<F: Future>(&self, begin: impl FnOnce() -> F) -> F::Output {
         // It is never closed.
-        let turn = self.0.acquire().await;
-        let mut work = std::pin::pin!(begin());
-        if let Ok(output) = timeout_at(Instant::now() + PATIENCE, &mut work).await {
-            return output;
-        }
-        drop(turn);
-        work.await
+        let turn = Arc::clone(&self.0).acquire_owned().await.ok();
+        let work = async {
+            let mut work = std::pin::pin!(begin());
+            if let Ok(output) = timeout_at(Instant::now() + PATIENCE, &mut work).await {
+                return output;
+            }
+            TURN.with(Cell::take);
+            work.await
+        };
+        TURN.scope(Cell::new(turn), work).await
     }
 }
 
@@ -67,5 +81,14 @@ mod tests {
             _ = &mut all => unreachable!("they hang"),
             before = prompt => assert_eq!(before, 40, "in its turn, behind those who came before"),
         }
+    }
+    #[tokio::test(start_paused = true)]
+    async fn who_rests_gives_up_the_turn() {
+        let turns = Turns::new();
+        let mut all = Box::pin(join_all((0..16).map(|_| turns.take(|| rest(PATIENCE / 2)))));
+        assert!((&mut all).now_or_never().is_none());
+        assert_eq!(turns.take(|| async { "at once" }).now_or_never(), Some("at once"));
+        assert_eq!(all.await.len(), 16);
+        assert_eq!(turns.0.available_permits(), 16);
     }
 }

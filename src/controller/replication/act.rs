@@ -25,7 +25,7 @@ use crate::{
 /// How long a server may take to accept a connection, and to answer a command.
 const DEADLINES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
 /// How long after it lost the role the clients of a server are sent away again: they may have come back to it before the
-/// Service led them elsewhere. It answers no reads yet, so nobody else is there.
+/// Service led them elsewhere.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// A connection to the server of a pod, for a command that only one who leads may give.
@@ -69,7 +69,10 @@ pub(super) async fn promote(
     for other in members.iter().filter(|member| member.ordinal != ordinal) {
         if labels::present(group, other.ordinal, context).is_some_and(labels::Labels::is_primary) {
             labels::ensure(group, other.ordinal, labels::Labels::new(false, false), context).await?;
-            dismiss(group, group.object(other.ordinal).and_then(servers::address), context);
+            lose_clients(group, other.ordinal, context);
+        } else if group.record.as_ref().is_some_and(|record| record.primary == Some(other.ordinal)) {
+            // It lost the label when its role was to be handed over, and nobody came to send its clients away.
+            lose_clients(group, other.ordinal, context);
         }
         if other.takes_writes() {
             demote(group, other, (ordinal, target), context).await?;
@@ -122,6 +125,11 @@ pub(super) async fn settle(
     if let Some(target) = address(&members, primary) {
         let term = term(group, primary, context);
         let history = history_of(&members, primary);
+        if let Some(former) =
+            group.record.as_ref().and_then(|record| record.primary).filter(|former| *former != primary)
+        {
+            lose_clients(group, former, context);
+        }
         marks::ensure(group, primary, Mark { term, history: history.clone(), primary: true }, context).await?;
         for member in members.iter().filter(|member| member.ordinal != primary && member.takes_writes()) {
             labels::ensure(group, member.ordinal, labels::Labels::new(false, false), context).await?;
@@ -166,6 +174,9 @@ pub(super) async fn label(
     }
     let others = members.iter().map(|member| member.ordinal).filter(|ordinal| *ordinal != primary);
     for ordinal in others {
+        if labels::present(group, ordinal, context).is_some_and(labels::Labels::is_primary) {
+            lose_clients(group, ordinal, context);
+        }
         labels::ensure(group, ordinal, labels::Labels::new(false, in_sync.contains(&ordinal)), context).await?;
     }
     labels::ensure(group, primary, labels::Labels::new(true, in_sync.is_empty()), context).await
@@ -203,6 +214,11 @@ pub(super) async fn send_away(
         tracing::warn!(pod = group.pod(ordinal), %error, "cannot send the clients of a former primary away");
     }
     dismiss(group, Some(address), context);
+}
+
+/// The same for a pod to which the Service led and which is not the primary, in the passes that follow.
+pub(super) fn lose_clients(group: &Group<'_>, ordinal: i32, context: &Context) {
+    dismiss(group, group.object(ordinal).and_then(servers::address), context);
 }
 
 /// Whoever comes to this address while the Service still leads there is sent away, also when nobody answers there yet.

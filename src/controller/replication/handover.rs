@@ -1,7 +1,10 @@
 //! Moves the role of the primary while its holder is well: the Services lead to the new one first, and then the old one takes
 //! no writes until the new one has all of them, so none is lost. Why and to whom is `domain::replication::handover`'s.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
@@ -10,7 +13,7 @@ use kube::Resource;
 use super::{Group, Roles, SOON, act, address, ask, gather, labels, marks};
 use crate::{
     api::v1::RedisInstance,
-    controller::{context::Context, error::Error, events},
+    controller::{context::Context, error::Error, events, turns},
     domain::{
         names::PORT,
         observed::Aspect,
@@ -29,6 +32,10 @@ use crate::{
 const LEAD: Duration = Duration::from_millis(1200);
 /// A pod that ends sooner than this gives its role away at once: its server may be killed before the nodes follow.
 const NOTICE: SignedDuration = SignedDuration::from_secs(5);
+/// After so long a pod that ends may have run out of what `preStop` waits, which is 20 s.
+const PRE_STOP: SignedDuration = SignedDuration::from_secs(15);
+/// How long it rests after it failed: each try costs clients a moment. A pod that leaves cannot wait.
+const REST: Duration = Duration::from_secs(30);
 /// How long the new primary may take to have all that the old one has, while writes wait.
 const CATCHING_UP: Duration = Duration::from_secs(1);
 /// How long the old primary has writes wait if nobody says otherwise: the operator may be gone.
@@ -87,6 +94,17 @@ async fn hand_over(
         roles.again = SOON;
         return Ok(roles);
     };
+    let balked = context.recall(&group.uid, |memory| memory.replication.balked.is_some_and(|at| at.elapsed() < REST));
+    if balked && why != Occasion::Leaving {
+        let message = format!(
+            "primary {} keeps its role for now though {}: the handover to {} failed; it is tried again",
+            group.pod(old),
+            why.words(),
+            group.pod(new)
+        );
+        roles.aspect = Aspect { holds: Some(false), reason: Reason::Synchronising, message };
+        return Ok(roles);
+    }
     tracing::info!(
         from = group.pod(old),
         to = group.pod(new),
@@ -95,35 +113,24 @@ async fn hand_over(
     );
     let mut server = act::connect(group, old, from, context).await?;
     let mut heir = act::connect(group, new, target, context).await?;
-    let leads = why != Occasion::CannotPersist && has_time(group.object(old), Timestamp::now());
+    // Unless this comes to its end, it is not begun again soon.
+    context.remember(&group.uid, |memory| memory.replication.balked = Some(Instant::now()));
+    let leads = !balked && why != Occasion::CannotPersist && has_time(group.object(old), Timestamp::now());
     if leads {
         lead(group, (old, new), context).await?;
     }
     let begun = Instant::now();
-    let ready = stands_still(group, (old, &mut server), (new, &mut heir)).await;
-    if !matches!(ready, Ok(true)) {
-        let resumed = server.resume_writes().await.map_err(act::failed(group, old));
+    let moved = moves(group, (old, &mut server), (new, target, &mut heir), context).await;
+    if !matches!(moved, Ok(true)) {
         if leads {
             lead_back(group, (old, new), context).await?;
         }
-        ready.and(resumed)?;
-        tracing::warn!(
-            from = group.pod(old),
-            to = group.pod(new),
-            "the new primary did not catch up in time; tried again"
-        );
+        moved?;
+        tracing::warn!(from = group.pod(old), to = group.pod(new), "the new primary did not catch up in time");
         roles.again = SOON;
         return Ok(roles);
     }
-    if !context.leadership.is_held() {
-        return Err(Error::NotLeading);
-    }
-    // Up to here the old one is what it was. It takes no more writes before the new one takes any: clients may reach both. An
-    // operator that dies between the two lines leaves nobody who does, and the next one sees who was to.
-    let port = u16::try_from(PORT).unwrap_or_default();
-    server.follow((target, port)).await.map_err(act::failed(group, old))?;
-    heir.promote().await.map_err(act::failed(group, new))?;
-    server.resume_writes().await.map_err(act::failed(group, old))?;
+    context.remember(&group.uid, |memory| memory.replication.balked = None);
     // Unless the Services lead to it already: who connects now finds the new one, then nobody finds the old one.
     labels::ensure(group, new, labels::Labels::new(true, true), context).await?;
     labels::ensure(group, old, labels::Labels::new(false, false), context).await?;
@@ -148,10 +155,12 @@ async fn hand_over(
     Ok(roles)
 }
 
-/// Whether a pod is there for a while yet, if it is on its way out.
+/// Whether a pod is there for a while yet, if it is on its way out: its server is asked to end when `preStop` has waited.
 fn has_time(pod: Option<&Pod>, now: Timestamp) -> bool {
-    let end = pod.and_then(|pod| pod.metadata.deletion_timestamp.as_ref());
-    end.is_none_or(|end| end.0.duration_since(now) > NOTICE)
+    let Some(pod) = pod else { return true };
+    let Some(end) = pod.metadata.deletion_timestamp.as_ref() else { return true };
+    let begun = end.0 - SignedDuration::from_secs(pod.metadata.deletion_grace_period_seconds.unwrap_or(0));
+    end.0.duration_since(now) > NOTICE && now.duration_since(begun) < PRE_STOP
 }
 
 /// Has the Services lead to the new primary, and waits until the nodes do. Connections that are there stay with the old one,
@@ -159,8 +168,8 @@ fn has_time(pod: Option<&Pod>, now: Timestamp) -> bool {
 async fn lead(group: &Group<'_>, (old, new): (i32, i32), context: &Context) -> Result<(), Error> {
     labels::ensure(group, new, labels::Labels::new(true, true), context).await?;
     labels::ensure(group, old, labels::Labels::new(false, false), context).await?;
-    tokio::time::sleep_until(tokio::time::Instant::now() + LEAD).await;
-    Ok(())
+    turns::rest(LEAD).await;
+    if context.leadership.is_held() { Ok(()) } else { Err(Error::NotLeading) }
 }
 
 /// Has them lead to the old primary again, which is still the one.
@@ -169,17 +178,54 @@ async fn lead_back(group: &Group<'_>, (old, new): (i32, i32), context: &Context)
         return Err(Error::NotLeading);
     }
     labels::ensure(group, old, labels::Labels::new(true, false), context).await?;
+    act::lose_clients(group, new, context);
     labels::ensure(group, new, labels::Labels::new(false, true), context).await
 }
 
-/// Has writes wait on the old primary, and tells whether the new one comes to have all that came before.
-async fn stands_still(
+/// Has writes wait on the old primary, and moves the role when the new one has all that came before; whether it did.
+async fn moves(
+    group: &Group<'_>,
+    (old, server): (i32, &mut Server),
+    (new, target, heir): (i32, IpAddr, &mut Server),
+    context: &Context,
+) -> Result<bool, Error> {
+    let led = || if context.leadership.is_held() { Ok(()) } else { Err(Error::NotLeading) };
+    server.pause_writes(STANDSTILL).await.map_err(act::failed(group, old))?;
+    if !catches_up(group, (old, server), (new, heir)).await? {
+        led()?;
+        server.resume_writes().await.map_err(act::failed(group, old))?;
+        return Ok(false);
+    }
+    led()?;
+    // Up to here the old one is what it was. It takes no more writes before the new one takes any: clients may reach both. An
+    // operator that dies before the new one is promoted leaves nobody who does: the next one promotes who has most.
+    let port = u16::try_from(PORT).unwrap_or_default();
+    server.follow((target, port)).await.map_err(act::failed(group, old))?;
+    // The pause may have been over before its time, by a clock or another operator.
+    let all = has_all(group, (old, server), (new, heir)).await;
+    led()?;
+    let (pod, primary) = if matches!(all, Ok(true)) { (new, heir) } else { (old, &mut *server) };
+    primary.promote().await.map_err(act::failed(group, pod))?;
+    server.resume_writes().await.map_err(act::failed(group, old))?;
+    all
+}
+
+/// Whether the new primary has the last write that the old one took, which takes none any more.
+async fn has_all(
     group: &Group<'_>,
     (old, server): (i32, &mut Server),
     (new, heir): (i32, &mut Server),
 ) -> Result<bool, Error> {
-    server.pause_writes(STANDSTILL).await.map_err(act::failed(group, old))?;
-    catches_up(group, (old, server), (new, heir)).await
+    let last = server.standing().await.map_err(act::failed(group, old))?.offset;
+    let until = Instant::now() + CATCHING_UP;
+    let mut step = tokio::time::interval(STEP);
+    while Instant::now() < until {
+        step.tick().await;
+        if heir.standing().await.map_err(act::failed(group, new))?.offset >= last {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether the new primary comes to have all that the old one has, whose writes wait.
@@ -211,13 +257,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pod_that_ends_at_once_has_no_time() {
+    fn a_pod_that_ends_soon_has_no_time() {
         let now = Timestamp::UNIX_EPOCH;
         let mut pod = Pod::default();
         assert!(has_time(Some(&pod), now) && has_time(None, now));
-        for (seconds, expected) in [(30, true), (6, true), (5, false), (0, false), (-3, false)] {
-            pod.metadata.deletion_timestamp = Some(Time(now + SignedDuration::from_secs(seconds)));
-            assert_eq!(has_time(Some(&pod), now), expected, "{seconds} s");
+        for (grace, left, expected) in [
+            (120, 118, true),
+            (120, 104, false),
+            (30, 28, true),
+            (10, 6, true),
+            (10, 5, false),
+            (0, 0, false),
+            (0, -3, false),
+        ] {
+            pod.metadata.deletion_grace_period_seconds = Some(grace);
+            pod.metadata.deletion_timestamp = Some(Time(now + SignedDuration::from_secs(left)));
+            assert_eq!(has_time(Some(&pod), now), expected, "{left} of {grace} s");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The labels that put pods behind the Services: who takes the writes, who answers reads. Written only where they differ.
+//! The labels that put pods behind the Services: who takes the writes, or is about to, and who answers reads. Written only
+//! where they differ.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{

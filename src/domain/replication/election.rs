@@ -164,14 +164,14 @@ impl<'a> Election<'a> {
         Verdict::Wait(Reason::PrimaryUnreachable, format!("primary {} {why}", self.pod(primary)))
     }
 
-    /// The replica that got furthest in this history. One that stays goes before one that leaves.
+    /// The replica that got furthest in this history. Of two that got as far, one that stays goes before one that leaves.
     fn most_advanced(&self, history: &str) -> Option<&'a Member> {
         let candidates = self.members.iter().filter_map(|member| {
             // A server that was started anew is in a history of its own, however much it has.
             let told = member.loaded().filter(|told| told.continues(history))?;
             matches!(told.role, Role::Replica(_)).then_some((member, told.offset))
         });
-        candidates.max_by_key(|(member, offset)| (!member.leaving, *offset, -member.ordinal)).map(|(member, _)| member)
+        candidates.max_by_key(|(member, offset)| (*offset, !member.leaving, -member.ordinal)).map(|(member, _)| member)
     }
 
     /// No replica kept running, so none can tell how far it got; the one that was primary has all that it acknowledged.
@@ -424,12 +424,13 @@ mod tests {
     }
 
     #[test]
-    fn a_replica_of_another_history_or_one_that_leaves_is_not_chosen() {
+    fn a_replica_of_another_history_is_not_chosen_and_one_that_leaves_only_for_what_it_alone_has() {
         let record = record(3, "a", Some(0));
         let mut leaving = replica(2, 0, "a", 60);
         leaving.leaving = true;
-        let members = [absent(0), replica(1, 0, "old", 900), leaving.clone(), replica(3, 0, "a", 50)];
-        assert!(matches!(judge(&members, Some(&record), None), Verdict::Promote(3, _)));
+        let members = |offset| [absent(0), replica(1, 0, "old", 900), leaving.clone(), replica(3, 0, "a", offset)];
+        assert!(matches!(judge(&members(60), Some(&record), None), Verdict::Promote(3, _)));
+        assert!(matches!(judge(&members(50), Some(&record), None), Verdict::Promote(2, _)), "its role moves on later");
         assert!(
             matches!(judge(&[absent(0), leaving], Some(&record), None), Verdict::Promote(2, _)),
             "rather than none"
