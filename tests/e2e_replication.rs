@@ -248,6 +248,47 @@ async fn led_to_a_replica(members: &Members<'_>, former: &str) {
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
+async fn a_handover_that_fails_leaves_the_role_and_the_service_where_they_were() {
+    let place = Place::new("balk").await;
+    three(&place, json!({})).await;
+    let members = Members { place: &place, instance: "cache" };
+    for pod in ["cache-0", "cache-1"] {
+        place.api::<Pod>().delete(pod, &DeleteParams::default()).await.unwrap();
+    }
+    eventually("primary cache-2", || async { members.primary().await.filter(|primary| primary == "cache-2") }).await;
+    place.reaches("cache", Phase::Running).await;
+    let writer = Writer::start(&place, "cache").await;
+    writer.goes_on(50).await;
+
+    // Both heirs answer the operator and seem well, and hear no write any more.
+    let leader = members.pod("cache-2").await.unwrap().status.unwrap().pod_ip.unwrap();
+    for pod in ["cache-0", "cache-1"] {
+        members.deafen(pod, &leader, true).await;
+    }
+    place.change("cache", json!({"replicas": 2})).await;
+    eventually("word of the handover that failed", || async {
+        let conditions = told(&place).await?.conditions;
+        let replicated = conditions.into_iter().find(|condition| condition.type_ == "Replicated")?;
+        replicated.message.contains("the handover to cache-0 failed").then_some(())
+    })
+    .await;
+    assert_eq!(members.one_takes_writes().await, "cache-2");
+    writer.goes_on(50).await;
+
+    for pod in ["cache-0", "cache-1"] {
+        members.deafen(pod, &leader, false).await;
+    }
+    place.gone::<Pod>("cache-2").await;
+    place.reaches("cache", Phase::Running).await;
+    writer.goes_on(50).await;
+    let outcome = writer.stop().await;
+    eprintln!("a handover that failed, and was tried again: {outcome}");
+    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+    place.leave().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
 async fn one_becomes_three_and_three_become_one_without_a_lost_write() {
     let place = Place::new("scale").await;
     place.create("cache", json!({"image": "redis:7.0.15", "storage": {"size": "64Mi"}})).await.unwrap();

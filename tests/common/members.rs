@@ -74,13 +74,22 @@ impl Members<'_> {
 
     /// Cuts the network of a pod off, in both directions, or joins it again: its server runs on, and hears and is heard by nobody.
     pub(crate) async fn cut(&self, pod: &str, cut: bool) {
+        for (chain, way) in [("INPUT", "-i"), ("OUTPUT", "-o")] {
+            self.drop_packets(pod, cut, [chain, way, "eth0"]).await;
+        }
+    }
+
+    /// Has a pod hear nothing from this address, or hear it again; from all others it hears as ever.
+    pub(crate) async fn deafen(&self, pod: &str, address: &str, deaf: bool) {
+        self.drop_packets(pod, deaf, ["INPUT", "-s", address]).await;
+    }
+
+    async fn drop_packets(&self, pod: &str, begin: bool, [chain, by, what]: [&str; 3]) {
         let uid = self.pod(pod).await.unwrap().uid().unwrap();
         let process = eventually(&format!("redis-server of {pod}"), || async { process(&uid, "redis-server") }).await;
-        for (chain, way) in [("INPUT", "-i"), ("OUTPUT", "-o")] {
-            let rule = [if cut { "-I" } else { "-D" }, chain, way, "eth0", "-j", "DROP"];
-            let done = Command::new("nsenter").args(["-t", &process, "-n", "iptables"]).args(rule).status().unwrap();
-            assert!(done.success(), "iptables {rule:?} in the network of {pod}");
-        }
+        let rule = [if begin { "-I" } else { "-D" }, chain, by, what, "-j", "DROP"];
+        let done = Command::new("nsenter").args(["-t", &process, "-n", "iptables"]).args(rule).status().unwrap();
+        assert!(done.success(), "iptables {rule:?} in the network of {pod}");
     }
 
     /// Sends a signal to the server of a pod, as `KILL` or `STOP`.
