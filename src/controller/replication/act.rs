@@ -125,8 +125,9 @@ pub(super) async fn settle(
     if let Some(target) = address(&members, primary) {
         let term = term(group, primary, context);
         let history = history_of(&members, primary);
-        if let Some(former) =
-            group.record.as_ref().and_then(|record| record.primary).filter(|former| *former != primary)
+        // Told once: from the next line on the record names the present one, if its claim can be marked.
+        let recorded = group.record.as_ref().and_then(|record| record.primary);
+        if let Some(former) = recorded.filter(|former| *former != primary && marks::is_lasting(group, primary, context))
         {
             lose_clients(group, former, context);
         }
