@@ -41,7 +41,7 @@ impl<K: Resource + DeserializeOwned> Folded<K> {
 }
 
 impl<K> Folded<K> {
-    /// No more of it than this type has room for, which takes a tenth of the time; nothing where that cannot be read.
+    /// No more of it than this type has room for; nothing where that cannot be read.
     pub(super) fn part<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_str(&self.rest).ok()
     }

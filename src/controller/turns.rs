@@ -82,6 +82,7 @@ mod tests {
             before = prompt => assert_eq!(before, 40, "in its turn, behind those who came before"),
         }
     }
+
     #[tokio::test(start_paused = true)]
     async fn who_rests_gives_up_the_turn() {
         let turns = Turns::new();

@@ -67,11 +67,12 @@ pub(super) async fn promote(
     tracing::info!(pod = group.pod(ordinal), term, ?cause, "promoting");
     marks::ensure(group, ordinal, Mark { term, history, primary: true }, context).await?;
     for other in members.iter().filter(|member| member.ordinal != ordinal) {
-        if labels::present(group, other.ordinal, context).is_some_and(labels::Labels::is_primary) {
+        let labelled = labels::present(group, other.ordinal, context).is_some_and(labels::Labels::is_primary);
+        if labelled {
             labels::ensure(group, other.ordinal, labels::Labels::new(false, false), context).await?;
-            lose_clients(group, other.ordinal, context);
-        } else if group.record.as_ref().is_some_and(|record| record.primary == Some(other.ordinal)) {
-            // It lost the label when its role was to be handed over, and nobody came to send its clients away.
+        }
+        // The recorded one lost the label earlier if its role was being handed over, and nobody came to send its clients away.
+        if labelled || group.record.as_ref().is_some_and(|record| record.primary == Some(other.ordinal)) {
             lose_clients(group, other.ordinal, context);
         }
         if other.takes_writes() {

@@ -6,8 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Pod;
+use jiff::Timestamp;
 use kube::Resource;
 
 use super::{Group, Roles, SOON, act, address, ask, gather, labels, marks};
@@ -19,21 +18,17 @@ use crate::{
         observed::Aspect,
         reason::Reason,
         replication::{
-            handover::{Occasion, occasion, successor},
+            handover::{Occasion, leads, occasion, successor},
             record::Mark,
         },
     },
     metrics::RoleChange,
-    redis::Server,
+    redis::{Server, replication::Standing},
 };
 
 /// How long the Services lead to the new primary before it is one. Nodes follow a changed Service once a second (kube-proxy's
 /// `minSyncPeriod`): clients that are sent away from the old primary earlier than that come back to it.
 const LEAD: Duration = Duration::from_millis(1200);
-/// A pod that ends sooner than this gives its role away at once: its server may be killed before the nodes follow.
-const NOTICE: SignedDuration = SignedDuration::from_secs(5);
-/// After so long a pod that ends may have run out of what `preStop` waits, which is 20 s.
-const PRE_STOP: SignedDuration = SignedDuration::from_secs(15);
 /// How long it rests after it failed: each try costs clients a moment. A pod that leaves cannot wait.
 const REST: Duration = Duration::from_secs(30);
 /// How long the new primary may take to have all that the old one has, while writes wait.
@@ -94,8 +89,9 @@ async fn hand_over(
         roles.again = SOON;
         return Ok(roles);
     };
-    let balked = context.recall(&group.uid, |memory| memory.replication.balked.is_some_and(|at| at.elapsed() < REST));
-    if balked && why != Occasion::Leaving {
+    let failed =
+        context.recall(&group.uid, |memory| memory.replication.unfinished.is_some_and(|at| at.elapsed() < REST));
+    if failed && why != Occasion::Leaving {
         let message = format!(
             "primary {} keeps its role for now though {}: the handover to {} failed; it is tried again",
             group.pod(old),
@@ -114,8 +110,8 @@ async fn hand_over(
     let mut server = act::connect(group, old, from, context).await?;
     let mut heir = act::connect(group, new, target, context).await?;
     // Unless this comes to its end, it is not begun again soon.
-    context.remember(&group.uid, |memory| memory.replication.balked = Some(Instant::now()));
-    let leads = !balked && why != Occasion::CannotPersist && has_time(group.object(old), Timestamp::now());
+    context.remember(&group.uid, |memory| memory.replication.unfinished = Some(Instant::now()));
+    let leads = !failed && leads(why, group.object(old), Timestamp::now());
     if leads {
         lead(group, (old, new), context).await?;
     }
@@ -130,7 +126,7 @@ async fn hand_over(
         roles.again = SOON;
         return Ok(roles);
     }
-    context.remember(&group.uid, |memory| memory.replication.balked = None);
+    context.remember(&group.uid, |memory| memory.replication.unfinished = None);
     // Unless the Services lead to it already: who connects now finds the new one, then nobody finds the old one.
     labels::ensure(group, new, labels::Labels::new(true, true), context).await?;
     labels::ensure(group, old, labels::Labels::new(false, false), context).await?;
@@ -153,14 +149,6 @@ async fn hand_over(
     roles.in_sync.clear();
     roles.again = SOON;
     Ok(roles)
-}
-
-/// Whether a pod is there for a while yet, if it is on its way out: its server is asked to end when `preStop` has waited.
-fn has_time(pod: Option<&Pod>, now: Timestamp) -> bool {
-    let Some(pod) = pod else { return true };
-    let Some(end) = pod.metadata.deletion_timestamp.as_ref() else { return true };
-    let begun = end.0 - SignedDuration::from_secs(pod.metadata.deletion_grace_period_seconds.unwrap_or(0));
-    end.0.duration_since(now) > NOTICE && now.duration_since(begun) < PRE_STOP
 }
 
 /// Has the Services lead to the new primary, and waits until the nodes do. Connections that are there stay with the old one,
@@ -217,15 +205,7 @@ async fn has_all(
     (new, heir): (i32, &mut Server),
 ) -> Result<bool, Error> {
     let last = server.standing().await.map_err(act::failed(group, old))?.offset;
-    let until = Instant::now() + CATCHING_UP;
-    let mut step = tokio::time::interval(STEP);
-    while Instant::now() < until {
-        step.tick().await;
-        if heir.standing().await.map_err(act::failed(group, new))?.offset >= last {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    comes_to(group, (new, heir), |heir| (heir.offset >= last).then_some(true)).await
 }
 
 /// Whether the new primary comes to have all that the old one has, whose writes wait.
@@ -235,44 +215,27 @@ async fn catches_up(
     (new, heir): (i32, &mut Server),
 ) -> Result<bool, Error> {
     let leader = server.standing().await.map_err(act::failed(group, old))?;
+    comes_to(group, (new, heir), |heir| {
+        let follows = leader.is_primary && !heir.is_primary && heir.link_up;
+        let has_all = heir.history == leader.history && heir.offset >= leader.offset;
+        if follows { has_all.then_some(true) } else { Some(false) }
+    })
+    .await
+}
+
+/// Asks the new primary until that is decided; no when it is not in time.
+async fn comes_to(
+    group: &Group<'_>,
+    (new, heir): (i32, &mut Server),
+    decided: impl Fn(&Standing) -> Option<bool>,
+) -> Result<bool, Error> {
     let until = Instant::now() + CATCHING_UP;
     let mut step = tokio::time::interval(STEP);
     while Instant::now() < until {
         step.tick().await;
-        let follower = heir.standing().await.map_err(act::failed(group, new))?;
-        if !leader.is_primary || follower.is_primary || !follower.link_up {
-            return Ok(false);
-        }
-        if follower.history == leader.history && follower.offset >= leader.offset {
-            return Ok(true);
+        if let Some(decided) = decided(&heir.standing().await.map_err(act::failed(group, new))?) {
+            return Ok(decided);
         }
     }
     Ok(false)
-}
-
-#[cfg(test)]
-mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
-    use super::*;
-
-    #[test]
-    fn a_pod_that_ends_soon_has_no_time() {
-        let now = Timestamp::UNIX_EPOCH;
-        let mut pod = Pod::default();
-        assert!(has_time(Some(&pod), now) && has_time(None, now));
-        for (grace, left, expected) in [
-            (120, 118, true),
-            (120, 104, false),
-            (30, 28, true),
-            (10, 6, true),
-            (10, 5, false),
-            (0, 0, false),
-            (0, -3, false),
-        ] {
-            pod.metadata.deletion_grace_period_seconds = Some(grace);
-            pod.metadata.deletion_timestamp = Some(Time(now + SignedDuration::from_secs(left)));
-            assert_eq!(has_time(Some(&pod), now), expected, "{left} of {grace} s");
-        }
-    }
 }

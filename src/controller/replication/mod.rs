@@ -198,8 +198,8 @@ pub(super) struct Memory {
     /// The labels and marks last written, which the watches may not have shown yet.
     labels: Written<labels::Labels>,
     marks: Written<Mark>,
-    /// When the role was last to be handed over and was not.
-    balked: Option<Instant>,
+    /// When a handover was begun that did not come to its end.
+    unfinished: Option<Instant>,
     /// The servers that lost the role, whose clients are sent away once more.
     dismissed: Vec<(IpAddr, Instant)>,
 }

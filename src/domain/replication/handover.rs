@@ -3,7 +3,15 @@
 
 use std::collections::BTreeSet;
 
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
+
 use super::Member;
+
+/// A pod that ends sooner than this gives its role away at once: its server may be killed before the nodes follow.
+const NOTICE: SignedDuration = SignedDuration::from_secs(5);
+/// After so long a pod that ends may have run out of what `preStop` waits, which is 20 s.
+const PRE_STOP: SignedDuration = SignedDuration::from_secs(15);
 
 /// Why the role moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +63,19 @@ pub fn occasion(
     }
 }
 
+/// Whether the Services lead to the next primary for a while before the role moves: not where nobody can write meanwhile, nor
+/// where the pod of the present one ends too soon for it, whose server is asked to end when `preStop` has waited.
+#[must_use]
+pub fn leads(why: Occasion, pod: Option<&Pod>, now: Timestamp) -> bool {
+    let stays = pod.is_none_or(|pod| {
+        pod.metadata.deletion_timestamp.as_ref().is_none_or(|end| {
+            let begun = end.0 - SignedDuration::from_secs(pod.metadata.deletion_grace_period_seconds.unwrap_or(0));
+            end.0.duration_since(now) > NOTICE && now.duration_since(begun) < PRE_STOP
+        })
+    });
+    why != Occasion::CannotPersist && stays
+}
+
 /// Whom it goes to: one that is in sync and stays; rather one that can write to its volume, then one that the roll has been
 /// at, so that it moves only once, else the first, which a roll comes to last.
 #[must_use]
@@ -85,6 +106,8 @@ pub fn must_stay(ordinal: i32, pods: usize, primary: Option<i32>, in_sync: &BTre
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
     use super::*;
     use crate::domain::replication::tests::{primary, replica, told_mut};
 
@@ -99,6 +122,27 @@ mod tests {
         assert_eq!(occasion(&members, 2, 2, None), Some(Occasion::ScalingIn));
         members[0].leaving = true;
         assert_eq!(occasion(&members, 0, 3, None), Some(Occasion::Leaving));
+    }
+
+    #[test]
+    fn a_pod_that_ends_soon_has_no_time_for_a_lead() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut pod = Pod::default();
+        assert!(leads(Occasion::Rolling, Some(&pod), now) && leads(Occasion::Leaving, None, now));
+        assert!(!leads(Occasion::CannotPersist, Some(&pod), now), "nobody can write meanwhile");
+        for (grace, left, expected) in [
+            (120, 118, true),
+            (120, 104, false),
+            (30, 28, true),
+            (10, 6, true),
+            (10, 5, false),
+            (0, 0, false),
+            (0, -3, false),
+        ] {
+            pod.metadata.deletion_grace_period_seconds = Some(grace);
+            pod.metadata.deletion_timestamp = Some(Time(now + SignedDuration::from_secs(left)));
+            assert_eq!(leads(Occasion::Leaving, Some(&pod), now), expected, "{left} of {grace} s");
+        }
     }
 
     #[test]
