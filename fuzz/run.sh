@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Fuzzes the parts that read what strangers type, steered by coverage (libFuzzer,
-# on stable Rust): each target for SECONDS, from its seeds and from what earlier
-# runs found, which the cache keeps. Fails on a finding and says where it is.
+# Fuzzes the parsers of untrusted input with libFuzzer on stable Rust. Fails on a finding and prints where the input is.
 #
-#   run.sh SECONDS [TARGET...]       config, image, quantity, review; all by default
-#   run.sh FILE TARGET               one input again
+#   run.sh SECONDS [TARGET...]       explores for SECONDS per target: config, image, quantity, review; all by default.
+#                                    Starts from the seeds and from the inputs of earlier runs, which the cache keeps.
+#   run.sh replay [TARGET...]        replays the seeds of the repository and a fixed number of inputs derived from them with
+#                                    a fixed seed: the same inputs on every machine, whatever its speed. `just test` runs this.
+#   run.sh FILE TARGET               runs one input
 #
-# FUZZ_SEED makes two runs over the same corpus alike; 0, the default, is another each time.
+# FUZZ_SEED is the random seed of an exploration; 0, the default, differs between runs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 cache=${FUZZ_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/redis-operator/fuzz}
@@ -23,18 +24,45 @@ seeds() {
   done <"seeds/$1.txt"
 }
 
-fuzz() { # fuzz TARGET SECONDS
-  local corpus=$cache/corpus/$1 log=$cache/$1.log
-  mkdir -p "$corpus" "$cache/findings"
-  seeds "$1" "$corpus"
-  if ! "$CARGO_TARGET_DIR/release/fuzz_$1" -seed="${FUZZ_SEED:-0}" -max_total_time="$2" -max_len=4096 -timeout=10 -rss_limit_mb=1024 -dict=words.dict \
-    -artifact_prefix="$cache/findings/$1-" -print_final_stats=1 "$corpus" >"$log" 2>&1; then
+# Inputs that a replay derives from the seeds, per target: about 10 s each on one core.
+inputs_of() {
+  case $1 in
+    config) echo 15000 ;;
+    image | quantity) echo 150000 ;;
+    review) echo 6000 ;;
+  esac
+}
+
+# fuzz TARGET OPTION...: runs libFuzzer and prints what it did
+fuzz() {
+  local target=$1 log=$cache/$1.log; shift
+  if ! setarch -R "$CARGO_TARGET_DIR/release/fuzz_$target" "$@" -max_len=4096 -timeout=60 -rss_limit_mb=1024 -dict=words.dict \
+    -artifact_prefix="$cache/findings/$target-" -print_final_stats=1 >"$log" 2>&1; then
     tail -n 60 "$log" >&2
-    echo "fuzz: $1 found something: again with fuzz/run.sh FILE $1; mend it and keep the file in fuzz/seeds" >&2
+    echo "fuzz: $target failed; repeat with fuzz/run.sh FILE $target, fix it and add the file to fuzz/seeds" >&2
     return 1
   fi
-  echo "$1: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs in $2 s," \
-    "$(grep -oE 'cov: [0-9]+' "$log" | tail -n 1 | grep -oE '[0-9]+') branches, $(find "$corpus" -type f | wc -l) inputs kept"
+  echo "$target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs," \
+    "$(grep -oE 'cov: [0-9]+' "$log" | tail -n 1 | grep -oE '[0-9]+') branches"
+}
+
+# explore TARGET SECONDS
+explore() {
+  local corpus=$cache/corpus/$1
+  mkdir -p "$corpus"
+  seeds "$1" "$corpus"
+  fuzz "$1" -seed="${FUZZ_SEED:-0}" -max_total_time="$2" "$corpus"
+}
+
+# replay TARGET: starts from the seeds alone, in the order of their names, and keeps no corpus: neither earlier explorations,
+# nor the order of a folder, nor addresses that differ between runs can change the inputs.
+replay() {
+  local folder=$cache/replay/$1
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  seeds "$1" "$folder"
+  printf '%s\n' "$folder"/* | LC_ALL=C sort | paste -sd, | tr -d '\n' >"$folder.list"
+  fuzz "$1" -seed=1 -reload=0 -runs="$(inputs_of "$1")" -seed_inputs=@"$folder.list"
 }
 
 # libFuzzer is C++
@@ -48,11 +76,15 @@ compiler() {
 
 command -v c++ >/dev/null || (compiler)
 RUSTC_WRAPPER=$PWD/rustc.sh cargo build --release --locked
-first=${1:?SECONDS or FILE}; shift
+first=${1:?SECONDS, replay or FILE}; shift
+mkdir -p "$cache/findings"
 if [ -f "$first" ]; then exec "$CARGO_TARGET_DIR/release/fuzz_$1" "$first"; fi
 [ $# != 0 ] || set -- "${all[@]}"
 jobs=()
-for target in "$@"; do fuzz "$target" "$first" & jobs+=($!); done
+for target in "$@"; do
+  if [ "$first" = replay ]; then replay "$target" & else explore "$target" "$first" & fi
+  jobs+=($!)
+done
 failed=0
 for job in "${jobs[@]}"; do wait "$job" || failed=1; done
 exit $failed

@@ -43,6 +43,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Crd => print(&crd::definition()?)?,
         Command::Rbac => print_all(&permissions::all()?)?,
+        Command::Permissions => write!(io::stdout(), "{}", permissions::markdown())?,
         Command::Webhooks => {
             let webhooks = Webhooks {
                 name: OPERATOR.to_owned(),

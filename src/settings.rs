@@ -47,6 +47,8 @@ pub enum Command {
     Crd,
     /// Print what the operator may do, as YAML.
     Rbac,
+    /// Print the operator's permissions with their purpose, as Markdown.
+    Permissions,
     /// Print the webhook configurations as YAML.
     Webhooks,
 }

@@ -117,6 +117,19 @@ fn a_namespaced_operator_may_do_its_work_in_the_watched_namespace_alone() {
         })
         .collect();
     assert_eq!(bound, [("RoleBinding", "default", "ClusterRole"), ("RoleBinding", NAMESPACE, "Role")]);
+    // The operator's ClusterRole that is bound in the whole cluster: it creates nothing and reads nothing but by name.
+    let cluster_wide: Vec<&str> = made
+        .iter()
+        .filter(|((kind, ..), _)| kind == "ClusterRoleBinding")
+        .map(|(_, object)| object["roleRef"]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(cluster_wide, ["redis-operator-webhooks"]);
+    let rules = made[&key("ClusterRole", "", "redis-operator-webhooks")]["rules"].as_array().unwrap();
+    assert!(!rules.is_empty());
+    for rule in rules {
+        assert!(rule["resourceNames"].is_array(), "not restricted to names: {rule}");
+        assert!(!rule["verbs"].to_string().contains("create"), "{rule}");
+    }
 }
 
 #[test]

@@ -12,53 +12,137 @@ use crate::{api, domain::names::OPERATOR};
 /// Namespace that the manifests put the operator into.
 pub const NAMESPACE: &str = "redis-operator-system";
 
-/// API group, resources and verbs.
-type Permission = (&'static str, &'static [&'static str], &'static [&'static str]);
+/// One rule of a role.
+#[derive(Clone, Copy)]
+struct Permission {
+    /// API group; empty for the core group.
+    group: &'static str,
+    resources: &'static [&'static str],
+    verbs: &'static [&'static str],
+    /// Object names that the rule is restricted to; empty for all names.
+    names: &'static [&'static str],
+    /// Why the operator needs it, for SECURITY.md.
+    why: &'static str,
+}
 
-/// What the reconcile loop asks for, in every namespace that it looks after; each with its reason beside it.
+const fn rule(
+    group: &'static str,
+    resources: &'static [&'static str],
+    verbs: &'static [&'static str],
+    why: &'static str,
+) -> Permission {
+    Permission { group, resources, verbs, names: &[], why }
+}
+
+const fn named(rule: Permission, names: &'static [&'static str]) -> Permission {
+    Permission { names, ..rule }
+}
+
+/// The reconcile loop, in every watched namespace.
 const LOOP: &[Permission] = &[
-    ("", &["configmaps"], &["create", "get", "list", "patch", "watch"]),
-    // Deleted is the Service for reads, when one pod is left.
-    ("", &["services"], &["create", "delete", "get", "list", "patch", "watch"]),
-    // To grow, and to go or stay with the instance, the claims are patched. Deleted is the claim of a pod whose volume the
-    // user moves to another StorageClass, when every other pod has its data; never created.
-    ("", &["persistentvolumeclaims"], &["delete", "list", "patch", "watch"]),
-    // To say which pod does not serve, and why. One whose Redis ends again and again is deleted when its configuration was
-    // corrected, instead of waiting minutes for the kubelet to try again. Patched are the labels that tell the primary.
-    ("", &["pods"], &["delete", "list", "patch", "watch"]),
-    // By name only: no list and no watch, so the operator never sees a Secret it does not know of.
-    ("", &["secrets"], &["create", "get", "patch"]),
-    // Deleted without its pods, to take a larger claim template; or with them, where the user asked for that.
-    ("apps", &["statefulsets"], &["create", "delete", "get", "list", "patch", "watch"]),
-    // Whether there is the StorageClass that volumes are to move to. Where the operator looks after some namespaces only, a
-    // Role cannot give this, and nobody is asked.
-    ("storage.k8s.io", &["storageclasses"], &["get"]),
-    ("policy", &["poddisruptionbudgets"], &["create", "delete", "get", "list", "patch", "watch"]),
-    ("events.k8s.io", &["events"], &["create", "patch"]),
-    (api::GROUP, &["redisinstances"], &["list", "watch"]),
-    // Clusters that check owner references ask for this to set blockOwnerDeletion.
-    (api::GROUP, &["redisinstances/finalizers"], &["update"]),
-    (api::GROUP, &["redisinstances/status"], &["patch"]),
+    rule(
+        "",
+        &["configmaps"],
+        &["create", "get", "list", "patch", "watch"],
+        "redis.conf and the scripts of each instance",
+    ),
+    rule(
+        "",
+        &["services"],
+        &["create", "delete", "get", "list", "patch", "watch"],
+        "the Services of each instance; `delete` removes `NAME-replicas` when one pod is left",
+    ),
+    rule(
+        "",
+        &["persistentvolumeclaims"],
+        &["delete", "list", "patch", "watch"],
+        "`patch` grows volumes, sets the owner reference of `retention: Delete` and records the replication state; `delete` \
+         replaces the volume of one pod after the user changed `storageClassName`, and only while every other pod has its data",
+    ),
+    rule(
+        "",
+        &["pods"],
+        &["delete", "list", "patch", "watch"],
+        "`patch` sets the role labels that the Services select; `delete` replaces a pod that cannot start with its present \
+         template or configuration, or whose volume moves to another StorageClass",
+    ),
+    rule(
+        "",
+        &["secrets"],
+        &["create", "get", "patch"],
+        "`NAME-auth`, and the Secret of `spec.auth.secretName`, by name; neither `list` nor `watch`",
+    ),
+    rule(
+        "apps",
+        &["statefulsets"],
+        &["create", "delete", "get", "list", "patch", "watch"],
+        "the StatefulSet of each instance; `delete` with orphan cascade to enlarge the claim template, or with its pods where \
+         the user chose `updatePolicy: Recreate`",
+    ),
+    rule(
+        "storage.k8s.io",
+        &["storageclasses"],
+        &["get"],
+        "checks that the StorageClass exists to which volumes are to move; not available to an operator of named namespaces",
+    ),
+    rule(
+        "policy",
+        &["poddisruptionbudgets"],
+        &["create", "delete", "get", "list", "patch", "watch"],
+        "the PodDisruptionBudget of an instance with several pods",
+    ),
+    rule("events.k8s.io", &["events"], &["create", "patch"], "events about each instance"),
+    rule(api::GROUP, &["redisinstances"], &["list", "watch"], "the instances"),
+    rule(
+        api::GROUP,
+        &["redisinstances/finalizers"],
+        &["update"],
+        "sets `blockOwnerDeletion` where the cluster checks owner references",
+    ),
+    rule(api::GROUP, &["redisinstances/status"], &["patch"], "the status of each instance"),
 ];
 
-/// What the operator asks for in its own namespace: the Lease, and the Secret of self-managed certificates. What is created
-/// has no name yet when it is judged, so a name can be asked for only with the other verbs.
-const OWN_NAMESPACE: &[(Permission, &[&str])] = &[
-    (("", &["secrets"], &["create"]), &[]),
-    (("", &["secrets"], &["get", "update"]), &["redis-operator-webhook-cert"]),
-    (("coordination.k8s.io", &["leases"], &["create"]), &[]),
-    (("coordination.k8s.io", &["leases"], &["get", "update"]), &[OPERATOR]),
+/// The operator's own namespace: the Lease, and the Secret of self-managed certificates. The API server authorizes a creation
+/// without a name, so only the other verbs can be restricted to names.
+const OWN_NAMESPACE: &[Permission] = &[
+    rule("", &["secrets"], &["create"], "creates `redis-operator-webhook-cert` (self-managed certificates only)"),
+    named(
+        rule("", &["secrets"], &["get", "update"], "the webhooks' certificates (self-managed certificates only)"),
+        &["redis-operator-webhook-cert"],
+    ),
+    rule("coordination.k8s.io", &["leases"], &["create"], "creates the Lease of leader election"),
+    named(rule("coordination.k8s.io", &["leases"], &["get", "update"], "leader election"), &[OPERATOR]),
 ];
 
 /// Read by name for `check-webhook`, and watched by name.
 const CONFIGURATIONS: &[&str] = &["mutatingwebhookconfigurations", "validatingwebhookconfigurations"];
 
-/// What self-managed certificates ask for beyond that: the caBundle in the two webhook configurations, which are put back
-/// when they are gone, owned by the ClusterRole that permits it.
-const WEBHOOKS: &[(Permission, &[&str])] = &[
-    (("admissionregistration.k8s.io", CONFIGURATIONS, &["create"]), &[]),
-    (("admissionregistration.k8s.io", CONFIGURATIONS, &["get", "list", "patch", "watch"]), &[OPERATOR]),
-    (("rbac.authorization.k8s.io", &["clusterroles"], &["get"]), &["redis-operator-webhooks"]),
+/// The cluster-wide rules of self-managed certificates. An operator of named namespaces is not granted the first one.
+const WEBHOOKS: &[Permission] = &[
+    rule(
+        "admissionregistration.k8s.io",
+        CONFIGURATIONS,
+        &["create"],
+        "restores a deleted webhook configuration; RBAC cannot restrict it to a name; not granted for named namespaces",
+    ),
+    named(
+        rule(
+            "admissionregistration.k8s.io",
+            CONFIGURATIONS,
+            &["get", "list", "patch", "watch"],
+            "writes the CA into the two webhook configurations",
+        ),
+        &[OPERATOR],
+    ),
+    named(
+        rule(
+            "rbac.authorization.k8s.io",
+            &["clusterroles"],
+            &["get"],
+            "reads the ClusterRole that owns a restored webhook configuration",
+        ),
+        &["redis-operator-webhooks"],
+    ),
 ];
 
 /// What people may do with instances who may edit, or view, what is in a namespace.
@@ -67,22 +151,24 @@ const PEOPLE: &[(&str, &str, &[Permission])] = &[
         "redis-operator-edit",
         "edit",
         &[
-            (
+            rule(
                 api::GROUP,
                 &["redisinstances"],
                 &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
+                "",
             ),
-            (api::GROUP, &["redisinstances/scale"], &["get", "patch", "update"]),
-            (api::GROUP, &["redisinstances/status"], &["get"]),
+            rule(api::GROUP, &["redisinstances/scale"], &["get", "patch", "update"], ""),
+            rule(api::GROUP, &["redisinstances/status"], &["get"], ""),
         ],
     ),
     (
         "redis-operator-view",
         "view",
-        &[(
+        &[rule(
             api::GROUP,
             &["redisinstances", "redisinstances/scale", "redisinstances/status"],
             &["get", "list", "watch"],
+            "",
         )],
     ),
 ];
@@ -93,7 +179,8 @@ const PEOPLE: &[(&str, &str, &[Permission])] = &[
 /// When one does not pass through JSON, which is a defect of this program.
 pub fn all() -> serde_json::Result<Vec<Value>> {
     let mut objects = Vec::new();
-    for (name, rules) in [(OPERATOR.to_owned(), loop_rules()), (format!("{OPERATOR}-webhooks"), named_rules(WEBHOOKS))]
+    for (name, rules) in
+        [(OPERATOR.to_owned(), policy_rules(LOOP)), (format!("{OPERATOR}-webhooks"), policy_rules(WEBHOOKS))]
     {
         objects.push(serde_json::to_value(cluster_role(&name, None, rules))?);
         objects.push(serde_json::to_value(ClusterRoleBinding {
@@ -103,28 +190,46 @@ pub fn all() -> serde_json::Result<Vec<Value>> {
         })?);
     }
     let own = ObjectMeta { namespace: Some(NAMESPACE.to_owned()), ..metadata(OPERATOR) };
-    objects.push(serde_json::to_value(Role { metadata: own.clone(), rules: Some(named_rules(OWN_NAMESPACE)) })?);
+    objects.push(serde_json::to_value(Role { metadata: own.clone(), rules: Some(policy_rules(OWN_NAMESPACE)) })?);
     objects.push(serde_json::to_value(RoleBinding {
         metadata: own,
         role_ref: reference("Role", OPERATOR),
         subjects: Some(vec![account()]),
     })?);
     for (name, into, permissions) in PEOPLE {
-        let rules = permissions.iter().map(|permission| rule(permission, &[])).collect();
-        objects.push(serde_json::to_value(cluster_role(name, Some(into), rules))?);
+        objects.push(serde_json::to_value(cluster_role(name, Some(into), policy_rules(permissions)))?);
     }
     Ok(objects)
 }
 
-fn loop_rules() -> Vec<PolicyRule> {
-    LOOP.iter().map(|permission| rule(permission, &[])).collect()
+/// The operator's permissions as Markdown tables for SECURITY.md, ending in a newline.
+#[must_use]
+pub fn markdown() -> String {
+    let parts = [
+        ("In every watched namespace (ClusterRole `redis-operator`)", LOOP),
+        ("In the operator's own namespace (Role `redis-operator`)", OWN_NAMESPACE),
+        ("In the cluster, with self-managed certificates only (ClusterRole `redis-operator-webhooks`)", WEBHOOKS),
+    ];
+    let tables = parts.map(|(title, permissions)| {
+        let rows: String = permissions.iter().map(row).collect();
+        format!("{title}:\n\n| resource | verbs | purpose |\n|---|---|---|\n{rows}")
+    });
+    tables.join("\n")
 }
 
-fn named_rules(permissions: &[(Permission, &[&str])]) -> Vec<PolicyRule> {
-    permissions.iter().map(|(permission, names)| rule(permission, names)).collect()
+fn row(Permission { group, resources, verbs, names, why }: &Permission) -> String {
+    let group = if group.is_empty() { String::new() } else { format!(".{group}") };
+    let resources: Vec<String> = resources.iter().map(|resource| format!("`{resource}{group}`")).collect();
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    let only = if names.is_empty() { String::new() } else { format!(" named {}", names.join(", ")) };
+    format!("| {}{only} | {} | {why} |\n", resources.join(", "), verbs.join(", "))
 }
 
-fn rule((group, resources, verbs): &Permission, names: &[&str]) -> PolicyRule {
+fn policy_rules(permissions: &[Permission]) -> Vec<PolicyRule> {
+    permissions.iter().map(policy_rule).collect()
+}
+
+fn policy_rule(Permission { group, resources, verbs, names, .. }: &Permission) -> PolicyRule {
     let strings = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     PolicyRule {
         api_groups: Some(strings(&[group])),

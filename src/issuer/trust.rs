@@ -203,8 +203,18 @@ impl Trust {
             ..ObjectMeta::default()
         };
         let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
-        let created = self.api(configuration).create(&params, &object).await;
-        let created = created.map_err(IssuerError::request("create", kind))?;
+        let created = match self.api(configuration).create(&params, &object).await {
+            // An operator of named namespaces may not create one; the manifests or the chart bring it back.
+            Err(kube::Error::Api(status)) if status.is_forbidden() => {
+                tracing::warn!(
+                    kind,
+                    name = self.webhooks.name,
+                    "the webhook configuration is missing and may not be created by this operator; apply its manifests again"
+                );
+                return Ok(None);
+            }
+            created => created.map_err(IssuerError::request("create", kind))?,
+        };
         tracing::warn!(kind, name = self.webhooks.name, "the webhook configuration was gone and is put back");
         Ok(Some(created))
     }
