@@ -79,6 +79,14 @@ impl Children {
         self
     }
 
+    /// The same with servers that take no writes when they start, until the operator has seen whose data are the newest.
+    #[must_use]
+    pub fn fenced(mut self) -> Self {
+        let conf = self.config_map.data.get_or_insert_default().entry(CONFIG_KEY.to_owned()).or_default();
+        redis_conf::fence(conf);
+        self
+    }
+
     /// The same with another text for redis.conf: one that the servers have not taken yet stays out of the ConfigMap.
     #[must_use]
     pub fn with_conf(mut self, conf: String) -> Self {

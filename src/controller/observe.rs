@@ -126,7 +126,8 @@ pub(super) fn pods_to_keep(
     let wanted = instance.replicas;
     match (live, roles) {
         (Some(live), Some(roles)) => handover::pods_to_keep(live.replicas, wanted, roles.primary, &roles.in_sync),
-        (Some(_), None) => wanted,
+        // One that was adopted with its pods: who is primary is known in the next pass.
+        (Some(live), None) => wanted.max(live.replicas),
         // The StatefulSet was released from its pods, or is new: who is primary is known when it is back.
         (None, _) => handover::pods_to_keep(pods_left(instance, context), wanted, None, &BTreeSet::new()),
     }

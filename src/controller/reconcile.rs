@@ -195,10 +195,14 @@ async fn pursue(
         Outcome::Held(aspect) => (aspect, false),
     };
     retention::ensure(instance, context).await?; // client
+    replication::record_alone(instance, live.as_ref().map(|live| live.replicas), context).await?; // client
     let pods = observe::pods_to_keep(instance, live.as_ref(), roles.as_ref(), context);
     let mut children = build_with(instance, pods, pods > 1 || observe::has_several_pods(instance, context));
     if conf_waits {
         children = observe::with_present_conf(instance, children, context);
+    }
+    if pods > 1 || observe::has_several_pods(instance, context) || replication::is_elsewhere(instance, pods, context) {
+        children = children.fenced();
     }
     let next = observe::next_restarted(instance, &children, roles.as_ref(), context)
         .or_else(|| migration::next_left(instance, roles.as_ref(), context));

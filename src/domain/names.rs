@@ -33,6 +33,8 @@ pub const DOWNGRADE_ANNOTATION: &str = "redis.github.com/allow-downgrade";
 
 /// Annotation of an instance: the pod that is to be primary where the operator cannot tell whose data are the newest.
 pub const PROMOTE_ANNOTATION: &str = "redis.github.com/promote";
+/// Annotation of a claim that was not made from the claim template: it may hold data that nothing is recorded of.
+pub const ADOPTED_ANNOTATION: &str = "redis.github.com/adopted";
 /// Label of a pod of a replicated instance: whether it takes the writes.
 pub const ROLE_LABEL: &str = "redis.github.com/role";
 /// Value of the role's label on the one pod that takes the writes.

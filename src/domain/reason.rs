@@ -124,6 +124,12 @@ reasons! {
     PrimaryMissing None,
     /// The primary does not answer the operator.
     PrimaryUnreachable WARNING,
+    /// A primary that does not answer is ended by its kubelet before another is promoted.
+    PrimaryFenced WARNING,
+    /// The promote annotation decided where there was no safe choice.
+    PromotionUsed NORMAL,
+    /// The promote annotation was set while a primary serves, and is ignored.
+    PromotionRefused WARNING,
     /// Nobody takes the writes, and only a person can say whose data are to stay.
     NoSafePrimary WARNING,
     /// A replica is not in sync with the primary.

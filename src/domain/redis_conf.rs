@@ -53,11 +53,20 @@ pub fn render(instance: &ValidatedInstance) -> String {
     let mut lines = vec!["# Rendered by redis-operator from spec.config; a change made here is undone.".to_owned()];
     lines.extend(user_lines(instance));
     lines.extend(owned_lines(instance.auth.is_enabled()));
+    let mut text = lines.join("\n") + "\n";
     if instance.replicas > 1 {
         // Not among what restarts a server: one that runs is told whom to follow.
-        lines.push(FENCE.to_owned());
+        fence(&mut text);
     }
-    lines.join("\n") + "\n"
+    text
+}
+
+/// Has a server that starts with this text take no writes, if it does not say so already.
+pub fn fence(text: &mut String) {
+    if !text.lines().any(|line| line == FENCE) {
+        text.push_str(FENCE);
+        text.push('\n');
+    }
 }
 
 fn user_lines(instance: &ValidatedInstance) -> Vec<String> {

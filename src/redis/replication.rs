@@ -21,6 +21,8 @@ pub struct Standing {
     pub syncing: bool,
     /// Seconds since it last heard of that one; `None` when it never did, or is cut off.
     pub silence: Option<u64>,
+    /// Seconds since it lost the connection to that one; `None` while it is connected, or never was.
+    pub down: Option<u64>,
     /// Name of the history of writes that its data belong to (`master_replid`).
     pub history: String,
     /// Name of the history that this one goes on with (`master_replid2`).
@@ -49,6 +51,7 @@ impl Standing {
             link_up: field("master_link_status") == "up",
             syncing: field("master_sync_in_progress") == "1",
             silence: number("master_last_io_seconds_ago"),
+            down: number("master_link_down_since_seconds"),
             history: field("master_replid").to_owned(),
             former_history: field("master_replid2").to_owned(),
             offset: number(if is_primary { "master_repl_offset" } else { "slave_repl_offset" }).unwrap_or(0),
@@ -127,7 +130,7 @@ mod tests {
     #[test]
     fn a_replica_tells_whom_it_follows_and_how_far_it_is() {
         let text = "# Replication\r\nrole:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:up\r\n\
-             master_last_io_seconds_ago:1\r\nmaster_sync_in_progress:0\r\nslave_repl_offset:42\r\nmaster_failover_state:no-failover\r\n\
+             master_link_down_since_seconds:-1\r\nmaster_last_io_seconds_ago:1\r\nmaster_sync_in_progress:0\r\nslave_repl_offset:42\r\nmaster_failover_state:no-failover\r\n\
              master_replid:aa\r\nmaster_replid2:bb\r\nmaster_repl_offset:40\r\n# Persistence\r\nloading:0\r\naof_enabled:1\r\naof_last_write_status:err\r\n# Keyspace\r\n\
              db3:keys=1,expires=0,avg_ttl=0\r\n";
         let expected = Standing {

@@ -9,14 +9,18 @@ use std::{
 
 use kube::Resource;
 
-use super::{CHECK, Group, Roles, SOON, address, labels, marks};
+use super::{CHECK, Group, Roles, SOON, address, fence, labels, marks, sync};
 use crate::{
     controller::{context::Context, error::Error, events, servers},
     domain::{
         names::PORT,
         observed::Aspect,
         reason::Reason,
-        replication::{Member, Role, aspect, astray, election::Cause, in_sync, record::Mark},
+        replication::{
+            Answer, Member, Role, aspect, astray, in_sync,
+            record::{Mark, State},
+            verdict::Cause,
+        },
     },
     metrics::RoleChange,
     redis::{Server, ServerError},
@@ -60,12 +64,18 @@ pub(super) async fn promote(
     let Some(target) = address(&members, ordinal) else {
         return Ok(Roles::missing(members, Reason::PrimaryMissing, "the pod to be promoted is gone again".to_owned()));
     };
+    if let Some(message) = fence::hidden_primary(group, cause, context).await? {
+        return Ok(Roles::missing(members, Reason::PrimaryUnreachable, message)); // client
+    }
     let begun = Instant::now();
-    let history = group.record.as_ref().map(|record| record.history.clone());
+    let former = group.record.as_ref().and_then(|record| record.primary);
+    let history = group.record.as_ref().filter(|record| !record.is_unsettled()).map(|record| record.history.clone());
     let history = history.unwrap_or_else(|| history_of(&members, ordinal));
     let term = group.term() + 1;
     tracing::info!(pod = group.pod(ordinal), term, ?cause, "promoting");
-    marks::ensure(group, ordinal, Mark { term, history, primary: true }, context).await?;
+    // Until another is promoted, the former primary has the newest data: an operator may die, or all servers restart.
+    let state = if former.is_none_or(|former| former == ordinal) { State::Primary } else { State::Promoting };
+    marks::ensure(group, ordinal, Mark { term, history, state }, context).await?;
     for other in members.iter().filter(|member| member.ordinal != ordinal) {
         let labelled = labels::present(group, other.ordinal, context).is_some_and(labels::Labels::is_primary);
         if labelled {
@@ -81,6 +91,12 @@ pub(super) async fn promote(
     }
     let mut server = connect(group, ordinal, target, context).await?;
     server.promote().await.map_err(failed(group, ordinal))?;
+    // From now on it may have writes that no other server has, in a history of its own.
+    let history = server.standing().await.map_err(failed(group, ordinal))?.history;
+    marks::ensure(group, ordinal, Mark::primary(term, history), context).await?;
+    context.remember(&group.uid, |memory| {
+        (memory.replication.sighting, memory.replication.fenced) = (None, None);
+    });
     labels::ensure(group, ordinal, labels::Labels::new(true, true), context).await?;
     told(group, ordinal, cause, begun, context).await;
     for other in members.iter().filter(|member| member.ordinal != ordinal && !member.takes_writes()) {
@@ -100,7 +116,7 @@ async fn told(group: &Group<'_>, ordinal: i32, cause: &Cause, begun: Instant, co
         Cause::Restart => (
             Reason::PrimaryElected,
             RoleChange::Restart,
-            format!("all servers were started anew; {pod}, which had the newest data, is primary again"),
+            format!("{pod}, which has the newest data, is primary again after its restart"),
         ),
         Cause::Asked => (Reason::PrimaryElected, RoleChange::Asked, format!("promoted {pod}, as asked for")),
         Cause::Failover(seen) => {
@@ -115,16 +131,18 @@ async fn told(group: &Group<'_>, ordinal: i32, cause: &Cause, begun: Instant, co
     events::role_changed(&group.stored.object_ref(&()), reason, note, context).await;
 }
 
-/// Brings everything behind a primary that there is.
+/// Brings everything behind a primary that there is. `renew` begins a new term, so that a word for the present one counts
+/// no more.
 pub(super) async fn settle(
     group: &Group<'_>,
     members: Vec<Member>,
     primary: i32,
+    renew: bool,
     context: &Context,
 ) -> Result<Roles, Error> {
-    let in_sync = in_sync(&members, primary);
+    let in_sync = in_sync(&members, primary, group.limits.hearing);
     if let Some(target) = address(&members, primary) {
-        let term = term(group, primary, context);
+        let term = if renew { group.term() + 1 } else { term(group, primary, context) };
         let history = history_of(&members, primary);
         // Told once: from the next line on the record names the present one, if its claim can be marked.
         let recorded = group.record.as_ref().and_then(|record| record.primary);
@@ -132,7 +150,7 @@ pub(super) async fn settle(
         {
             lose_clients(group, former, context);
         }
-        marks::ensure(group, primary, Mark { term, history: history.clone(), primary: true }, context).await?;
+        marks::ensure(group, primary, Mark::primary(term, history.clone()), context).await?;
         for member in members.iter().filter(|member| member.ordinal != primary && member.takes_writes()) {
             labels::ensure(group, member.ordinal, labels::Labels::new(false, false), context).await?;
             demote(group, member, (primary, target), context).await?;
@@ -142,13 +160,15 @@ pub(super) async fn settle(
                 follow(group, member, target, context).await;
             }
         }
-        for ordinal in &in_sync {
-            let mark = Mark { term, history: history.clone(), primary: false };
-            marks::ensure(group, *ordinal, mark, context).await?;
-        }
+        sync::record(group, &members, (primary, term), &in_sync, context).await?;
     }
-    label(group, &members, primary, &in_sync, context).await?;
-    let aspect = aspect(&group.name, &members, primary, &in_sync);
+    let busy = members.iter().any(|member| member.ordinal == primary && member.answer == Answer::Evasive);
+    let reads = if busy { sync::still_in_sync(group, &members, primary, context) } else { in_sync.clone() };
+    label(group, &members, primary, &reads, context).await?;
+    let mut aspect = aspect(&group.name, &members, primary, &in_sync);
+    if let Some(message) = sync::busy_for_long(group, primary, busy, context) {
+        aspect.message = message;
+    }
     let again = if aspect.holds == Some(false) { SOON } else { CHECK };
     Ok(Roles { primary: Some(primary), in_sync, members, aspect, again })
 }

@@ -8,15 +8,15 @@ use std::{
 
 use futures::future::join_all;
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time};
-use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use kube::ResourceExt;
 
-use super::Group;
+use super::{Group, claims, process};
 use crate::{
     controller::{context::Context, observe, servers},
     domain::{
-        names::{PORT, claim},
+        names::PORT,
         observed::{container, is_ready, revision, trouble_of},
-        replication::{Answer, Link, Member, Role, SILENCE_LIMIT, Told},
+        replication::{Answer, Link, Member, Role, Told},
     },
     redis::{Server, ServerError, replication::Standing},
 };
@@ -51,7 +51,10 @@ pub(super) async fn members(group: &Group<'_>, context: &Context) -> Vec<Member>
                 hindered: pod.is_some_and(|pod| {
                     trouble_of(pod, &Time(jiff::Timestamp::now())).is_some_and(|t| t.stalled || t.is_unscheduled())
                 }),
-                inherited: is_inherited(group, ordinal, context),
+                inherited: claims::is_inherited(group, ordinal, context),
+                ended: ended(group, ordinal, context),
+                node_away: pod.is_some_and(is_node_away),
+                fenced: fenced(group, ordinal, now, context),
                 updated: pod.is_some_and(|pod| is_updated(pod, newest.as_ref())),
                 answer: heard(group, ordinal, answer, now, context),
             }
@@ -87,8 +90,8 @@ async fn ask(group: &Group<'_>, address: IpAddr) -> Option<Answer> {
     };
     match tokio::time::timeout(DEADLINE, question).await {
         Ok(Ok(standing)) => Some(Answer::Told(told(address, standing))),
-        Ok(Err(ServerError::Closed { .. })) => Some(Answer::Absent),
-        Ok(Err(ServerError::Unreachable { .. })) | Err(_) => None,
+        // Also where the connection is refused: the process may have ended, or something between the two refuses.
+        Ok(Err(ServerError::Closed { .. } | ServerError::Unreachable { .. })) | Err(_) => None,
         Ok(Err(_)) => Some(Answer::Evasive),
     }
 }
@@ -96,7 +99,8 @@ async fn ask(group: &Group<'_>, address: IpAddr) -> Option<Answer> {
 fn told(address: IpAddr, standing: Standing) -> Told {
     // Where it says that it follows the loopback it waits to be told whom.
     let of = standing.follows.and_then(|(host, _)| host.parse().ok()).filter(|host: &IpAddr| !host.is_loopback());
-    let link = Link { of, up: standing.link_up, syncing: standing.syncing, silence: standing.silence };
+    let link =
+        Link { of, up: standing.link_up, syncing: standing.syncing, silence: standing.silence, down: standing.down };
     Told {
         address,
         role: if standing.is_primary { Role::Primary } else { Role::Replica(link) },
@@ -121,21 +125,48 @@ fn heard(group: &Group<'_>, ordinal: i32, answer: Option<Answer>, now: Instant, 
         let (since, tries) = silent.entry(ordinal).or_insert_with(|| (now.checked_sub(DEADLINE).unwrap_or(now), 0));
         *tries += 1;
         let seconds = (now - *since).as_secs();
-        Answer::Silent { seconds: if *tries < TRIES { seconds.min(SILENCE_LIMIT - 1) } else { seconds } }
+        Answer::Silent {
+            seconds: if *tries < TRIES { seconds.min(group.limits.silence.saturating_sub(1)) } else { seconds },
+        }
     })
 }
 
-/// Whether the volume of this pod is older than the instance.
-fn is_inherited(group: &Group<'_>, ordinal: i32, context: &Context) -> bool {
-    let name = claim(&group.name, ordinal);
-    let claim = context.stores.claims.glance(&ObjectRef::new(&name).within(&group.namespace));
-    let made = claim.and_then(|claim| claim.creation_timestamp());
-    made.zip(group.stored.creation_timestamp()).is_some_and(|(claim, instance)| claim.0 < instance.0)
+/// Whether the kubelet confirms that the process which took the writes last has ended.
+fn ended(group: &Group<'_>, ordinal: i32, context: &Context) -> bool {
+    let Some(pod) = group.object(ordinal) else { return true };
+    if serving_at(pod).is_none() {
+        return true;
+    }
+    let seen = context.recall(&group.uid, |memory| {
+        memory
+            .replication
+            .sighting
+            .as_ref()
+            .filter(|seen| seen.primary == ordinal)
+            .and_then(|seen| seen.process.clone())
+    });
+    seen.is_some_and(|seen| process(pod).is_some_and(|process| process != seen))
+}
+
+/// Whether the node's controller reports the pod as not ready because its kubelet reports nothing: the kubelet itself gives
+/// a reason.
+fn is_node_away(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| {
+        condition.type_ == "Ready" && condition.status != "True" && condition.reason.as_deref().unwrap_or("").is_empty()
+    })
+}
+
+/// Seconds since the kubelet was asked to end this pod.
+fn fenced(group: &Group<'_>, ordinal: i32, now: Instant, context: &Context) -> Option<u64> {
+    let uid = group.object(ordinal)?.uid()?;
+    let asked = context.recall(&group.uid, |memory| memory.replication.fenced.clone());
+    asked.filter(|(pod, _)| *pod == uid).map(|(_, at)| now.saturating_duration_since(at).as_secs())
 }
 
 /// Whether the first server that answered did so only just now: then others may come at any moment.
 pub(super) fn is_early(group: &Group<'_>, members: &[Member], context: &Context) -> bool {
-    let any = members.iter().any(|member| member.told().is_some());
+    let any = members.iter().any(|member| member.told().is_some_and(|told| !told.loading));
     let now = Instant::now();
     context.remember(&group.uid, |memory| {
         let since = any.then(|| *memory.replication.first_heard.get_or_insert(now));

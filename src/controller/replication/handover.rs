@@ -132,7 +132,7 @@ async fn hand_over(
     labels::ensure(group, old, labels::Labels::new(false, false), context).await?;
     act::send_away(group, old, &mut server, from, context).await;
     let history = act::history_of(&roles.members, old);
-    marks::ensure(group, new, Mark { term: group.term() + 1, history, primary: true }, context).await?;
+    marks::ensure(group, new, Mark::primary(group.term() + 1, history), context).await?;
     context.metrics.roles.changed(RoleChange::Handover, None, begun.elapsed());
     let note = format!(
         "{} handed the role of the primary to {}: {}; no writes for {:.1} s, none lost",

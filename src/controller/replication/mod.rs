@@ -3,9 +3,12 @@
 
 mod act;
 mod ask;
+mod claims;
+mod fence;
 mod handover;
 mod labels;
 mod marks;
+mod sync;
 mod written;
 
 use std::{
@@ -16,24 +19,29 @@ use std::{
 };
 
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
-use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 
-pub(super) use self::handover::make_way;
-use self::written::Written;
-use super::{context::Context, error::Error, observe, secret};
+pub(super) use self::{
+    handover::make_way,
+    marks::{is_elsewhere, record_alone},
+};
+use self::{sync::Sighting, written::Written};
+use super::{context::Context, error::Error, events, observe, secret};
 use crate::{
     api::v1::RedisInstance,
     domain::{
         live::mounts_password,
         names::{PROMOTE_ANNOTATION, pod},
-        observed::Aspect,
+        observed::{Aspect, container},
         reason::Reason,
         replication::{
             Member, Record,
-            election::{Election, Verdict},
+            election::Election,
+            fence::Limits,
             handover::must_stay,
             lag,
             record::Mark,
+            verdict::{Verdict, Word},
         },
         rotation::Keys,
     },
@@ -56,6 +64,7 @@ pub(super) struct Group<'a> {
     pods: Vec<(i32, Arc<Pod>)>,
     keys: Option<Keys>,
     record: Option<Record>,
+    limits: Limits,
 }
 
 /// Who is what, as it was found or made in this pass.
@@ -90,7 +99,8 @@ impl Roles {
     }
 
     fn missing(members: Vec<Member>, reason: Reason, message: String) -> Self {
-        let aspect = Aspect { holds: Some(false), reason, message };
+        let holds = (reason != Reason::PrimaryUnreachable).then_some(false);
+        let aspect = Aspect { holds, reason, message };
         Self { primary: None, in_sync: BTreeSet::new(), members, aspect, again: CHECK }
     }
 }
@@ -109,7 +119,7 @@ impl Group<'_> {
     }
 
     fn term(&self) -> u64 {
-        self.record.as_ref().map_or(0, |record| record.term)
+        self.record.as_ref().map_or(0, |record| record.latest)
     }
 }
 
@@ -119,14 +129,27 @@ pub(super) async fn keep(stored: &RedisInstance, context: &Context) -> Result<Op
     let members = ask::members(&group, context).await; // redis
     let named = stored.annotations().get(PROMOTE_ANNOTATION).map(String::as_str);
     let patient = ask::is_early(&group, &members, context);
-    let election = Election { instance: &group.name, members: &members, record: group.record.as_ref(), named, patient };
-    let roles = match election.judge() {
-        Verdict::Primary(primary) => act::settle(&group, members, primary, context).await?, // client, redis
+    let seen = sync::seen(&group, context);
+    let election = Election {
+        instance: &group.name,
+        members: &members,
+        record: group.record.as_ref(),
+        seen: seen.as_ref(),
+        named,
+        patient,
+        limits: group.limits,
+    };
+    let (verdict, word) = (election.judge(), election.word());
+    report(&group, named, &verdict, &word, context).await; // client
+    let renew = matches!(word, Word::Refused(_));
+    let roles = match verdict {
+        Verdict::Primary(primary) => act::settle(&group, members, primary, renew, context).await?, // client, redis
+        Verdict::Fence(primary, why) => fence::ask(&group, members, primary, why, context).await?, // client
         Verdict::Promote(ordinal, cause) => act::promote(&group, members, ordinal, &cause, context).await?, // client, redis
         Verdict::Wait(reason, message) => Roles::missing(members, reason, message),
         Verdict::Stuck(message) => Roles::missing(members, Reason::NoSafePrimary, message),
     };
-    if group.running <= 1 {
+    if group.running <= 1 && (roles.primary.is_some() || group.record.as_ref().is_some_and(|r| r.primary == Some(0))) {
         // One that is left of several was promoted if it had to be; for the rest it is as one that was always alone.
         context.metrics.roles.forget(&group.uid);
         return Ok(None);
@@ -152,6 +175,24 @@ pub(super) async fn keep(stored: &RedisInstance, context: &Context) -> Result<Op
     Ok(Some(roles))
 }
 
+/// Reports once what became of the administrator's word.
+async fn report(group: &Group<'_>, named: Option<&str>, verdict: &Verdict, word: &Word, context: &Context) {
+    let (reason, note) = match word {
+        Word::Refused(note) => (Reason::PromotionRefused, note),
+        Word::Used(note) if matches!(verdict, Verdict::Primary(_)) => (Reason::PromotionUsed, note),
+        // A promotion is reported when it is carried out.
+        Word::Used(_) | Word::None => return,
+    };
+    let told = context.remember(&group.uid, |memory| {
+        let told = memory.replication.word.as_deref() == named;
+        memory.replication.word = named.map(str::to_owned);
+        told
+    });
+    if !told {
+        events::role_changed(&group.stored.object_ref(&()), reason, note.clone(), context).await;
+    }
+}
+
 /// What the stores show of a group of several pods, or of one that is left of several.
 async fn gather<'a>(stored: &'a RedisInstance, context: &Context) -> Result<Option<Group<'a>>, Error> {
     let (namespace, name) = (stored.namespace().unwrap_or_default(), stored.name_any());
@@ -162,6 +203,7 @@ async fn gather<'a>(stored: &'a RedisInstance, context: &Context) -> Result<Opti
         return Ok(None);
     };
     let running = observe::running(&set);
+    claims::adopt(&namespace, &name, &uid, context).await?; // client
     let record = Record::of(&marks::read(&namespace, &name, &uid, context));
     if running <= 1 && record.is_none() {
         return Ok(None);
@@ -172,7 +214,13 @@ async fn gather<'a>(stored: &'a RedisInstance, context: &Context) -> Result<Opti
         None
     };
     let pods = observe::pods(&namespace, &name, running, context);
-    Ok(Some(Group { stored, namespace, name, uid, running, pods, keys, record }))
+    let limits = Limits::of(&stored.spec);
+    Ok(Some(Group { stored, namespace, name, uid, running, pods, keys, record, limits }))
+}
+
+/// The process in the container of a pod: a container that was started anew is another one.
+fn process(pod: &Pod) -> Option<String> {
+    Some(format!("{}/{}", pod.uid()?, container(pod)?.container_id.as_ref()?))
 }
 
 fn has_password(set: &StatefulSet) -> bool {
@@ -198,6 +246,18 @@ pub(super) struct Memory {
     /// The labels and marks last written, which the watches may not have shown yet.
     labels: Written<labels::Labels>,
     marks: Written<Mark>,
+    /// The primary as it last answered.
+    sighting: Option<Sighting>,
+    /// Since when each replica has been in sync, or has not.
+    turned: std::collections::BTreeMap<i32, (bool, Instant)>,
+    /// Since when the primary has been busy.
+    busy: Option<Instant>,
+    /// The pod (uid) that the kubelet was asked to end, and when.
+    fenced: Option<(String, Instant)>,
+    /// The administrator's word that was last reported on.
+    word: Option<String>,
+    /// The pods (uid) whose claims were labelled, or tried to be.
+    adopted: std::collections::BTreeMap<i32, String>,
     /// When a handover was begun that did not come to its end.
     unfinished: Option<Instant>,
     /// The servers that lost the role, whose clients are sent away once more.

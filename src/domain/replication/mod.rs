@@ -1,22 +1,19 @@
 //! Who takes the writes of a replicated instance, who follows, and when the role moves: what is known of the servers, and
 //! the words for it. The decisions are in `election` and `handover`. Pure: servers are asked elsewhere.
 
+mod choices;
 pub mod election;
+pub mod fence;
 pub mod handover;
 pub mod record;
+pub mod seen;
+pub mod verdict;
 
 use std::{collections::BTreeSet, net::IpAddr};
 
 pub use self::record::Record;
 use super::{names, observed::Aspect, reason::Reason};
 
-/// A server that has not answered for so many seconds, and whom no replica hears either, is taken for dead. Longer than the
-/// 5 s after which a server that runs a script says so (`busy-reply-threshold`), short enough for clients to be helped
-/// within 10 s.
-pub const SILENCE_LIMIT: u64 = 6;
-/// A replica that heard of its primary so many seconds ago hears it no more: a primary speaks every second
-/// (`repl-ping-replica-period 1`).
-const HEARING_LIMIT: u64 = 3;
 /// How far behind its primary, in bytes, a replica may be and still count as in sync. The two are not asked in the same
 /// instant, so what a busy primary writes meanwhile must not count.
 pub const LAG_LIMIT: u64 = 16 << 20;
@@ -31,8 +28,16 @@ pub struct Member {
     pub leaving: bool,
     /// Whether something keeps the pod from starting.
     pub hindered: bool,
-    /// Whether its volume is older than the instance, so that there may be data of an earlier life in it.
+    /// Whether its volume may hold data that no record tells of: the claim is older than the instance or than the claims
+    /// of the other pods, or it was not made from the claim template.
     pub inherited: bool,
+    /// Whether the kubelet confirms that the process which took the writes last has ended: the pod is gone, its container
+    /// does not run, or another container runs in its place.
+    pub ended: bool,
+    /// Whether the node of the pod is reported as away, so that its kubelet will not confirm anything.
+    pub node_away: bool,
+    /// Seconds since the operator asked the kubelet to end the pod; `None` while it has not.
+    pub fenced: Option<u64>,
     /// Whether it runs the newest template and is ready.
     pub updated: bool,
     /// Where its server is asked, if it runs.
@@ -44,9 +49,10 @@ pub struct Member {
 /// What a server answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// There is none: no pod, no running container, or nobody listens at the port.
+    /// There is none: no pod, or no running container.
     Absent,
-    /// Nothing came back, for so many seconds now.
+    /// The container runs and nothing came back, or the connection was refused, for so many seconds now. A refused
+    /// connection alone does not prove that the process has ended: a firewall between the two refuses as well.
     Silent {
         /// Since the first question without an answer.
         seconds: u64,
@@ -98,6 +104,8 @@ pub struct Link {
     pub syncing: bool,
     /// Seconds since it last heard of its primary.
     pub silence: Option<u64>,
+    /// Seconds since it lost the connection; `None` while it is connected, or was never.
+    pub down: Option<u64>,
 }
 
 impl Member {
@@ -142,12 +150,19 @@ impl Told {
         self.history == history || self.former_history == history
     }
 
-    /// Whether this replica hears of its primary.
-    fn hears(&self) -> bool {
+    /// The connection of a replica to its primary.
+    const fn link(&self) -> Option<&Link> {
         match &self.role {
-            Role::Replica(link) => link.up && link.silence.is_some_and(|seconds| seconds < HEARING_LIMIT),
-            Role::Primary => false,
+            Role::Replica(link) => Some(link),
+            Role::Primary => None,
         }
+    }
+}
+
+impl Link {
+    /// Whether the replica heard of its primary within this many seconds.
+    fn hears(&self, hearing: u64) -> bool {
+        self.up && self.silence.is_some_and(|seconds| seconds < hearing)
     }
 }
 
@@ -160,16 +175,16 @@ pub fn lag(members: &[Member], primary: i32, ordinal: i32) -> Option<u64> {
     (ordinal != primary && leader.history == replica.history).then(|| leader.offset.saturating_sub(replica.offset))
 }
 
-/// The replicas that have all that the primary has, but for what is on its way.
+/// The replicas that have all that the primary has, but for what is on its way, and that heard of it within this many seconds.
 #[must_use]
-pub fn in_sync(members: &[Member], primary: i32) -> BTreeSet<i32> {
+pub fn in_sync(members: &[Member], primary: i32, hearing: u64) -> BTreeSet<i32> {
     let Some(leader) = members.iter().find(|member| member.ordinal == primary).and_then(Member::loaded) else {
         return BTreeSet::new();
     };
     let synced = |told: &Told| match &told.role {
         Role::Replica(link) => {
             link.of == Some(leader.address)
-                && link.up
+                && link.hears(hearing)
                 && !link.syncing
                 && told.history == leader.history
                 && leader.offset.saturating_sub(told.offset) < LAG_LIMIT
@@ -226,7 +241,18 @@ pub(crate) mod tests {
             Answer::Told(told) => Some(told.address),
             _ => None,
         };
-        Member { ordinal, leaving: false, hindered: false, inherited: false, updated: true, address, answer }
+        Member {
+            ordinal,
+            leaving: false,
+            hindered: false,
+            inherited: false,
+            ended: answer == Answer::Absent,
+            node_away: false,
+            fenced: None,
+            updated: true,
+            address,
+            answer,
+        }
     }
 
     /// A primary of this history, so far in it.
@@ -236,13 +262,13 @@ pub(crate) mod tests {
 
     /// A replica of that one.
     pub(crate) fn replica(ordinal: i32, of: i32, history: &str, offset: u64) -> Member {
-        let link = Link { of: Some(address(of)), up: true, syncing: false, silence: Some(0) };
+        let link = Link { of: Some(address(of)), up: true, syncing: false, silence: Some(0), down: None };
         member(ordinal, Answer::Told(told(ordinal, Role::Replica(link), history, offset)))
     }
 
     /// A server that has just started, with or without data.
     pub(crate) fn started(ordinal: i32, empty: bool) -> Member {
-        let link = Link { of: None, up: false, syncing: false, silence: None };
+        let link = Link { of: None, up: false, syncing: false, silence: None, down: None };
         let told = told(ordinal, Role::Replica(link), &format!("fresh-{ordinal}"), 0);
         member(ordinal, Answer::Told(Told { empty, ..told }))
     }
@@ -274,6 +300,9 @@ pub(crate) mod tests {
         let mut syncing = replica(4, 0, "a", far);
         let Role::Replica(link) = &mut told_mut(&mut syncing).role else { unreachable!() };
         link.syncing = true;
+        let mut deaf = replica(7, 0, "a", far);
+        let Role::Replica(link) = &mut told_mut(&mut deaf).role else { unreachable!() };
+        link.silence = Some(3);
         let members = [
             primary(0, "a", far),
             replica(1, 0, "a", far - 10),
@@ -282,10 +311,11 @@ pub(crate) mod tests {
             syncing,
             replica(5, 1, "a", far),
             started(6, false),
+            deaf,
         ];
-        assert_eq!(in_sync(&members, 0), [1].into());
+        assert_eq!(in_sync(&members, 0, 3), [1].into());
         assert_eq!(astray(&members, 0), [5, 6]);
-        assert!(in_sync(&members, 7).is_empty() && astray(&members, 7).is_empty());
+        assert!(in_sync(&members, 8, 3).is_empty() && astray(&members, 8).is_empty());
         assert_eq!(
             [0, 1, 2, 3, 6].map(|ordinal| lag(&members, 0, ordinal)),
             [None, Some(10), Some(far - 50), None, None]

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeSet;
 
-/// Annotation of a claim: `TERM HISTORY primary|replica`, as in `3 8f0c... primary`.
+/// Annotation of a claim: `TERM HISTORY primary|replica|behind|promoting`, as in `3 8f0c... primary`.
 pub const REPLICATION_ANNOTATION: &str = "redis.github.com/replication";
+/// History of a server that was not asked yet: no other server continues it.
+const UNKNOWN_HISTORY: &str = "-";
 
 /// The mark of one claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,42 +15,82 @@ pub struct Mark {
     pub term: u64,
     /// Name of the history that the data belong to, or that they go on with.
     pub history: String,
-    /// Whether it was the primary's.
-    pub primary: bool,
+    /// What its server was.
+    pub state: State,
 }
 
+/// What the server of a claim was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It took the writes.
+    Primary,
+    /// It was in sync with the primary.
+    Replica,
+    /// It was in sync once and fell behind.
+    Behind,
+    /// It was in sync and is about to be promoted: until it is, the primary of the term before has the newest data.
+    Promoting,
+}
+
+const STATES: [(State, &str); 4] = [
+    (State::Primary, "primary"),
+    (State::Replica, "replica"),
+    (State::Behind, "behind"),
+    (State::Promoting, "promoting"),
+];
+
 impl Mark {
+    /// The mark of the primary of this term.
+    #[must_use]
+    pub const fn primary(term: u64, history: String) -> Self {
+        Self { term, history, state: State::Primary }
+    }
+
+    /// The mark of a server that ran alone and was not asked.
+    #[must_use]
+    pub fn alone() -> Self {
+        Self::primary(1, UNKNOWN_HISTORY.to_owned())
+    }
+
     /// Reads an annotation; what is no mark is none.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let term = words.next()?.parse().ok()?;
         let history = words.next().filter(|word| word.len() <= 64)?.to_owned();
-        let primary = match words.next()? {
-            "primary" => true,
-            "replica" => false,
-            _ => return None,
-        };
-        words.next().is_none().then_some(Self { term, history, primary })
+        let state = words.next()?;
+        let (state, _) = STATES.iter().find(|(_, word)| *word == state)?;
+        words.next().is_none().then_some(Self { term, history, state: *state })
+    }
+
+    /// The term in which its server was in sync.
+    const fn settled_term(&self) -> u64 {
+        match self.state {
+            State::Promoting => self.term.saturating_sub(1),
+            _ => self.term,
+        }
     }
 }
 
 impl std::fmt::Display for Mark {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {}", self.term, self.history, if self.primary { "primary" } else { "replica" })
+        let word = STATES.iter().find(|(state, _)| *state == self.state).map_or("", |(_, word)| word);
+        write!(f, "{} {} {word}", self.term, self.history)
     }
 }
 
 /// What the marks of all claims come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// The latest term.
+    /// The latest term that a primary had.
     pub term: u64,
+    /// The latest term of all, that of a promotion that was begun included.
+    pub latest: u64,
     /// The history that began or went on with it.
     pub history: String,
     /// The pod that was primary in it, unless its claim is gone.
     pub primary: Option<i32>,
-    /// The pods that had its data.
+    /// The pods that had its data: the primary, and the replicas that were in sync last.
     pub members: BTreeSet<i32>,
 }
 
@@ -56,16 +98,25 @@ impl Record {
     /// Sums up the marks, each with the ordinal of its claim; `None` for an instance that was never replicated.
     #[must_use]
     pub fn of(marks: &[(i32, Mark)]) -> Option<Self> {
-        let term = marks.iter().map(|(_, mark)| mark.term).max()?;
-        let latest: Vec<&(i32, Mark)> = marks.iter().filter(|(_, mark)| mark.term == term).collect();
-        let primary = latest.iter().find(|(_, mark)| mark.primary);
-        let (_, mark) = primary.or_else(|| latest.first())?;
+        let latest = marks.iter().map(|(_, mark)| mark.term).max()?;
+        let term = marks.iter().map(|(_, mark)| mark.settled_term()).max()?;
+        let current: Vec<&(i32, Mark)> = marks.iter().filter(|(_, mark)| mark.settled_term() == term).collect();
+        let primary = current.iter().find(|(_, mark)| mark.state == State::Primary);
+        let (_, mark) = primary.or_else(|| current.first())?;
+        let members = current.iter().filter(|(_, mark)| mark.state != State::Behind);
         Some(Self {
             term,
+            latest,
             history: mark.history.clone(),
             primary: primary.map(|(ordinal, _)| *ordinal),
-            members: latest.iter().map(|(ordinal, _)| *ordinal).collect(),
+            members: members.map(|(ordinal, _)| *ordinal).collect(),
         })
+    }
+
+    /// Whether the primary was never asked: it ran alone before.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        self.history == UNKNOWN_HISTORY
     }
 }
 
@@ -75,8 +126,11 @@ mod tests {
 
     #[test]
     fn a_mark_reads_back_and_nothing_else_is_one() {
-        let mark = Mark { term: 3, history: "8f0c".to_owned(), primary: true };
-        assert_eq!(Mark::parse(&mark.to_string()), Some(mark));
+        for (state, _) in STATES {
+            let mark = Mark { term: 3, history: "8f0c".to_owned(), state };
+            assert_eq!(Mark::parse(&mark.to_string()), Some(mark));
+        }
+        assert_eq!(Mark::alone().to_string(), "1 - primary");
         for text in ["", "3", "3 a", "3 a boss", "x a primary", "3 a primary more"] {
             assert_eq!(Mark::parse(text), None, "{text}");
         }
@@ -84,13 +138,19 @@ mod tests {
 
     #[test]
     fn the_latest_term_counts() {
-        let marks: Vec<(i32, Mark)> = [(0, "1 a primary"), (1, "2 b primary"), (2, "2 b replica")]
-            .map(|(ordinal, text)| (ordinal, Mark::parse(text).unwrap()))
-            .into();
-        let record = Record { term: 2, history: "b".to_owned(), primary: Some(1), members: [1, 2].into() };
-        assert_eq!(Record::of(&marks), Some(record.clone()));
-        let without = [marks[0].clone(), marks[2].clone()];
-        assert_eq!(Record::of(&without), Some(Record { primary: None, members: [2].into(), ..record }));
-        assert_eq!(Record::of(&[]), None);
+        let marks = |texts: &[(i32, &str)]| -> Vec<(i32, Mark)> {
+            texts.iter().map(|(ordinal, text)| (*ordinal, Mark::parse(text).unwrap())).collect()
+        };
+        let record = |texts| Record::of(&marks(texts));
+        let whole = Record { term: 2, latest: 2, history: "b".to_owned(), primary: Some(1), members: [1, 2].into() };
+        assert_eq!(record(&[(0, "1 a primary"), (1, "2 b primary"), (2, "2 b replica")]), Some(whole.clone()));
+        let gone = Record { primary: None, members: [2].into(), ..whole.clone() };
+        assert_eq!(record(&[(0, "1 a primary"), (2, "2 b replica")]), Some(gone));
+        assert_eq!(record(&[]), None);
+        // One that fell behind is no member, and one that was not promoted yet is none of the next term.
+        let behind = [(0, "2 b behind"), (1, "2 b primary"), (2, "3 b promoting")];
+        assert_eq!(record(&behind), Some(Record { latest: 3, ..whole }));
+        let alone = record(&[(0, "1 - primary")]).unwrap();
+        assert!(alone.is_unsettled() && alone.primary == Some(0));
     }
 }

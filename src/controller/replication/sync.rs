@@ -1,0 +1,133 @@
+//! What is remembered and recorded of the replicas: which are in sync with the primary, before that matters. The memory is
+//! always newer than the marks, which outlive this process; a mark is written when a state has lasted.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use super::{Group, marks, process};
+use crate::{
+    controller::{context::Context, error::Error},
+    domain::replication::{
+        Member, Role,
+        record::{Mark, State},
+        seen::Seen,
+    },
+};
+
+/// How long a replica is in sync or out of sync before its mark says so: a mark is not written for every hiccup.
+const LASTING: Duration = Duration::from_secs(3);
+/// The least time between the two offsets of the primary that are remembered.
+const APART: Duration = Duration::from_secs(1);
+/// How long a primary may be busy before that is reported, and the replicas leave the Service for reads.
+const BUSY_LIMIT: Duration = Duration::from_mins(1);
+
+/// The primary as it last answered.
+#[derive(Clone, Debug)]
+pub(super) struct Sighting {
+    pub(super) primary: i32,
+    /// The container that it ran in.
+    pub(super) process: Option<String>,
+    history: String,
+    at: Instant,
+    offset: u64,
+    /// An earlier offset, and when it was seen.
+    earlier: (Instant, u64),
+    in_sync: BTreeSet<i32>,
+}
+
+/// What was seen of the primary of this group.
+pub(super) fn seen(group: &Group<'_>, context: &Context) -> Option<Seen> {
+    let sighting = context.recall(&group.uid, |memory| memory.replication.sighting.clone())?;
+    Some(Seen {
+        primary: sighting.primary,
+        history: sighting.history,
+        offset: sighting.offset,
+        earlier: sighting.earlier.1,
+        ago: sighting.at.elapsed().as_secs(),
+        in_sync: sighting.in_sync,
+    })
+}
+
+/// Remembers which replicas are in sync with a primary that answers, and marks the claims of those whose state has lasted.
+pub(super) async fn record(
+    group: &Group<'_>,
+    members: &[Member],
+    (primary, term): (i32, u64),
+    in_sync: &BTreeSet<i32>,
+    context: &Context,
+) -> Result<(), Error> {
+    let Some(told) = members.iter().find(|member| member.ordinal == primary).and_then(Member::told) else {
+        return Ok(());
+    };
+    let now = Instant::now();
+    let process = group.object(primary).and_then(process);
+    let lasting: Vec<(i32, bool)> = context.remember(&group.uid, |memory| {
+        let memory = &mut memory.replication;
+        let former =
+            memory.sighting.take().filter(|former| former.primary == primary && former.history == told.history);
+        let earlier = match former {
+            Some(former) if now - former.earlier.0 < APART * 2 => former.earlier,
+            Some(former) => (former.at, former.offset),
+            None => (now, told.offset),
+        };
+        memory.sighting = Some(Sighting {
+            primary,
+            process,
+            history: told.history.clone(),
+            at: now,
+            offset: told.offset,
+            earlier,
+            in_sync: in_sync.clone(),
+        });
+        memory.fenced = None;
+        let others = members.iter().map(|member| member.ordinal).filter(|ordinal| *ordinal != primary);
+        others
+            .filter_map(|ordinal| {
+                let state = in_sync.contains(&ordinal);
+                let turned = memory.turned.entry(ordinal).or_insert((state, now));
+                if turned.0 != state {
+                    *turned = (state, now);
+                }
+                // What was recorded of an earlier term says nothing about this one.
+                let marked = marks::of(group, ordinal, &memory.marks, context).filter(|mark| mark.term == term);
+                let fresh = state && marked.is_none();
+                let differs = marked.is_some_and(|mark| state != (mark.state == State::Replica));
+                (fresh || if differs { now - turned.1 >= LASTING } else { state }).then_some((ordinal, state))
+            })
+            .collect()
+    });
+    for (ordinal, state) in lasting {
+        let state = if state { State::Replica } else { State::Behind };
+        marks::ensure(group, ordinal, Mark { term, history: told.history.clone(), state }, context).await?;
+    }
+    Ok(())
+}
+
+/// The replicas that were in sync with a primary that is busy, and are still connected to it: it takes no writes meanwhile.
+pub(super) fn still_in_sync(group: &Group<'_>, members: &[Member], primary: i32, context: &Context) -> BTreeSet<i32> {
+    let seen = context.recall(&group.uid, |memory| memory.replication.sighting.clone());
+    let Some(seen) = seen.filter(|seen| seen.primary == primary && seen.at.elapsed() < BUSY_LIMIT) else {
+        return BTreeSet::new();
+    };
+    let follows = |member: &&Member| {
+        let told = member.told().filter(|told| !told.loading);
+        told.is_some_and(|told| matches!(&told.role, Role::Replica(link) if link.up && !link.syncing))
+    };
+    let members = members.iter().filter(|member| seen.in_sync.contains(&member.ordinal));
+    members.filter(follows).map(|member| member.ordinal).collect()
+}
+
+/// What to do about a primary that has been busy for longer than it should be.
+pub(super) fn busy_for_long(group: &Group<'_>, primary: i32, busy: bool, context: &Context) -> Option<String> {
+    let now = Instant::now();
+    let since = context.remember(&group.uid, |memory| {
+        let since = &mut memory.replication.busy;
+        *since = busy.then(|| since.unwrap_or(now));
+        *since
+    });
+    let seconds = since.map(|since| now - since).filter(|busy| *busy >= BUSY_LIMIT)?.as_secs() / 60 * 60;
+    let pod = group.pod(primary);
+    Some(format!("primary {pod} has been busy for over {seconds} s: end a script with SCRIPT KILL, or delete the pod"))
+}

@@ -1,0 +1,154 @@
+//! Whether a primary that does not answer can still acknowledge writes. Before another server is promoted its process has to
+//! end, which only its kubelet can confirm; where that is out of reach, it must have had the time to stop by itself.
+
+use super::{Answer, Member};
+use crate::api::v1::{Durability, RedisInstanceSpec};
+
+/// Seconds that a server may be silent before a failover is begun, unless the spec says otherwise. Longer than the 5 s after
+/// which a server that runs a script says so (`busy-reply-threshold`).
+pub const SILENCE_LIMIT: u64 = 6;
+/// Bounds of `spec.replication.failoverAfterSeconds`, in seconds.
+pub const SILENCE_BOUNDS: (u64, u64) = (3, 3600);
+/// Seconds that the kubelet gives the process to end: a server that was slow and answers again within them hands its role
+/// over without a loss.
+pub const GRACE_SECONDS: u32 = 5;
+/// Seconds after which a kubelet that was asked to end a pod and has not confirmed it is taken to be out of reach: the
+/// grace period, 2 s that the kubelet adds, and time to report.
+const CONFIRMATION_LIMIT: u64 = 20;
+/// Seconds after which a primary that no replica hears refuses writes, unless the spec says otherwise.
+const MAX_LAG: u64 = 10;
+/// Seconds by which the primary may count the lag of its replicas late.
+const LAG_MARGIN: u64 = 2;
+/// Seconds after which the administrator decides about a primary that is silent while no replica can take over safely.
+pub const RETURN_LIMIT: u64 = 60;
+/// Seconds for which a replica hears its primary after the last ping, at least.
+const HEARING_MINIMUM: u64 = 3;
+
+/// How long the servers of an instance may be silent, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Until a failover is begun.
+    pub silence: u64,
+    /// Until a replica that got no ping hears its primary no more.
+    pub hearing: u64,
+    /// Until a primary that no replica hears stops to acknowledge writes; `None` where it never does.
+    pub acknowledging: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { silence: SILENCE_LIMIT, hearing: HEARING_MINIMUM, acknowledging: None }
+    }
+}
+
+impl Limits {
+    /// The limits of an instance with this spec, which need not be valid: a failover does not wait for a correct one.
+    #[must_use]
+    pub fn of(spec: &RedisInstanceSpec) -> Self {
+        let number = |names: [&str; 2]| {
+            let config = spec.config.iter().flatten().find(|(name, _)| names.contains(&name.to_lowercase().as_str()));
+            config.and_then(|(_, value)| value.0.trim_matches(|c: char| c == '"' || c.is_whitespace()).parse().ok())
+        };
+        let replication = spec.replication.as_ref();
+        let bounded = replication
+            .and_then(|replication| replication.durability)
+            .map_or_else(|| spec.replicas.unwrap_or(1) > 2, |durability| durability == Durability::Bounded);
+        let min_replicas =
+            number(["min-replicas-to-write", "min-slaves-to-write"]).unwrap_or_else(|| u64::from(bounded));
+        let max_lag = number(["min-replicas-max-lag", "min-slaves-max-lag"]).unwrap_or(MAX_LAG);
+        let ping_period = number(["repl-ping-replica-period", "repl-ping-slave-period"]).unwrap_or(1);
+        Self::new(None, ping_period, (min_replicas, max_lag))
+    }
+
+    /// The limits of servers with these directives: `repl-ping-replica-period`, `min-replicas-to-write` and
+    /// `min-replicas-max-lag`, each in its unit.
+    #[must_use]
+    pub fn new(silence: Option<i64>, ping_period: u64, (min_replicas, max_lag): (u64, u64)) -> Self {
+        let (least, most) = SILENCE_BOUNDS;
+        let silence = silence.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(SILENCE_LIMIT);
+        Self {
+            silence: silence.clamp(least, most),
+            // One ping may get lost.
+            hearing: ping_period.saturating_mul(2).saturating_add(1).max(HEARING_MINIMUM),
+            acknowledging: (min_replicas > 0 && max_lag > 0).then_some(max_lag),
+        }
+    }
+}
+
+/// What has to happen before another server may be promoted in the place of this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fence {
+    /// Nothing: it cannot acknowledge writes any more, or nothing more can be done about it.
+    Done,
+    /// The kubelet has to end its pod.
+    Ask,
+    /// The kubelet was asked to; it has to confirm that.
+    Confirm,
+    /// It stops to acknowledge by itself after a while.
+    Expire,
+}
+
+/// What has to happen before another is promoted in the place of a primary that is silent for longer than the limit.
+pub(super) fn fence(primary: &Member, limits: Limits) -> Fence {
+    let Answer::Silent { seconds } = primary.answer else { return Fence::Done };
+    let acknowledges = limits.acknowledging.is_some_and(|lag| seconds < lag.saturating_add(LAG_MARGIN));
+    match primary.fenced {
+        _ if primary.ended => Fence::Done,
+        _ if primary.node_away && acknowledges => Fence::Expire,
+        _ if primary.node_away => Fence::Done,
+        None => Fence::Ask,
+        Some(asked) if asked < CONFIRMATION_LIMIT => Fence::Confirm,
+        Some(_) if acknowledges => Fence::Expire,
+        Some(_) => Fence::Done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::member, *};
+
+    #[test]
+    fn a_silent_primary_is_ended_or_waited_for() {
+        let bounded = Limits { acknowledging: Some(10), ..Limits::default() };
+        let unbounded = Limits::default();
+        let silent = |seconds, ended, node_away, fenced| Member {
+            ended,
+            node_away,
+            fenced,
+            ..member(0, Answer::Silent { seconds })
+        };
+        for (primary, with_bound, without) in [
+            (silent(6, false, false, None), Fence::Ask, Fence::Ask),
+            (silent(9, false, false, Some(3)), Fence::Confirm, Fence::Confirm),
+            (silent(26, false, false, Some(CONFIRMATION_LIMIT)), Fence::Done, Fence::Done),
+            (silent(6, true, false, None), Fence::Done, Fence::Done),
+            (silent(6, false, true, None), Fence::Expire, Fence::Done),
+            (silent(12, false, true, None), Fence::Done, Fence::Done),
+        ] {
+            assert_eq!((fence(&primary, bounded), fence(&primary, unbounded)), (with_bound, without), "{primary:?}");
+        }
+        let long = Limits { acknowledging: Some(60), ..Limits::default() };
+        assert_eq!(fence(&silent(26, false, false, Some(CONFIRMATION_LIMIT)), long), Fence::Expire);
+    }
+
+    #[test]
+    fn the_limits_of_a_spec_follow_its_directives() {
+        let of = |spec| Limits::of(&serde_json::from_value(spec).unwrap());
+        assert_eq!(of(serde_json::json!({"replicas": 2})), Limits::default());
+        let bounded = Limits { acknowledging: Some(10), ..Limits::default() };
+        assert_eq!(of(serde_json::json!({"replicas": 3})), bounded);
+        assert_eq!(of(serde_json::json!({"replicas": 2, "replication": {"durability": "Bounded"}})), bounded);
+        let own = serde_json::json!({"repl-ping-slave-period": "10", "min-replicas-to-write": "0"});
+        assert_eq!(of(serde_json::json!({"replicas": 3, "config": own})), Limits { hearing: 21, ..Limits::default() });
+    }
+
+    #[test]
+    fn the_limits_follow_the_directives_and_are_bounded() {
+        assert_eq!(Limits::new(None, 1, (0, 10)), Limits::default());
+        let limits = Limits { silence: 30, hearing: 21, acknowledging: Some(5) };
+        assert_eq!(Limits::new(Some(30), 10, (1, 5)), limits);
+        for (wanted, silence) in [(-1, 6), (0, 3), (i64::MAX, 3600)] {
+            assert_eq!(Limits::new(Some(wanted), u64::MAX, (1, 0)).silence, silence);
+        }
+    }
+}
