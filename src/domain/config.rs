@@ -1,13 +1,14 @@
 //! `spec.config` as directives that can be rendered: names that this release of Redis has, values that it takes and that
 //! stay on their line, nothing that is the operator's. What a directive takes is written in `directives`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     directives::{release::Release, suggest::nearest, value},
     field_error::{FieldError, quoted},
     names::VOUCHED_ANNOTATION,
-    owned_directives, words,
+    owned_directives,
+    words::{self, WordError},
 };
 use crate::api::v1::ConfigValue;
 
@@ -18,20 +19,32 @@ const COUNT_LIMIT: usize = 256;
 /// The longest value, in characters, as in the schema.
 const VALUE_LIMIT: usize = 1024;
 
+/// The directive whose words are compared with fixed names and never printed, so that control characters in it harm nobody.
+const NEVER_PRINTED: &str = "ignore-warnings";
+
 /// Checked directives in order of name, each with the words of its value (at least one; an empty value is one empty word).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Directives(BTreeMap<String, Vec<String>>);
+pub struct Directives {
+    words: BTreeMap<String, Vec<String>>,
+    redundant: BTreeSet<String>,
+}
 
 impl Directives {
     /// Name and words of each directive, in order of name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[String])> {
-        self.0.iter().map(|(name, words)| (name.as_str(), words.as_slice()))
+        self.words.iter().map(|(name, words)| (name.as_str(), words.as_slice()))
+    }
+
+    /// The operator's own directives that the user set to the value that they have in any case, in order; nothing else here
+    /// has them.
+    pub fn redundant(&self) -> impl Iterator<Item = &str> {
+        self.redundant.iter().map(String::as_str)
     }
 
     /// The words of this directive, if the user set it.
     #[must_use]
     pub fn words(&self, name: &str) -> Option<&[String]> {
-        self.0.get(name).map(Vec::as_slice)
+        self.words.get(name).map(Vec::as_slice)
     }
 }
 
@@ -42,6 +55,14 @@ pub struct Rules {
     pub release: Release,
     /// Names that the user vouches for, as of a module or a fork; never the operator's own.
     pub vouched: Vec<String>,
+    /// Whether clients need a password, which decides about the operator's own lines.
+    pub auth: bool,
+}
+
+impl Rules {
+    fn vouches(&self, name: &str) -> bool {
+        self.vouched.iter().any(|vouched| vouched == name)
+    }
 }
 
 /// Checks every directive; all faults at once.
@@ -53,47 +74,99 @@ pub fn validate(config: &BTreeMap<String, ConfigValue>, rules: &Rules) -> (Direc
         let detail = format!("must have at most {COUNT_LIMIT} items");
         errors.push(FieldError::forbidden("spec.config", detail));
     }
+    let mut redundant = BTreeSet::new();
     for (name, ConfigValue(value)) in config.iter().take(COUNT_LIMIT) {
         match directive(name, value, rules) {
-            Ok(words) => drop(directives.insert(name.clone(), words)),
+            Ok(Reading::Words(words)) => drop(directives.insert(name.clone(), words)),
+            Ok(Reading::Redundant) => drop(redundant.insert(name.clone())),
             Err(error) => errors.push(error),
         }
     }
     errors.extend(duplicates(&directives, rules.release));
-    (Directives(directives), errors)
+    (Directives { words: directives, redundant }, errors)
 }
 
-fn directive(name: &str, value: &str, rules: &Rules) -> Result<Vec<String>, FieldError> {
-    if !is_name(name) {
-        return Err(FieldError::invalid("spec.config", name, misspelt(name, rules.release)));
+/// What a directive comes to.
+enum Reading {
+    /// The user's own, with the words of its value.
+    Words(Vec<String>),
+    /// The operator's own, with the value that it has in any case.
+    Redundant,
+}
+
+fn directive(name: &str, value: &str, rules: &Rules) -> Result<Reading, FieldError> {
+    let is_vouched_option = || is_module_option(name) && rules.vouches(name);
+    if !is_name(name) && !is_vouched_option() {
+        return Err(FieldError::invalid("spec.config", name, misspelt(name, rules)));
     }
     let field = format!("spec.config[{name}]");
-    if let Some(cure) = owned_directives::cure(name) {
-        return Err(FieldError::forbidden(field, cure));
+    let is_too_long = value.chars().count() > VALUE_LIMIT;
+    // Of a dangerous directive that the release lacks, that it lacks it helps more.
+    let is_foreign = || rules.release.candidates(name).is_empty() && rules.release.elsewhere(name).is_some();
+    if let Some(cure) = owned_directives::cure(name).filter(|cure| *cure != owned_directives::SECURITY || !is_foreign())
+    {
+        let words = if is_too_long { None } else { split(value).ok() };
+        let is_redundant =
+            words.is_some_and(|words| owned_directives::repeats_own_value(name, &words, rules.release, rules.auth));
+        return if is_redundant { Ok(Reading::Redundant) } else { Err(FieldError::forbidden(field, cure)) };
     }
-    if value.chars().count() > VALUE_LIMIT {
+    if is_too_long {
         return Err(FieldError::too_long(field, VALUE_LIMIT));
     }
-    let mut words = words::split(value).map_err(|error| FieldError::invalid(&field, value, error.to_string()))?;
-    if words.is_empty() {
-        words.push(String::new());
+    let words = split(value).map_err(|error| {
+        let detail = match error {
+            WordError::Lines => one_line(name, value, rules),
+            error => error.to_string(),
+        };
+        FieldError::invalid(&field, value, detail)
+    })?;
+    if name != NEVER_PRINTED && words.iter().any(|word| word.contains(char::is_control)) {
+        return Err(FieldError::invalid(field, value, "must not contain control characters, escaped ones included"));
     }
+    match fault(&field, name, &words, value, rules) {
+        None => Ok(Reading::Words(words)),
+        Some(error) => Err(error),
+    }
+}
+
+/// The words of a value; an empty value is one empty word.
+fn split(value: &str) -> Result<Vec<String>, WordError> {
+    let words = words::split(value)?;
+    Ok(if words.is_empty() { vec![String::new()] } else { words })
+}
+
+/// Why the release does not take these words; of an unknown release, what any line takes is taken.
+fn fault(field: &str, name: &str, words: &[String], typed: &str, rules: &Rules) -> Option<FieldError> {
     let candidates = rules.release.candidates(name);
     if candidates.is_empty() {
-        let vouched = rules.vouched.iter().any(|vouched| vouched == name);
-        return if vouched { Ok(words) } else { Err(unknown(&field, name, rules.release)) };
+        return (!rules.vouches(name)).then(|| unknown(field, name, rules.release));
     }
-    // Of an unknown release, what any line takes is taken.
     let faults: Vec<FieldError> =
-        candidates.iter().map_while(|candidate| value::fault(&field, *candidate, &words, value)).collect();
-    if faults.len() < candidates.len() { Ok(words) } else { faults.into_iter().next().map_or(Ok(words), Err) }
+        candidates.iter().map_while(|candidate| value::fault(field, *candidate, words, typed)).collect();
+    if faults.len() < candidates.len() { None } else { faults.into_iter().next() }
+}
+
+/// What is said of a value of several lines, as of a YAML block: the same on one line, where that is a value.
+fn one_line(name: &str, value: &str, rules: &Rules) -> String {
+    let joined = value.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let joined = joined.trim();
+    let fits = |words: Vec<String>| fault("", name, &words, joined, rules).is_none();
+    let cure = if split(joined).is_ok_and(fits) { format!("; write {}", quoted(joined)) } else { String::new() };
+    format!("{}{cure}", WordError::Lines)
 }
 
 /// What is said of a key that cannot be a name, with the one that it is in another spelling.
-fn misspelt(name: &str, release: Release) -> String {
+fn misspelt(name: &str, rules: &Rules) -> String {
     let rule = "keys must match '^[a-z][a-z0-9-]{0,63}$'";
-    let spelt = name.trim().to_ascii_lowercase().replace('_', "-");
-    let meant = release.directive(&spelt).is_some_and(|_| owned_directives::cure(&spelt).is_none());
+    if is_module_option(name) && name.contains('.') {
+        return format!("{rule}; name an option of a module in the annotation {VOUCHED_ANNOTATION}");
+    }
+    let lower = name.trim().to_ascii_lowercase();
+    if is_module_option(&lower) && rules.vouches(&lower) && owned_directives::cure(&lower).is_none() {
+        return format!("{rule}; did you mean {}?", quoted(&lower));
+    }
+    let spelt = lower.replace('_', "-");
+    let meant = rules.release.directive(&spelt).is_some_and(|_| owned_directives::cure(&spelt).is_none());
     if meant { format!("{rule}; did you mean {}?", quoted(&spelt)) } else { rule.to_owned() }
 }
 
@@ -103,8 +176,16 @@ fn unknown(field: &str, name: &str, release: Release) -> FieldError {
         return FieldError::invalid(field, name, elsewhere);
     }
     let unknown = format!("unknown directive for {}", release.title());
+    let cure = |meant: &str| owned_directives::cure(meant);
     let detail = match nearest(name, &release.names()) {
+        Some(meant) if cure(meant).is_some() => {
+            format!("{unknown}; of \"{meant}\": {}", cure(meant).unwrap_or_default())
+        }
         Some(meant) => format!("{unknown}; did you mean \"{meant}\"?"),
+        None if release.comes_with_modules() => format!(
+            "{unknown}; the modules of the image are not loaded, so their options are not known either; if a fork has it, \
+             name it in the annotation {VOUCHED_ANNOTATION}"
+        ),
         None => format!("{unknown}; if a module or a fork has it, name it in the annotation {VOUCHED_ANNOTATION}"),
     };
     FieldError::invalid(field, name, detail)
@@ -134,6 +215,12 @@ fn is_name(name: &str) -> bool {
     name.len() <= NAME_LIMIT && body.starts_with(|c: char| c.is_ascii_lowercase()) && body.chars().all(shape)
 }
 
+/// Whether this could be an option of a module, which Redis calls `MODULE.OPTION`.
+fn is_module_option(name: &str) -> bool {
+    let shape = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
+    name.len() <= NAME_LIMIT && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(shape)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,7 +229,8 @@ mod tests {
     fn rules() -> Rules {
         Rules {
             release: release(&ImageReference::parse("redis:7.2").unwrap()),
-            vouched: vec!["json-depth".to_owned(), "dir".to_owned()],
+            vouched: ["json-depth", "dir", "mymodule.depth", "my_module.a-b"].map(str::to_owned).to_vec(),
+            auth: true,
         }
     }
 
@@ -163,6 +251,53 @@ mod tests {
     fn a_vouched_name_passes_and_opens_nothing_of_ours() {
         assert!(faults("json-depth", "1").is_empty());
         assert_eq!(faults("dir", "/tmp").len(), 1);
+    }
+
+    #[test]
+    fn an_option_of_a_module_passes_when_it_is_vouched_for() {
+        assert!(faults("mymodule.depth", "128").is_empty() && faults("my_module.a-b", "1").is_empty());
+        assert!(faults("mymodule.width", "1")[0].contains("name an option of a module in the annotation"));
+        assert!(faults("MyModule.Depth", "1")[0].ends_with("did you mean \"mymodule.depth\"?"));
+        assert!(faults("mymodule.depth\nport", "1")[0].starts_with("spec.config: Invalid value: "));
+    }
+
+    #[test]
+    fn the_operators_own_value_is_taken_and_not_rendered() {
+        let config = [("port", "6379"), ("dir", "/data/"), ("hz", "20")]
+            .map(|(name, value)| (name.to_owned(), ConfigValue(value.to_owned())));
+        let (directives, errors) = validate(&BTreeMap::from(config), &rules());
+        assert!(errors.is_empty(), "{errors:?}");
+        assert_eq!(directives.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["hz"]);
+        assert_eq!(directives.redundant().collect::<Vec<_>>(), ["dir", "port"]);
+        assert_eq!(faults("port", "6380").len(), 1);
+    }
+
+    #[test]
+    fn a_block_of_lines_is_told_how_it_is_written_on_one() {
+        let detail = |name: &str, value: &str| faults(name, value).concat();
+        assert!(detail("save", "900 1\n300 10\n").ends_with("must be on one line; write \"900 1 300 10\""));
+        assert!(detail("maxmemory", "1gb\n").ends_with("must be on one line; write \"1gb\""));
+        assert!(detail("maxmemory", "1gb\nrequirepass x").ends_with("must be on one line"));
+        assert!(
+            detail("client-output-buffer-limit", "normal 0 0 0\r\n  replica 1gb 1gb 60\r\n").contains("write \"normal")
+        );
+    }
+
+    #[test]
+    fn control_characters_do_not_come_in_as_escapes() {
+        for value in [r#""a\r\nb""#, r#""\x0a""#, r#""\x1b[31m""#, r#"x"\a""#, r#""\x9b""#] {
+            assert!(faults("locale-collate", value)[0].contains("control characters"), "{value}");
+            assert!(faults("json-depth", value)[0].contains("control characters"), "{value}");
+        }
+        assert!(faults("ignore-warnings", r#""a\x0ab""#).is_empty() && faults("json-depth", r#""\xe9""#).is_empty());
+    }
+
+    #[test]
+    fn a_slip_for_the_operators_own_leads_to_the_field_for_it() {
+        assert!(
+            faults("requirpass", "hunter2")[0]
+                .ends_with("of \"requirepass\": use spec.auth: the password lives in a Secret")
+        );
     }
 
     #[test]

@@ -140,7 +140,9 @@ pub fn owned_label(key: &str) -> Option<&'static str> {
     match key {
         "app" => Some("is the operator's own: the pods are selected by it"),
         key if key.starts_with("redis.github.com/") => Some("is the operator's own"),
-        key if key.starts_with("app.kubernetes.io/") => Some("is set by the operator, to tell tools what it manages"),
-        _ => None,
+        key => key
+            .strip_prefix("app.kubernetes.io/")
+            .filter(|name| matches!(*name, "name" | "instance" | "component" | "part-of" | "managed-by"))
+            .map(|_| "is set by the operator, to tell tools what it manages"),
     }
 }

@@ -10,8 +10,8 @@ use super::{
     effective::Effective,
     hex,
     instance::ValidatedInstance,
-    names::{AUTH_CONF_KEY, AUTH_PATH, DATA_PATH, PORT},
-    words,
+    names::{AUTH_CONF_KEY, AUTH_PATH},
+    owned_directives, words,
 };
 use crate::api::v1::ConfigUpdate;
 
@@ -95,16 +95,10 @@ fn group_size(name: &str, words: usize) -> usize {
     }
 }
 
-/// What the operator needs to hold. Redis 7 answers every other pod with DENIED when it has neither a password nor
-/// `protected-mode no`; so protection goes only where the user chose to have no password, and a lost password locks up.
+/// The operator's own lines, as they stand in the file.
 fn owned_lines(auth: bool) -> Vec<String> {
-    let mut lines = vec![
-        "bind * -::*".to_owned(),
-        "daemonize no".to_owned(),
-        format!("dir {DATA_PATH}"),
-        format!("port {PORT}"),
-        format!("protected-mode {}", if auth { "yes" } else { "no" }),
-    ];
+    let mut lines: Vec<String> =
+        owned_directives::lines(auth).iter().map(|(name, value)| format!("{name} {value}")).collect();
     if auth {
         lines.push(format!("include {AUTH_PATH}/{AUTH_CONF_KEY}"));
     }

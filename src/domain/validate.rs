@@ -39,7 +39,8 @@ pub fn validate(instance: &RedisInstance) -> Result<ValidatedInstance, Vec<Field
     errors.extend(faults);
     let storage = validate_storage(&spec.storage.clone().unwrap_or_default(), &mut errors);
     let vouched = vouched(&instance.metadata);
-    let rules = Rules { release: image.as_ref().map_or(Release::Unknown, release), vouched };
+    let auth = spec.auth.as_ref().and_then(|auth| auth.enabled).unwrap_or(true);
+    let rules = Rules { release: image.as_ref().map_or(Release::Unknown, release), vouched, auth };
     let (config, faults) = spec.config.as_ref().map(|config| config::validate(config, &rules)).unwrap_or_default();
     errors.extend(faults);
     errors.extend(cross_field::faults(&config, &resources, replicas.unwrap_or(1)));

@@ -67,6 +67,12 @@ fn unjudged(instance: &ValidatedInstance) -> Vec<String> {
         let names = instance.config.iter().map(|(name, _)| name).filter(ignored);
         warnings.extend(names.map(|name| format!("spec.config[{name}]: has no effect in {}", line.title())));
     }
+    warnings.extend(
+        instance
+            .config
+            .redundant()
+            .map(|name| format!("spec.config[{name}]: has no effect: the value is the same without it; leave it out")),
+    );
     let vouched =
         |name: &&str| instance.vouched.iter().any(|vouched| vouched == name) && release.candidates(name).is_empty();
     warnings.extend(

@@ -8,6 +8,9 @@ use super::hex;
 /// Why a value cannot stand on a line of redis.conf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum WordError {
+    /// Several lines.
+    #[error("must not contain control characters: the value must be on one line")]
+    Lines,
     /// Something that would end the line, or that a log or a terminal would act on.
     #[error("must not contain control characters")]
     Control,
@@ -24,8 +27,12 @@ pub enum WordError {
 /// # Errors
 /// When the value could become a second line, or Redis would refuse the line.
 pub fn split(value: &str) -> Result<Vec<String>, WordError> {
-    if value.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
+    let breaks = |c: char| matches!(c, '\n' | '\r');
+    if value.chars().any(|c| (c.is_control() && !breaks(c)) || matches!(c, '\u{2028}' | '\u{2029}')) {
         return Err(WordError::Control);
+    }
+    if value.contains(breaks) {
+        return Err(if value.contains('\n') { WordError::Lines } else { WordError::Control });
     }
     if !value.is_ascii() {
         return Err(WordError::NotAscii);
@@ -158,7 +165,10 @@ mod tests {
         for value in ["\"abc", "'abc", "\"a\"b", "\"\\"] {
             assert_eq!(split(value), Err(WordError::Unbalanced), "{value}");
         }
-        for value in ["a\nb", "a\r", "a\tb", "a\0", "\u{7f}", "\u{85}", "\u{2028}"] {
+        for value in ["a\nb", "a\n", "a\r\nb"] {
+            assert_eq!(split(value), Err(WordError::Lines), "{value:?}");
+        }
+        for value in ["a\r", "a\n\0", "a\tb", "a\0", "\u{7f}", "\u{85}", "\u{2028}"] {
             assert_eq!(split(value), Err(WordError::Control), "{value:?}");
         }
         assert_eq!(split("é"), Err(WordError::NotAscii));

@@ -215,7 +215,7 @@ fn accepted(
 }
 
 fn is_accepted(release: &Release, name: &str, value: &str) -> bool {
-    let rules = Rules { release: release::Release::Known(release.line), vouched: Vec::new() };
+    let rules = Rules { release: release::Release::Known(release.line), vouched: Vec::new(), auth: true };
     config::validate(&BTreeMap::from([(name.to_owned(), ConfigValue(value.to_owned()))]), &rules).1.is_empty()
 }
 

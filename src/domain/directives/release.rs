@@ -70,6 +70,12 @@ impl Release {
         }
     }
 
+    /// Whether the official images of this release bring modules, which only their entrypoint loads.
+    #[must_use]
+    pub fn comes_with_modules(&self) -> bool {
+        matches!(self, Self::Known(line) if line.engine == "redis" && line.version >= (8, 0))
+    }
+
     /// The directive of this name or alias; of an unknown release, the newest line's that has it.
     #[must_use]
     pub fn directive(&self, name: &str) -> Option<&'static Directive> {
