@@ -39,6 +39,10 @@ pub struct PodOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 317))]
     pub priority_class_name: Option<String>,
+    /// Seconds from the order to end until a pod is killed, 30 to 3600: the time Redis has to save its data. Default 120.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 30, max = 3600))]
+    pub termination_grace_period_seconds: Option<i64>,
     /// Taints of nodes that do not keep the pods away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "list::<Toleration>")]

@@ -16,8 +16,8 @@ use super::scheduling;
 use crate::domain::{
     instance::ValidatedInstance,
     names::{
-        AUTH_PATH, AUTH_VOLUME, CONFIG_HASH_ANNOTATION, CONFIG_KEY, CONFIG_PATH, CONFIG_VOLUME, CONTAINER, DATA_PATH,
-        DATA_VOLUME, LEAVE_KEY, PORT, PORT_NAME, PROBE_KEY,
+        AUTH_PATH, AUTH_VOLUME, CONFIG_HASH_ANNOTATION, CONFIG_PATH, CONFIG_VOLUME, CONTAINER, DATA_PATH, DATA_VOLUME,
+        LEAVE_KEY, PORT, PORT_NAME, PROBE_KEY, START_KEY, TLS_PATH, TLS_PORT, TLS_PORT_NAME, TLS_VOLUME, tls_secret,
     },
     quantity,
     redis_conf::restart_hash,
@@ -25,8 +25,6 @@ use crate::domain::{
 
 /// User and group of Redis in the official images. `command` skips their entrypoint, which would have dropped root.
 const REDIS_ID: i64 = 999;
-/// Seconds that Redis may take to write its data out before it is killed.
-const GRACE_SECONDS: i64 = 120;
 
 pub(super) fn template(instance: &ValidatedInstance) -> PodTemplateSpec {
     let options = &instance.pod;
@@ -48,7 +46,7 @@ pub(super) fn template(instance: &ValidatedInstance) -> PodTemplateSpec {
             node_selector: (!options.node_selector.is_empty()).then(|| options.node_selector.clone()),
             priority_class_name: options.priority_class_name.clone(),
             security_context: Some(pod_security()),
-            termination_grace_period_seconds: Some(GRACE_SECONDS),
+            termination_grace_period_seconds: Some(options.termination_grace_period_seconds()),
             tolerations: unless_empty(options.tolerations.clone()),
             topology_spread_constraints: unless_empty(scheduling::spread(instance)),
             volumes: Some(volumes(instance)),
@@ -78,14 +76,9 @@ fn container(instance: &ValidatedInstance) -> Container {
     Container {
         name: CONTAINER.to_owned(),
         image: Some(instance.image.as_str().to_owned()),
-        command: Some(vec!["redis-server".to_owned(), format!("{CONFIG_PATH}/{CONFIG_KEY}")]),
+        command: Some(script(START_KEY)),
         env: Some(vec![EnvVar { name: "POD_IP".to_owned(), value_from: Some(pod_ip), ..EnvVar::default() }]),
-        ports: Some(vec![ContainerPort {
-            container_port: PORT,
-            name: Some(PORT_NAME.to_owned()),
-            protocol: Some("TCP".to_owned()),
-            ..ContainerPort::default()
-        }]),
+        ports: Some(vec![port(PORT_NAME, PORT), port(TLS_PORT_NAME, TLS_PORT)]),
         resources: (resources != ResourceRequirements::default()).then_some(resources),
         // Also where there is nobody to hand anything to: with it or without it, the number of replicas changes no template.
         lifecycle: Some(Lifecycle { pre_stop: Some(leave()), ..Lifecycle::default() }),
@@ -106,13 +99,27 @@ fn container(instance: &ValidatedInstance) -> Container {
     }
 }
 
+fn port(name: &str, number: i32) -> ContainerPort {
+    ContainerPort {
+        container_port: number,
+        name: Some(name.to_owned()),
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    }
+}
+
+/// The command that runs a script of the ConfigMap: its files are not executable.
+fn script(key: &str) -> Vec<String> {
+    vec!["sh".to_owned(), format!("{CONFIG_PATH}/{key}")]
+}
+
 fn leave() -> LifecycleHandler {
-    let command = vec!["sh".to_owned(), format!("{CONFIG_PATH}/{LEAVE_KEY}")];
-    LifecycleHandler { exec: Some(ExecAction { command: Some(command) }), ..LifecycleHandler::default() }
+    LifecycleHandler { exec: Some(ExecAction { command: Some(script(LEAVE_KEY)) }), ..LifecycleHandler::default() }
 }
 
 fn probe(question: &str) -> Probe {
-    let command = vec!["sh".to_owned(), format!("{CONFIG_PATH}/{PROBE_KEY}"), question.to_owned()];
+    let mut command = script(PROBE_KEY);
+    command.push(question.to_owned());
     Probe { exec: Some(ExecAction { command: Some(command) }), ..Probe::default() }
 }
 
@@ -127,6 +134,7 @@ fn mounts(instance: &ValidatedInstance) -> Vec<VolumeMount> {
     if instance.auth.is_enabled() {
         mounts.push(mount(AUTH_VOLUME, AUTH_PATH, true));
     }
+    mounts.push(mount(TLS_VOLUME, TLS_PATH, true));
     mounts
 }
 
@@ -134,15 +142,22 @@ fn volumes(instance: &ValidatedInstance) -> Vec<Volume> {
     let config = ConfigMapVolumeSource { name: instance.name.clone(), ..ConfigMapVolumeSource::default() };
     let mut volumes = vec![Volume { name: CONFIG_VOLUME.to_owned(), config_map: Some(config), ..Volume::default() }];
     if instance.auth.is_enabled() {
-        // 0440: root writes the files, and fsGroup lets Redis, and nobody else, read them.
-        let secret = SecretVolumeSource {
-            secret_name: Some(instance.auth_secret()),
-            default_mode: Some(0o440),
-            ..SecretVolumeSource::default()
-        };
-        volumes.push(Volume { name: AUTH_VOLUME.to_owned(), secret: Some(secret), ..Volume::default() });
+        volumes.push(secret(AUTH_VOLUME, instance.auth_secret(), None));
     }
+    // Nothing makes this Secret yet. A pod that mounts it from the start need not be restarted when there is one.
+    volumes.push(secret(TLS_VOLUME, tls_secret(&instance.name), Some(true)));
     volumes
+}
+
+fn secret(volume: &str, name: String, optional: Option<bool>) -> Volume {
+    let secret = SecretVolumeSource {
+        secret_name: Some(name),
+        // 0440: root writes the files, and only fsGroup lets Redis read them.
+        default_mode: Some(0o440),
+        optional,
+        ..SecretVolumeSource::default()
+    };
+    Volume { name: volume.to_owned(), secret: Some(secret), ..Volume::default() }
 }
 
 fn pod_security() -> PodSecurityContext {

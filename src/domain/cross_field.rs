@@ -6,6 +6,8 @@ use super::{
     quantity::Quantity, resources::Resources,
 };
 
+/// Seconds that a pod waits before it ends for the operator to hand the role of the primary over.
+const HANDOVER_SECONDS: i64 = 20;
 /// The part of the memory limit, in percent, that leaves room for what a fork copies while it saves.
 const ROOM_PERCENT: i128 = 75;
 
@@ -35,10 +37,20 @@ pub fn doubts(instance: &ValidatedInstance) -> Vec<String> {
         eviction_without_bound(config),
         share_of_no_bound(config),
         events_that_nobody_hears(config),
+        shutdown_beyond_grace(instance),
     ]
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// The kubelet kills a pod at the end of its grace period, of which a handover before the shutdown may take 20 s.
+fn shutdown_beyond_grace(instance: &ValidatedInstance) -> Option<String> {
+    let timeout: i64 = setting(&instance.config, "shutdown-timeout")?.parse().ok()?;
+    let grace = instance.pod.termination_grace_period_seconds();
+    (timeout.saturating_add(HANDOVER_SECONDS) > grace).then(|| {
+        format!("spec.config[shutdown-timeout]: with {HANDOVER_SECONDS} s for a handover over spec.pod.terminationGracePeriodSeconds ({grace})")
+    })
 }
 
 fn setting<'a>(config: &'a Directives, directive: &str) -> Option<&'a str> {
@@ -203,6 +215,23 @@ mod tests {
         assert_eq!(doubts_of(json!({"config": {"appendonly": "no", "save": ""}})).len(), 1);
         assert_eq!(doubts_of(json!({"config": {"maxmemory": "900mb"}, "storage": {"size": "1Gi"}})).len(), 1);
         assert!(doubts_of(json!({"config": {"appendonly": "no"}})).is_empty());
+    }
+
+    #[test]
+    fn a_shutdown_has_to_fit_into_the_grace_period() {
+        let doubts = |timeout: &str, grace: i64| {
+            doubts_of(json!({"config": {"shutdown-timeout": timeout}, "pod": {"terminationGracePeriodSeconds": grace}}))
+                .len()
+        };
+        assert_eq!((doubts("100", 120), doubts("101", 120), doubts("600", 620)), (0, 1, 0));
+        assert_eq!(doubts_of(json!({"config": {"shutdown-timeout": "2147483647"}})).len(), 1);
+        for (seconds, faults) in [(29, 1), (30, 0), (3600, 0), (3601, 1), (-1, 1)] {
+            assert_eq!(
+                faults_of(json!({"pod": {"terminationGracePeriodSeconds": seconds}})).len(),
+                faults,
+                "{seconds}"
+            );
+        }
     }
 
     #[test]

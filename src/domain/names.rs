@@ -55,6 +55,10 @@ pub const CONTAINER: &str = "redis";
 pub const PORT_NAME: &str = "redis";
 /// Number of the client port.
 pub const PORT: i32 = 6379;
+/// Name of the client port for TLS, on which nothing listens yet.
+pub const TLS_PORT_NAME: &str = "redis-tls";
+/// Number of the client port for TLS.
+pub const TLS_PORT: i32 = 6380;
 /// Volume and volume claim template behind `/data`.
 pub const DATA_VOLUME: &str = "redis-data";
 /// Where the data lives in the container.
@@ -67,6 +71,12 @@ pub const CONFIG_PATH: &str = "/usr/local/etc/redis";
 pub const AUTH_VOLUME: &str = "redis-auth";
 /// Where the Secret is mounted.
 pub const AUTH_PATH: &str = "/usr/local/etc/redis-auth";
+/// Volume of the optional Secret with the certificate for TLS.
+pub const TLS_VOLUME: &str = "redis-tls";
+/// Where that Secret is mounted.
+pub const TLS_PATH: &str = "/usr/local/etc/redis-tls";
+/// Key of the ConfigMap that holds the script that starts Redis, and its file name.
+pub const START_KEY: &str = "start.sh";
 /// Key of the ConfigMap that holds the configuration, and its file name.
 pub const CONFIG_KEY: &str = "redis.conf";
 /// Key of the ConfigMap that holds the probe, and its file name.
@@ -98,6 +108,12 @@ pub fn replicas_service(instance: &str) -> String {
 #[must_use]
 pub fn auth_secret(instance: &str) -> String {
     format!("{instance}-auth")
+}
+
+/// The optional Secret with the certificate for TLS.
+#[must_use]
+pub fn tls_secret(instance: &str) -> String {
+    format!("{instance}-tls")
 }
 
 /// Name of the pod with this ordinal.
