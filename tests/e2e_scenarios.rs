@@ -157,7 +157,7 @@ async fn a_primary_on_a_full_volume_hands_its_role_over() {
     let place = Place::new("fullone").await;
     let disk = SmallDisk::new(&place.namespace, 8);
     volume(&place, &disk).await;
-    let spec = json!({"replicas": 3, "storage": {"size": "8Mi"}, "config": {"save": "", "maxmemory": "64mb"}});
+    let spec = json!({"replicas": 3, "storage": {"size": "8Mi"}, "config": {"maxmemory": "64mb"}});
     place.create("cache", spec).await.unwrap();
     place.reaches("cache", Phase::Running).await;
     let members = Members { place: &place, instance: "cache" };

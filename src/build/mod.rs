@@ -57,15 +57,15 @@ pub fn build(instance: &ValidatedInstance) -> Children {
     build_with(instance, instance.replicas, instance.replicas > 1)
 }
 
-/// The same with another number of pods: those that are to go stay until the role of the primary has left them. And while
-/// any of them is still there, the Services tell the primary from the others.
+/// The same with another number of pods: those that are to go stay until the role of the primary has left them. `replicated`
+/// says whether any pod but the first is still there, which keeps the Service for reads and the disruption budget.
 #[must_use]
 pub fn build_with(instance: &ValidatedInstance, pods: i32, replicated: bool) -> Children {
     Children {
         stateful_set: stateful_set::stateful_set(instance, pods),
         config_map: config_map::config_map(instance, redis_conf::render(instance)),
         pods_service: service::pods_service(instance),
-        service: service::service(instance, replicated),
+        service: service::service(instance, pods > 1),
         replicas_service: replicated.then(|| service::replicas_service(instance)),
         disruption_budget: replicated.then(|| disruption::disruption_budget(instance)),
     }
@@ -84,6 +84,13 @@ impl Children {
     pub fn fenced(mut self) -> Self {
         let conf = self.config_map.data.get_or_insert_default().entry(CONFIG_KEY.to_owned()).or_default();
         redis_conf::fence(conf);
+        self
+    }
+
+    /// The same with the Service for clients leading to the first pod alone: the primary among several has no label yet.
+    #[must_use]
+    pub fn led_by_the_first(mut self, instance: &ValidatedInstance) -> Self {
+        self.service = service::service(instance, false);
         self
     }
 

@@ -11,16 +11,19 @@ use super::metadata;
 use crate::domain::{
     instance::ValidatedInstance,
     names::{
-        PORT, PORT_NAME, PRIMARY, READS_LABEL, ROLE_LABEL, pods_service as pods_service_name,
+        POD_NAME_LABEL, PORT, PORT_NAME, PRIMARY, READS_LABEL, ROLE_LABEL, pod, pods_service as pods_service_name,
         replicas_service as replicas_service_name, selector_labels,
     },
 };
 
-/// The Service for clients, of the instance's own name: of several pods, the primary.
+/// The Service for clients, of the instance's own name: of several pods, the primary. Of one pod it names the pod, so that
+/// pods that are added do not serve before the primary among them has its label.
 pub(super) fn service(instance: &ValidatedInstance, replicated: bool) -> Service {
     let mut selector = selector_labels(&instance.name);
     if replicated {
         selector.insert(ROLE_LABEL.to_owned(), PRIMARY.to_owned());
+    } else {
+        selector.insert(POD_NAME_LABEL.to_owned(), pod(&instance.name, 0));
     }
     let spec = ServiceSpec { type_: Some("ClusterIP".to_owned()), ..spec(selector) };
     Service { metadata: metadata(instance, instance.name.clone()), spec: Some(spec), ..Service::default() }

@@ -26,6 +26,7 @@ use crate::{
             selector_labels,
         },
         redis_conf::hash,
+        rollout::resting_partition,
     },
 };
 
@@ -46,7 +47,7 @@ pub(super) fn stateful_set(instance: &ValidatedInstance, pods: i32) -> StatefulS
         persistent_volume_claim_retention_policy: Some(retention(instance.storage.retention)),
         update_strategy: Some(StatefulSetUpdateStrategy {
             type_: Some("RollingUpdate".to_owned()),
-            rolling_update: Some(rolling_update(0)),
+            rolling_update: Some(rolling_update(resting_partition(pods))),
         }),
         ..StatefulSetSpec::default()
     };

@@ -62,42 +62,74 @@ impl<
 {
 }
 
-/// Applies every child, the StatefulSet last so that its pods find the rest; answers the StatefulSet if it was written,
-/// or what stands in the way.
+/// The StatefulSet as it was written, if it was, and what keeps another child from being as it should be.
+pub(super) struct Applied {
+    pub(super) stateful_set: Option<StatefulSet>,
+    pub(super) blocked: Option<Blocked>,
+}
+
+/// Why a child without which the pods serve could not be applied.
+pub(super) enum Blocked {
+    /// Something is in the way, as a name that is taken.
+    Found(Finding),
+    /// The API server rejects it: a quota, a policy.
+    Rejected(Error),
+}
+
+/// Applies every child, the StatefulSet last so that its pods find the rest; answers what was written, or what stands in the
+/// way of everything.
 pub(super) async fn children(
     instance: &ValidatedInstance,
     children: Children,
     context: &Context,
-) -> Result<Result<Option<StatefulSet>, Finding>, Error> {
+) -> Result<Result<Applied, Finding>, Error> {
     match around_the_pods(instance, children, context).await? {
-        Ok(stateful_set) => Box::pin(one(instance, stateful_set, &context.stores.stateful_sets, context)).await,
+        Ok((stateful_set, blocked)) => {
+            let applied = Box::pin(one(instance, stateful_set, &context.stores.stateful_sets, context)).await?;
+            Ok(applied.map(|stateful_set| Applied { stateful_set, blocked }))
+        }
         Err(finding) => Ok(Err(finding)),
     }
 }
 
 /// Applies every child but the StatefulSet, which is handed back. A new kind of child that is forgotten here does not
-/// compile.
+/// compile. The children that only several pods have come before the Service that clients use: nothing is switched over
+/// before everything that can be rejected was tried. One of them that is rejected is told and holds nothing up.
 pub(super) async fn around_the_pods(
     instance: &ValidatedInstance,
     children: Children,
     context: &Context,
-) -> Result<Result<StatefulSet, Finding>, Error> {
+) -> Result<Result<(StatefulSet, Option<Blocked>), Finding>, Error> {
     let Children { config_map, pods_service, service, replicas_service, disruption_budget, stateful_set } = children;
     let stores = &context.stores;
     if let Some(finding) = Box::pin(one(instance, config_map, &stores.config_maps, context)).await?.err() {
         return Ok(Err(finding));
     }
-    for service in [Some(pods_service), Some(service), replicas_service].into_iter().flatten() {
-        if let Some(finding) = Box::pin(one(instance, service, &stores.services, context)).await?.err() {
-            return Ok(Err(finding));
-        }
-    }
-    if let Some(budget) = disruption_budget
-        && let Some(finding) = Box::pin(one(instance, budget, &stores.budgets, context)).await?.err()
-    {
+    if let Some(finding) = Box::pin(one(instance, pods_service, &stores.services, context)).await?.err() {
         return Ok(Err(finding));
     }
-    Ok(Ok(stateful_set))
+    let mut blocked = None;
+    if let Some(service) = replicas_service {
+        blocked = blocked_by(Box::pin(one(instance, service, &stores.services, context)).await)?;
+    }
+    if let Some(budget) = disruption_budget {
+        let budget = blocked_by(Box::pin(one(instance, budget, &stores.budgets, context)).await)?;
+        blocked = blocked.or(budget);
+    }
+    if let Some(finding) = Box::pin(one(instance, service, &stores.services, context)).await?.err() {
+        return Ok(Err(finding));
+    }
+    Ok(Ok((stateful_set, blocked)))
+}
+
+/// What keeps a child from being applied, if it is something that the others need not wait for.
+fn blocked_by<K>(applied: Result<Result<Option<K>, Finding>, Error>) -> Result<Option<Blocked>, Error> {
+    match applied {
+        Ok(Ok(_)) => Ok(None),
+        Ok(Err(finding)) => Ok(Some(Blocked::Found(finding))),
+        Err(error) if error.rejection().is_some() => Ok(Some(Blocked::Rejected(error))),
+        Err(error) => Err(error),
+    }
 }
 
 /// Applies one child that is watched.

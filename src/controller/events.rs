@@ -50,10 +50,9 @@ pub(super) async fn config_drifted(instance: &ValidatedInstance, names: &str, co
     publish(Reason::ConfigDrift, note, &reference(instance), context).await;
 }
 
-/// Tells that a pod whose Redis ended again and again is replaced to start with the corrected configuration.
+/// Tells that a pod whose Redis could not run is replaced, to start with the corrected spec.
 pub(super) async fn pod_replaced(instance: &ValidatedInstance, pod: &str, context: &Context) {
-    let note =
-        format!("deleted pod {pod}, whose redis ended again and again, to start it with the changed configuration");
+    let note = format!("deleted pod {pod}, whose redis could not run, to start it with the changed spec");
     publish(Reason::PodReplaced, note, &reference(instance), context).await;
 }
 

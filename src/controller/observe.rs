@@ -22,10 +22,12 @@ use crate::{
         directives::release::release,
         instance::ValidatedInstance,
         live::Live,
-        names::{self, CAUSE_ANNOTATION, CONFIG_KEY, INSTANCE_LABEL, TEMPLATE_HASH_ANNOTATION, pod},
+        names::{
+            self, CAUSE_ANNOTATION, CONFIG_KEY, INSTANCE_LABEL, PRIMARY, ROLE_LABEL, TEMPLATE_HASH_ANNOTATION, pod,
+        },
         observed::{self, Aspect, Observed, Trouble},
         replication::handover,
-        rollout,
+        rollout::{self, Plan, Seat},
         validate::REPLICAS_BOUND,
         volumes,
     },
@@ -110,6 +112,22 @@ pub(super) fn with_present_conf(instance: &ValidatedInstance, children: Children
     }
 }
 
+/// The children with the Service for clients as it is led now, where it still leads to the first pod alone and no primary has
+/// its label: a Service that led to the label would have no endpoint.
+pub(super) fn with_present_lead(instance: &ValidatedInstance, children: Children, context: &Context) -> Children {
+    let service = context.stores.services.get(&ObjectRef::new(&instance.name).within(&instance.namespace));
+    let service = service.filter(|service| is_ours(&service.metadata, instance));
+    let selector = service.as_ref().and_then(|service| service.spec.as_ref()?.selector.as_ref());
+    let is_led_by_label = selector.is_none_or(|selector| selector.contains_key(ROLE_LABEL));
+    let is_primary = |pod: &Pod| pod.labels().get(ROLE_LABEL).is_some_and(|role| role == PRIMARY);
+    let pods = pods(&instance.namespace, &instance.name, REPLICAS_BOUND, context);
+    if is_led_by_label || pods.iter().any(|(_, pod)| is_primary(pod)) {
+        children
+    } else {
+        children.led_by_the_first(instance)
+    }
+}
+
 /// The template that the pods are to be made from, as the StatefulSet's controller names it.
 pub(super) fn update_revision(namespace: &str, name: &str, context: &Context) -> Option<String> {
     let set = context.stores.stateful_sets.get(&ObjectRef::new(name).within(namespace))?;
@@ -145,35 +163,38 @@ pub(super) fn has_several_pods(instance: &ValidatedInstance, context: &Context) 
     pods(&instance.namespace, &instance.name, REPLICAS_BOUND, context).iter().any(|(ordinal, _)| *ordinal > 0)
 }
 
-/// The pod that the roll restarts next, if one is to be.
+/// The pods that the StatefulSet is to run, in order of ordinal, as a rollout sees them.
+pub(super) fn seats(instance: &ValidatedInstance, running: i32, context: &Context) -> Vec<Seat> {
+    let pods = pods(&instance.namespace, &instance.name, running, context);
+    let now = Time(Timestamp::now());
+    let hindered = |pod: &Pod| observed::trouble_of(pod, &now).is_some_and(|t| t.stalled || t.is_unscheduled());
+    let pod_of = |ordinal| pods.iter().find(|(at, _)| *at == ordinal).map(|(_, pod)| pod.as_ref());
+    (0..running).map(|ordinal| Seat::of(ordinal, pod_of(ordinal), pod_of(ordinal).is_some_and(hindered))).collect()
+}
+
+/// The pod that the rollout restarts next, if it is to restart one.
 pub(super) fn next_restarted(
     instance: &ValidatedInstance,
     children: &Children,
     roles: Option<&Roles>,
     context: &Context,
 ) -> Option<i32> {
-    let live = stateful_set(instance, context)?;
-    let (outdated, next) = rolled(instance, children, Some(&live), roles, context);
-    let newest = live.status.as_ref().and_then(|status| status.update_revision.as_ref());
-    let pod = context.stores.pods.get(&ObjectRef::new(&pod(&instance.name, next)).within(&instance.namespace))?;
-    (outdated || observed::revision(&pod) != newest).then_some(next)
+    rolled(instance, children, stateful_set(instance, context).as_deref(), roles, context).1.next
 }
 
-/// Whether a new template is about to be applied, and the partition for it.
+/// Whether a new template is about to be applied, and how far it may go.
 fn rolled(
     instance: &ValidatedInstance,
     children: &Children,
     live: Option<&StatefulSet>,
     roles: Option<&Roles>,
     context: &Context,
-) -> (bool, i32) {
+) -> (bool, Plan) {
     let hash = children.stateful_set.annotations().get(TEMPLATE_HASH_ANNOTATION);
     let outdated = live.is_some_and(|live| rollout::is_outdated(live, hash));
     let running = children.stateful_set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    let pods = pods(&instance.namespace, &instance.name, running, context);
-    let pods: Vec<(i32, &Pod)> = pods.iter().map(|(ordinal, pod)| (*ordinal, pod.as_ref())).collect();
-    let settled = |ordinal| roles.is_none_or(|roles| roles.is_settled(ordinal));
-    (outdated, rollout::partition(live, &pods, running, outdated, settled))
+    let copies = roles.map(Roles::copies).unwrap_or_default();
+    (outdated, rollout::plan(live, &seats(instance, running, context), &copies, outdated))
 }
 
 /// How far the pods may follow the template that is about to be applied, and why it is another one. Not to the primary: the
@@ -186,16 +207,8 @@ pub(super) fn gate(
     context: &Context,
 ) -> Gate {
     let live = stateful_set(instance, context);
-    let (outdated, next) = rolled(instance, children, live.as_deref(), roles, context);
-    let Some(live) = live else { return Gate { partition: next, cause: None } };
-    // One that is on its way out cannot be kept: it would come back with the former template, and be restarted again.
-    let stays = |ordinal| {
-        let pod = context.stores.pods.get(&ObjectRef::new(&pod(&instance.name, ordinal)).within(&instance.namespace));
-        pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_none())
-    };
-    let keeps = roles.is_some_and(|roles| roles.must_stay(next)) && stays(next);
-    let partition =
-        if keeps && next_restarted(instance, children, roles, context) == Some(next) { next + 1 } else { next };
+    let (outdated, Plan { partition, .. }) = rolled(instance, children, live.as_deref(), roles, context);
+    let Some(live) = live else { return Gate { partition, cause: None } };
     let reasons: Vec<&str> =
         changes.iter().filter(|change| change.class == Class::Rolling).map(|change| change.reason.as_str()).collect();
     let cause = match (outdated, reasons.as_slice()) {

@@ -10,7 +10,8 @@ use futures::FutureExt;
 use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
-    Stored, apply,
+    Stored,
+    apply::{self, Applied, Blocked},
     context::Context,
     error::{Error, spread},
     events,
@@ -198,6 +199,7 @@ async fn pursue(
     replication::record_alone(instance, live.as_ref().map(|live| live.replicas), context).await?; // client
     let pods = observe::pods_to_keep(instance, live.as_ref(), roles.as_ref(), context);
     let mut children = build_with(instance, pods, pods > 1 || observe::has_several_pods(instance, context));
+    children = observe::with_present_lead(instance, children, context);
     if conf_waits {
         children = observe::with_present_conf(instance, children, context);
     }
@@ -224,12 +226,17 @@ async fn pursue(
     }
     surplus::delete(instance, &children, context).await?; // client
     let applied = Box::pin(apply::children(instance, children, context)).await?; // client
-    restart::crashing_pods(instance, &changes, context).await?; // client
-    let stateful_set = match applied {
-        Ok(stateful_set) => stateful_set,
+    restart::broken_pods(instance, &changes, context).await?; // client
+    let Applied { stateful_set, blocked } = match applied {
+        Ok(applied) => applied,
         Err(finding) => return Ok(finding),
     };
     let storage = migration::advance(instance, roles.as_ref(), context).await?.or(storage); // client
+    match blocked {
+        Some(Blocked::Found(finding)) => return Ok(finding),
+        Some(Blocked::Rejected(error)) => return Err(error),
+        None => {}
+    }
     let seen = observe::observe(&instance.namespace, &instance.name, stateful_set.as_ref(), context);
     let trouble = seen.trouble.or_else(|| observe::trouble(instance, context));
     Ok(Finding::Applied(Observed { trouble, config, password, storage, ..seen }))

@@ -26,6 +26,7 @@ pub(super) async fn stateful_set(
     changes: &[Change],
     context: &Context,
 ) -> Result<Finding, Error> {
+    // What is rejected of the rest is told when the StatefulSet is back.
     if let Err(finding) = apply::around_the_pods(instance, children, context).await? {
         return Ok(finding);
     }

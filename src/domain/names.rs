@@ -35,6 +35,8 @@ pub const DOWNGRADE_ANNOTATION: &str = "redis.github.com/allow-downgrade";
 pub const PROMOTE_ANNOTATION: &str = "redis.github.com/promote";
 /// Annotation of a claim that was not made from the claim template: it may hold data that nothing is recorded of.
 pub const ADOPTED_ANNOTATION: &str = "redis.github.com/adopted";
+/// Label with the name of a pod, which the StatefulSet controller gives to each pod.
+pub const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
 /// Label of a pod of a replicated instance: whether it takes the writes.
 pub const ROLE_LABEL: &str = "redis.github.com/role";
 /// Value of the role's label on the one pod that takes the writes.

@@ -1,5 +1,6 @@
 //! What is seen of a running instance, reduced to what its status needs. Pure: takes objects, makes no calls.
 
+use jiff::Timestamp;
 use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
@@ -139,6 +140,16 @@ pub fn revision(pod: &Pod) -> Option<&String> {
 #[must_use]
 pub fn is_ready(pod: &Pod) -> bool {
     condition(pod, "Ready").is_some_and(|condition| condition.status == "True")
+}
+
+/// How long a pod has not passed its readiness probe, in seconds, as its condition tells; `None` while it does.
+#[must_use]
+pub fn unready_seconds(pod: &Pod, now: Timestamp) -> Option<u64> {
+    if is_ready(pod) {
+        return None;
+    }
+    let since = condition(pod, "Ready").and_then(|condition| condition.last_transition_time.as_ref());
+    Some(since.map_or(0, |since| u64::try_from(now.duration_since(since.0).as_secs()).unwrap_or(0)))
 }
 
 /// The Redis container as the kubelet last told of it.

@@ -1,12 +1,86 @@
-//! How far a new pod template may go: one pod at a time from the last, each only after those above it serve with it.
-//! The gate is the StatefulSet's own partition, so it stands in the cluster while the operator is away.
+//! How far a new pod template may go: one pod at a time from the last, each only after those above it serve with it and have
+//! the data. The gate is the StatefulSet's own partition, so it stands in the cluster while the operator is away. Between
+//! rollouts the partition of several pods is their number, so that a template that somebody else changes waits for the
+//! operator too.
 
-use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::{
+    apps::v1::{StatefulSet, StatefulSetStatus},
+    core::v1::Pod,
+};
 
 use super::{
     names::TEMPLATE_HASH_ANNOTATION,
     observed::{is_ready, revision},
 };
+
+/// One pod of the StatefulSet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub struct Seat {
+    /// Number of the pod.
+    pub ordinal: i32,
+    /// Whether the pod exists.
+    pub exists: bool,
+    /// Whether it is on its way out.
+    pub is_leaving: bool,
+    /// Whether it passes its readiness probe.
+    pub is_ready: bool,
+    /// Whether something keeps its Redis from running that does not go away by itself.
+    pub is_hindered: bool,
+    /// The template that it was made from, as the StatefulSet controller names it.
+    pub revision: Option<String>,
+}
+
+/// Who has the data, of several pods. Nothing of it is known before their servers were asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Copies {
+    /// Ordinal of the pod that takes the writes.
+    pub primary: Option<i32>,
+    /// Ordinals of the replicas that have its data.
+    pub in_sync: BTreeSet<i32>,
+    /// Ordinals of the pods that are known to take no writes.
+    pub idle: BTreeSet<i32>,
+}
+
+/// How far the rollout may go now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The partition to apply: pods of this ordinal and above follow the newest template.
+    pub partition: i32,
+    /// The running pod that the rollout restarts next, once it may: the role of the primary has to leave it first.
+    pub next: Option<i32>,
+}
+
+impl Seat {
+    /// What a pod tells of itself; `None` for a pod that does not exist.
+    #[must_use]
+    pub fn of(ordinal: i32, pod: Option<&Pod>, is_hindered: bool) -> Self {
+        let Some(pod) = pod else { return Self { ordinal, ..Self::default() } };
+        Self {
+            ordinal,
+            exists: true,
+            is_leaving: pod.metadata.deletion_timestamp.is_some(),
+            is_ready: is_ready(pod),
+            is_hindered,
+            revision: revision(pod).cloned(),
+        }
+    }
+
+    /// Whether its restart takes nothing from anybody: there is no Redis in it, or it ends already.
+    const fn is_free(&self) -> bool {
+        !self.exists || self.is_leaving || self.is_hindered
+    }
+}
+
+impl Copies {
+    /// Whether a pod has the data that it should have.
+    #[must_use]
+    pub fn is_settled(&self, ordinal: i32) -> bool {
+        self.primary == Some(ordinal) || self.in_sync.contains(&ordinal)
+    }
+}
 
 /// Whether the StatefulSet was last applied with another pod template than this hash stands for.
 #[must_use]
@@ -15,38 +89,114 @@ pub fn is_outdated(live: &StatefulSet, template_hash: Option<&String>) -> bool {
         != template_hash
 }
 
-/// The partition to apply next, which is the ordinal of the next pod to be restarted. `pods` are those that exist, each with
-/// its ordinal; `outdated` says that this write brings a new template, whose first pod is the last one: if it breaks there,
-/// the others never see it. `is_settled` says of a pod that serves whether it also has the data that it should have.
+/// Whether a pod waits for a rollout though it cannot run, and the StatefulSet controller would make it from the newest
+/// template: the controller replaces such a pod only when every pod above it is ready, which they may never be without it.
 #[must_use]
-pub fn partition(
-    live: Option<&StatefulSet>,
-    pods: &[(i32, &Pod)],
-    replicas: i32,
-    outdated: bool,
-    is_settled: impl Fn(i32) -> bool,
-) -> i32 {
-    let Some(live) = live else {
-        // A StatefulSet that was released from several pods: until it is back and their roles are known, none restarts.
-        return if pods.len() > 1 { replicas } else { 0 };
-    };
-    if outdated {
-        return (replicas - 1).max(0);
+pub fn is_to_be_replaced(live: &StatefulSet, seat: &Seat) -> bool {
+    let newest = live.status.as_ref().and_then(|status| status.update_revision.as_ref());
+    let outdated = newest.is_some() && seat.revision.as_ref() != newest;
+    let released = has_seen(live) && seat.ordinal >= partition_of(live).unwrap_or(0);
+    seat.exists && !seat.is_leaving && seat.is_hindered && outdated && released
+}
+
+/// The partition of pods that no rollout restarts. One pod has nobody to wait for.
+#[must_use]
+pub const fn resting_partition(replicas: i32) -> i32 {
+    if replicas > 1 { replicas } else { 0 }
+}
+
+/// How far the rollout may go. `seats` are all pods that the StatefulSet is to run, in order of ordinal; `changes` says that
+/// this write brings a new template, whose first pod is the last one: if it breaks there, the others never see it.
+#[must_use]
+pub fn plan(live: Option<&StatefulSet>, seats: &[Seat], copies: &Copies, changes: bool) -> Plan {
+    let replicas = i32::try_from(seats.len()).unwrap_or(i32::MAX);
+    // A StatefulSet that was released from several pods: until it is back and their roles are known, none restarts.
+    let Some(live) = live else { return Plan { partition: resting_partition(replicas), next: None } };
+    let present = partition_of(live).unwrap_or(0).clamp(0, replicas);
+    if !changes && !has_seen(live) {
+        return Plan { partition: present, next: None };
     }
-    let present = live.spec.as_ref().and_then(|spec| spec.update_strategy.as_ref()?.rolling_update.as_ref()?.partition);
-    let present = present.unwrap_or(0).clamp(0, replicas);
     let status = live.status.as_ref();
-    let seen = status.and_then(|status| status.observed_generation) >= live.metadata.generation;
-    let newest = status.and_then(|status| status.update_revision.as_ref());
-    let serves = |ordinal: i32| {
-        let updated = |pod: &Pod| newest.is_some() && revision(pod) == newest && is_ready(pod);
-        is_settled(ordinal) && pods.iter().any(|(at, pod)| *at == ordinal && updated(pod))
+    let roll = Roll { status, seats, copies, changes };
+    let Some(next) = roll.next() else {
+        // Until the controller has seen all of them serve, a pod that is made again below the partition is of the former template.
+        let partition = if is_complete(status) { resting_partition(replicas) } else { 0 };
+        return Plan { partition, next: None };
     };
-    if seen && (present..replicas).all(serves) {
-        (0..present).rev().find(|ordinal| !serves(*ordinal)).unwrap_or(0)
-    } else {
-        present
+    let serve = roll.above(next).all(|seat| seat.is_ready && (replicas == 1 || copies.is_settled(seat.ordinal)));
+    let released = present <= next.ordinal && (!next.exists || next.is_leaving);
+    let may_go = released || (serve && (next.is_free() || replicas == 1 || roll.is_spare(next)));
+    let gated = if may_go { roll.lowest_missing(next) } else { next.ordinal + 1 };
+    let partition = roll.cure().map_or(gated, |cure| cure.min(gated));
+    Plan { partition, next: (serve && !next.is_free()).then_some(next.ordinal) }
+}
+
+/// A rollout that is not over.
+struct Roll<'a> {
+    status: Option<&'a StatefulSetStatus>,
+    seats: &'a [Seat],
+    copies: &'a Copies,
+    changes: bool,
+}
+
+impl<'a> Roll<'a> {
+    /// Whether a pod is not of the newest template. One that does not exist is made from the former one, below the partition.
+    fn is_outdated(&self, seat: &Seat) -> bool {
+        let newest = self.status.and_then(|status| status.update_revision.as_ref());
+        self.changes || if seat.exists { seat.revision.as_ref() != newest } else { !is_complete(self.status) }
     }
+
+    /// The pod whose turn it is: the last that is outdated.
+    fn next(&self) -> Option<&'a Seat> {
+        self.seats.iter().rev().find(|seat| self.is_outdated(seat))
+    }
+
+    fn above(&self, next: &Seat) -> impl Iterator<Item = &'a Seat> {
+        let ordinal = next.ordinal;
+        self.seats.iter().filter(move |seat| seat.ordinal > ordinal)
+    }
+
+    /// Whether a running pod can be missed: it is not the primary, and another replica has the data. Where no other replica
+    /// can run before the rollout has reached it, there is no use in waiting for one.
+    fn is_spare(&self, next: &Seat) -> bool {
+        let Some(primary) = self.copies.primary.filter(|primary| *primary != next.ordinal) else { return false };
+        let mut others = self.seats.iter().filter(|seat| seat.ordinal != primary && seat.ordinal != next.ordinal);
+        self.copies.in_sync.iter().any(|ordinal| *ordinal != next.ordinal)
+            || others.all(|seat| seat.is_hindered && self.is_outdated(seat))
+    }
+
+    /// The lowest of the pods that do not exist from this one downwards: they are made from the new template at once.
+    fn lowest_missing(&self, from: &Seat) -> i32 {
+        let below = self.seats.iter().rev().skip_while(|seat| seat.ordinal > from.ordinal);
+        below.take_while(|seat| !seat.exists).last().map_or(from.ordinal, |seat| seat.ordinal)
+    }
+
+    /// The lowest pod that cannot run before the rollout reaches it, where there is no primary and no pod that the rollout
+    /// would restart on the way may be one. A new template that was seen to be broken cures nobody.
+    fn cure(&self) -> Option<i32> {
+        let runs = |seat: &&Seat| seat.exists && !seat.is_hindered;
+        let is_broken = self.seats.iter().any(|seat| seat.is_hindered && !self.is_outdated(seat));
+        if self.copies.primary.is_some() || self.seats.len() <= 1 || is_broken {
+            return None;
+        }
+        let cured = self.seats.iter().find(|seat| self.is_outdated(seat) && (!seat.exists || seat.is_hindered))?;
+        let mut restarted = self.above(cured).filter(runs).filter(|seat| self.is_outdated(seat));
+        restarted.all(|seat| self.copies.idle.contains(&seat.ordinal)).then_some(cured.ordinal)
+    }
+}
+
+fn partition_of(live: &StatefulSet) -> Option<i32> {
+    live.spec.as_ref()?.update_strategy.as_ref()?.rolling_update.as_ref()?.partition
+}
+
+/// Whether the StatefulSet controller has seen the StatefulSet as it is.
+fn has_seen(live: &StatefulSet) -> bool {
+    live.status.as_ref().and_then(|status| status.observed_generation) >= live.metadata.generation
+}
+
+/// Whether every pod is of the newest template, as the controller says when all of them are ready.
+fn is_complete(status: Option<&StatefulSetStatus>) -> bool {
+    status.is_some_and(|status| status.update_revision.is_some() && status.current_revision == status.update_revision)
 }
 
 #[cfg(test)]
@@ -55,76 +205,139 @@ mod tests {
 
     use super::*;
 
-    fn set(partition: i32, observed: i64) -> StatefulSet {
-        serde_json::from_value(
-            json!({"metadata": {"generation": 2}, "spec": {"replicas": 3, "selector": {}, "template": {},
+    /// A StatefulSet of three pods. `current` is the revision that pods below the partition are made from.
+    fn set(partition: i32, observed: i64, current: &str) -> StatefulSet {
+        serde_json::from_value(json!({"metadata": {"generation": 2}, "spec": {"replicas": 3, "selector": {}, "template": {},
             "updateStrategy": {"rollingUpdate": {"partition": partition}}},
-            "status": {"replicas": 3, "observedGeneration": observed, "updateRevision": "new"}}),
-        )
+            "status": {"replicas": 3, "observedGeneration": observed, "currentRevision": current, "updateRevision": "new"}}))
         .unwrap()
     }
 
-    fn pod(revision: &str, ready: &str) -> Pod {
-        serde_json::from_value(json!({"metadata": {"labels": {"controller-revision-hash": revision}},
-            "status": {"conditions": [{"type": "Ready", "status": ready}]}}))
-        .unwrap()
+    /// Pods in words: `old` and `new` run; `!` = cannot run, `~` = is not ready, `x` = is being deleted, `-` = does not exist.
+    fn seats(pods: &str) -> Vec<Seat> {
+        let seat = |(ordinal, pod): (i32, &str)| Seat {
+            ordinal,
+            exists: pod != "-",
+            is_leaving: pod.ends_with('x'),
+            is_ready: pod.chars().all(char::is_alphabetic) && !pod.ends_with('x'),
+            is_hindered: pod.ends_with('!'),
+            revision: (pod != "-").then(|| pod.get(..3).unwrap().to_owned()),
+        };
+        (0..).zip(pods.split(' ')).map(seat).collect()
     }
 
-    fn next(partition: i32, pods: [(&str, &str); 3]) -> i32 {
-        let pods = pods.map(|(revision, ready)| pod(revision, ready));
-        let pods: Vec<(i32, &Pod)> = (0..).zip(&pods).collect();
-        super::partition(Some(&set(partition, 2)), &pods, 3, false, |_| true)
+    fn copies(primary: Option<i32>, in_sync: &[i32]) -> Copies {
+        Copies { primary, in_sync: in_sync.iter().copied().collect(), idle: BTreeSet::new() }
     }
 
-    #[test]
-    fn a_new_template_begins_with_the_last_pod() {
-        assert_eq!(partition(Some(&set(0, 2)), &[], 3, true, |_| true), 2);
-        assert_eq!(partition(Some(&set(0, 2)), &[], 1, true, |_| true), 0);
-        assert_eq!(partition(None, &[], 3, true, |_| true), 0, "there is nothing to protect yet");
-    }
-
-    #[test]
-    fn a_set_that_was_released_from_its_pods_restarts_none_and_skips_those_that_need_it_not() {
-        let pods = [pod("old", "True"), pod("old", "True"), pod("old", "True")];
-        let pods: Vec<(i32, &Pod)> = (0..).zip(&pods).collect();
-        assert_eq!(partition(None, &pods, 3, false, |_| true), 3);
-        assert_eq!(partition(None, &pods[..1], 1, false, |_| true), 0);
-        let (old, new) = (("old", "True"), ("new", "True"));
-        assert_eq!(next(3, [old, old, old]), 2);
-        assert_eq!(next(3, [new, new, new]), 0, "the same template as before");
-        assert_eq!(next(3, [new, old, new]), 1);
+    fn next(present: i32, pods: &str, copies: &Copies) -> (i32, Option<i32>) {
+        let plan = plan(Some(&set(present, 2, "old")), &seats(pods), copies, false);
+        (plan.partition, plan.next)
     }
 
     #[test]
-    fn the_next_pod_follows_when_those_above_serve_with_the_new_template() {
-        let (old, new, unready) = (("old", "True"), ("new", "True"), ("new", "False"));
-        assert_eq!(next(2, [old, old, old]), 2);
-        assert_eq!(next(2, [old, old, unready]), 2, "a broken canary stops it");
-        assert_eq!(next(2, [old, old, new]), 1);
-        assert_eq!(next(1, [old, unready, new]), 1);
-        assert_eq!(next(1, [old, new, unready]), 1, "one that was updated before and fell over stops it too");
-        assert_eq!(next(1, [old, new, new]), 0);
-        assert_eq!(next(0, [new, new, new]), 0);
+    fn pods_follow_one_at_a_time_from_the_last_and_the_primary_only_when_the_role_has_left_it() {
+        let led_by =
+            |primary: i32| copies(Some(primary), &[0, 1, 2].into_iter().filter(|o| *o != primary).collect::<Vec<_>>());
+        for (present, pods, primary, expected) in [
+            (3, "old old old", 0, (2, Some(2))),
+            (2, "old old oldx", 0, (2, None)),
+            (2, "old old -", 0, (2, None)),
+            (2, "old old new~", 0, (2, None)),
+            (2, "old old new", 0, (1, Some(1))),
+            (1, "old new new", 0, (1, Some(0))),
+            (1, "old new new", 1, (0, Some(0))),
+            (0, "new new new", 1, (0, None)),
+            (3, "old old old", 2, (3, Some(2))),
+            (3, "new old new", 0, (1, Some(1))),
+        ] {
+            let found = next(present, pods, &led_by(primary));
+            assert_eq!(found, expected, "{pods}, primary {primary}, partition {present}");
+        }
     }
 
     #[test]
     fn a_pod_that_serves_without_its_data_is_waited_for() {
-        let pods = [pod("old", "True"), pod("old", "True"), pod("new", "True")];
-        let pods: Vec<(i32, &Pod)> = (0..).zip(&pods).collect();
-        assert_eq!(partition(Some(&set(2, 2)), &pods, 3, false, |ordinal| ordinal != 2), 2);
-        assert_eq!(partition(Some(&set(3, 2)), &pods, 3, false, |_| false), 2, "held back before the first");
+        assert_eq!(next(2, "old old new", &copies(Some(0), &[1])), (2, None), "pod 2 has no data yet");
+        assert_eq!(next(1, "old new new", &copies(Some(1), &[])), (1, None), "nobody follows the new primary yet");
+        assert_eq!(next(1, "old new new", &copies(Some(1), &[2])), (0, Some(0)));
+    }
+
+    #[test]
+    fn the_last_copy_stays_unless_no_other_pod_can_run_before_the_rollout_reaches_it() {
+        let last = copies(Some(0), &[2]);
+        assert_eq!(next(3, "old old old", &last), (3, Some(2)), "pod 1 is being synchronised");
+        assert_eq!(next(3, "old - old", &last), (3, Some(2)), "pod 1 comes back");
+        assert_eq!(next(3, "old old! old", &last), (2, Some(2)), "pod 1 waits for the rollout");
+        assert_eq!(next(3, "old new! old", &last), (3, Some(2)), "the rollout would not cure pod 1");
+        let two = plan(Some(&set(2, 2, "old")), &seats("old old"), &copies(Some(0), &[1]), false);
+        assert_eq!(two.partition, 1, "of two, one has to be restarted");
+    }
+
+    #[test]
+    fn without_a_primary_no_running_pod_is_restarted_but_on_the_way_to_one_that_has_to_be_cured() {
+        let nobody = copies(None, &[]);
+        let idle = Copies { idle: [1, 2].into(), ..Copies::default() };
+        for (pods, copies, expected) in [
+            ("old! old! old!", &nobody, 0),
+            ("old! old! new", &nobody, 0),
+            ("- - -", &nobody, 0),
+            ("old! old! new!", &nobody, 2),
+            ("old old old", &nobody, 3),
+            ("old old old", &idle, 3),
+            ("old! old old", &nobody, 3),
+            ("old! old old", &idle, 0),
+            ("old old! old!", &nobody, 1),
+            ("old old new", &nobody, 2),
+        ] {
+            assert_eq!(next(3, pods, copies).0, expected, "{pods} {copies:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_template_begins_with_the_last_pod_and_with_those_that_do_not_exist() {
+        let begin = |pods: &str, copies: &Copies| plan(Some(&set(0, 1, "new")), &seats(pods), copies, true).partition;
+        let all = copies(Some(0), &[1, 2]);
+        assert_eq!(begin("new new new", &all), 2);
+        assert_eq!(begin("new - -", &Copies::default()), 1, "one pod that becomes three");
+        assert_eq!(begin("new new -", &all), 2);
+        assert_eq!(begin("new! new! new!", &Copies::default()), 0, "all of them are broken");
+        assert_eq!(begin("new", &Copies::default()), 0);
+        assert_eq!(plan(None, &seats("old old old"), &Copies::default(), true).partition, 3);
+        assert_eq!(plan(None, &seats("old"), &Copies::default(), true).partition, 0);
+    }
+
+    #[test]
+    fn between_rollouts_the_partition_holds_every_pod_of_several() {
+        let rest =
+            |pods: &str, current| plan(Some(&set(0, 2, current)), &seats(pods), &copies(Some(0), &[1, 2]), false);
+        assert_eq!(rest("new new new", "new"), Plan { partition: 3, next: None });
+        assert_eq!(rest("new new new", "old"), Plan { partition: 0, next: None }, "the controller does not say so yet");
+        assert_eq!(rest("new - new", "new"), Plan { partition: 3, next: None }, "it is made from the same template");
+        assert_eq!(rest("new", "new"), Plan { partition: 0, next: None });
     }
 
     #[test]
     fn what_the_controller_has_not_seen_decides_nothing() {
-        let pods = [pod("new", "True"), pod("new", "True"), pod("new", "True")];
-        let pods: Vec<(i32, &Pod)> = (0..).zip(&pods).collect();
-        assert_eq!(partition(Some(&set(2, 1)), &pods, 3, false, |_| true), 2);
+        let unseen = plan(Some(&set(2, 1, "old")), &seats("new new new"), &copies(Some(0), &[1, 2]), false);
+        assert_eq!(unseen, Plan { partition: 2, next: None });
+    }
+
+    #[test]
+    fn only_a_pod_that_cannot_run_and_is_released_is_replaced() {
+        let replaced = |partition, pods: &str| -> Vec<i32> {
+            let set = set(partition, 2, "old");
+            seats(pods).iter().filter(|seat| is_to_be_replaced(&set, seat)).map(|seat| seat.ordinal).collect()
+        };
+        assert_eq!(replaced(0, "old! old! new!"), [0, 1]);
+        assert_eq!(replaced(1, "old! old! old"), [1]);
+        assert!(replaced(0, "old old~ -").is_empty());
+        assert!(!is_to_be_replaced(&set(0, 1, "old"), &seats("old!")[0]), "the controller has not seen the template");
     }
 
     #[test]
     fn another_template_is_known_by_its_hash() {
-        let mut set = set(0, 2);
+        let mut set = set(0, 2, "old");
         let hash = "abc".to_owned();
         assert!(is_outdated(&set, Some(&hash)));
         set.metadata.annotations = Some([(TEMPLATE_HASH_ANNOTATION.to_owned(), hash.clone())].into());

@@ -33,9 +33,14 @@ pub struct Standing {
     pub empty: bool,
     /// Whether it still reads its data.
     pub loading: bool,
-    /// Whether it cannot write its append-only file, as on a full volume: a primary refuses writes then, a replica ends.
+    /// Whether it refuses writes, or would as a primary, because it cannot write its append-only file or a snapshot.
     pub cannot_persist: bool,
 }
+
+/// What decides, beside `INFO`, whether a failed snapshot stops writes.
+const STOPS_WRITES: &str = "stop-writes-on-bgsave-error";
+/// The save points; a server without any does not stop writes because of a snapshot.
+const SAVE_POINTS: &str = "save";
 
 impl Standing {
     /// Reads `name:value` lines, of which unknown ones do not count.
@@ -62,6 +67,17 @@ impl Standing {
     }
 }
 
+/// Whether the last snapshot failed, as `INFO persistence` tells.
+fn has_failed_snapshot(text: &str) -> bool {
+    text.lines().any(|line| line.trim_end() == "rdb_last_bgsave_status:err")
+}
+
+/// Whether Redis refuses writes after a failed snapshot, by its configuration.
+fn stops_writes(config: &BTreeMap<String, Vec<u8>>) -> bool {
+    let value = |name: &str| config.get(name).map(Vec::as_slice).unwrap_or_default();
+    value(STOPS_WRITES) == b"yes" && !value(SAVE_POINTS).is_empty()
+}
+
 impl Server {
     /// What it is to others.
     ///
@@ -75,7 +91,13 @@ impl Server {
         }
         let sections: Vec<String> =
             commands.query_async(&mut self.connection).await.map_err(|error| self.meaning(&error))?;
-        Ok(Standing::read(&sections.concat()))
+        let text = sections.concat();
+        let mut standing = Standing::read(&text);
+        // A server that loads its data answers no CONFIG GET, and takes no writes anyway.
+        if has_failed_snapshot(&text) && !standing.cannot_persist && !standing.loading {
+            standing.cannot_persist = stops_writes(&self.config(&[STOPS_WRITES, SAVE_POINTS]).await?);
+        }
+        Ok(standing)
     }
 
     /// Makes it follow another, whose data replace its own as far as they differ.
@@ -144,6 +166,18 @@ mod tests {
             ..Standing::default()
         };
         assert_eq!(Standing::read(text), expected);
+    }
+
+    #[test]
+    fn a_failed_snapshot_stops_writes_where_the_configuration_says_so() {
+        assert!(has_failed_snapshot("loading:0\r\nrdb_last_bgsave_status:err\r\n"));
+        assert!(!has_failed_snapshot("rdb_last_bgsave_status:ok\r\naof_last_write_status:err\r\n"));
+        for (stop, save, expected) in [("yes", "3600 1 300 100", true), ("no", "3600 1", false), ("yes", "", false)] {
+            let config = [(STOPS_WRITES, stop), (SAVE_POINTS, save)];
+            let config = config.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).into();
+            assert_eq!(stops_writes(&config), expected, "{stop} {save}");
+        }
+        assert!(!stops_writes(&BTreeMap::new()));
     }
 
     #[test]

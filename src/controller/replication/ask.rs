@@ -15,7 +15,7 @@ use crate::{
     controller::{context::Context, observe, servers},
     domain::{
         names::PORT,
-        observed::{container, is_ready, revision, trouble_of},
+        observed::{container, is_ready, revision, trouble_of, unready_seconds},
         replication::{Answer, Link, Member, Role, Told},
     },
     redis::{Server, ServerError, replication::Standing},
@@ -56,6 +56,7 @@ pub(super) async fn members(group: &Group<'_>, context: &Context) -> Vec<Member>
                 node_away: pod.is_some_and(is_node_away),
                 fenced: fenced(group, ordinal, now, context),
                 updated: pod.is_some_and(|pod| is_updated(pod, newest.as_ref())),
+                unready: pod.map_or(Some(0), |pod| unready_seconds(pod, jiff::Timestamp::now())),
                 answer: heard(group, ordinal, answer, now, context),
             }
         })

@@ -18,7 +18,7 @@ use crate::{
         observed::Aspect,
         reason::Reason,
         replication::{
-            handover::{Occasion, leads, occasion, successor},
+            handover::{Occasion, heir, leads, occasion},
             record::Mark,
         },
     },
@@ -77,11 +77,11 @@ async fn hand_over(
     context: &Context,
 ) -> Result<Roles, Error> {
     let Some(old) = roles.primary else { return Ok(roles) };
-    let to = successor(&roles.members, &roles.in_sync, wanted);
+    let to = heir(&roles.members, &roles.in_sync, wanted, old, why);
     let places = to.and_then(|to| Some((to, address(&roles.members, old)?, address(&roles.members, to)?)));
     let Some((new, from, target)) = places else {
         let message = format!(
-            "primary {} keeps its role though {}: no other pod that stays is in sync",
+            "primary {} keeps its role though {}: no other pod that stays is in sync and can write to its volume",
             group.pod(old),
             why.words()
         );
@@ -108,7 +108,7 @@ async fn hand_over(
         "handing the role of the primary over"
     );
     let mut server = act::connect(group, old, from, context).await?;
-    let mut heir = act::connect(group, new, target, context).await?;
+    let mut next = act::connect(group, new, target, context).await?;
     // Unless this comes to its end, it is not begun again soon.
     context.remember(&group.uid, |memory| memory.replication.unfinished = Some(Instant::now()));
     let leads = !failed && leads(why, group.object(old), Timestamp::now());
@@ -116,7 +116,7 @@ async fn hand_over(
         lead(group, (old, new), context).await?;
     }
     let begun = Instant::now();
-    let moved = moves(group, (old, &mut server), (new, target, &mut heir), context).await;
+    let moved = moves(group, (old, &mut server), (new, target, &mut next), context).await;
     if !matches!(moved, Ok(true)) {
         if leads {
             lead_back(group, (old, new), context).await?;

@@ -38,11 +38,11 @@ use crate::{
             Member, Record,
             election::Election,
             fence::Limits,
-            handover::must_stay,
             lag,
             record::Mark,
             verdict::{Verdict, Word},
         },
+        rollout::Copies,
         rotation::Keys,
     },
     redis::Credentials,
@@ -88,9 +88,10 @@ impl Roles {
         self.primary == Some(ordinal) || self.in_sync.contains(&ordinal)
     }
 
-    /// Whether a roll may not restart this pod now.
-    pub(super) fn must_stay(&self, ordinal: i32) -> bool {
-        must_stay(ordinal, self.members.len(), self.primary, &self.in_sync)
+    /// Who has the data, as a rollout sees it.
+    pub(super) fn copies(&self) -> Copies {
+        let idle = self.members.iter().filter(|member| member.is_idle()).map(|member| member.ordinal).collect();
+        Copies { primary: self.primary, in_sync: self.in_sync.clone(), idle }
     }
 
     /// Whether the primary does not answer, so that everything else has to wait until it is known why.

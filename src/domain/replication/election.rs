@@ -227,7 +227,8 @@ impl<'a> Election<'a> {
                     .map_or_else(|| record.members.contains(&member.ordinal), |seen| seen.proves(member.ordinal, told))
         };
         let safe = candidates.iter().filter(safe);
-        safe.max_by_key(|(member, told)| (told.offset, !member.leaving, -member.ordinal)).map(|(member, _)| *member)
+        safe.max_by_key(|(member, told)| (told.offset, !member.leaving, member.unready.is_none(), -member.ordinal))
+            .map(|(member, _)| *member)
     }
 
     /// No replica can take over safely; the one that was primary has all that it acknowledged.

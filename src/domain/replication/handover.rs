@@ -12,6 +12,9 @@ use super::Member;
 const NOTICE: SignedDuration = SignedDuration::from_secs(5);
 /// After so long a pod that ends may have run out of what `preStop` waits, which is 20 s.
 const PRE_STOP: SignedDuration = SignedDuration::from_secs(15);
+/// How long the pod of a primary has to be not ready before its role moves, in seconds: the Service does not lead to it, but
+/// a handover costs clients a moment too.
+const UNREADY_LIMIT: u64 = 5;
 
 /// Why the role moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub enum Occasion {
     ScalingIn,
     /// It refuses writes because it cannot write to its volume, and another can.
     CannotPersist,
+    /// Its pod is not ready, so that the Service does not lead to it, and another is.
+    NotReady,
 }
 
 impl Occasion {
@@ -35,6 +40,7 @@ impl Occasion {
             Self::Rolling => "its pod is the next to be restarted",
             Self::ScalingIn => "its pod is to be taken away",
             Self::CannotPersist => "it cannot write to its volume, which may be full",
+            Self::NotReady => "its pod is not ready, so that its Service has no endpoint",
         }
     }
 }
@@ -51,6 +57,7 @@ pub fn occasion(
     let is = |holds: fn(&Member) -> bool| members.iter().any(|member| member.ordinal == primary && holds(member));
     let better =
         || successor(members, in_sync, wanted).and_then(|to| members.iter().find(|member| member.ordinal == to));
+    let is_unready = |member: &Member| member.unready.is_some_and(|seconds| seconds >= UNREADY_LIMIT);
     if is(|member| member.leaving) {
         Some(Occasion::Leaving)
     } else if primary >= wanted {
@@ -58,8 +65,10 @@ pub fn occasion(
     } else if next == Some(primary) {
         Some(Occasion::Rolling)
     } else {
-        let gains = is(Member::cannot_persist) && better().is_some_and(|to| !to.cannot_persist());
-        gains.then_some(Occasion::CannotPersist)
+        let (fails, unready) = (is(Member::cannot_persist), is(is_unready));
+        let heir = if fails || unready { better() } else { None };
+        let heir = heir.filter(|heir| !heir.cannot_persist())?;
+        if fails { Some(Occasion::CannotPersist) } else { heir.unready.is_none().then_some(Occasion::NotReady) }
     }
 }
 
@@ -76,15 +85,25 @@ pub fn leads(why: Occasion, pod: Option<&Pod>, now: Timestamp) -> bool {
     why != Occasion::CannotPersist && stays
 }
 
-/// Whom it goes to: one that is in sync and stays; rather one that can write to its volume, then one that the roll has been
-/// at, so that it moves only once, else the first, which a roll comes to last.
+/// The replica that takes the role over for this reason; `None` if there is none that could. A replica that would refuse writes
+/// gets it only from a primary that refuses them too, or whose pod goes anyway.
+#[must_use]
+pub fn heir(members: &[Member], in_sync: &BTreeSet<i32>, wanted: i32, primary: i32, why: Occasion) -> Option<i32> {
+    let fails = |ordinal: i32| members.iter().any(|member| member.ordinal == ordinal && member.cannot_persist());
+    let heir = successor(members, in_sync, wanted)?;
+    (!fails(heir) || fails(primary) || why == Occasion::Leaving).then_some(heir)
+}
+
+/// The best replica to take the role over: one that is in sync and stays; rather one that can write to its volume, then one
+/// whose pod is ready, then one that the roll has been at, so that the role moves only once, else the first, which a roll
+/// comes to last.
 #[must_use]
 pub fn successor(members: &[Member], in_sync: &BTreeSet<i32>, wanted: i32) -> Option<i32> {
     let stays = |member: &&Member| in_sync.contains(&member.ordinal) && !member.leaving && member.ordinal < wanted;
     members
         .iter()
         .filter(stays)
-        .max_by_key(|member| (!member.cannot_persist(), member.updated, -member.ordinal))
+        .max_by_key(|member| (!member.cannot_persist(), member.unready.is_none(), member.updated, -member.ordinal))
         .map(|member| member.ordinal)
 }
 
@@ -95,13 +114,6 @@ pub fn pods_to_keep(present: i32, wanted: i32, primary: Option<i32>, in_sync: &B
     let stays = |ordinal: &i32| *ordinal < wanted;
     let safe = primary.as_ref().is_some_and(stays) && (wanted == 1 || in_sync.iter().any(stays));
     if safe { wanted } else { wanted.max(present) }
-}
-
-/// Whether a roll may not restart this pod of so many now: the primary, or the only replica of several that has its data.
-#[must_use]
-pub fn must_stay(ordinal: i32, pods: usize, primary: Option<i32>, in_sync: &BTreeSet<i32>) -> bool {
-    let last = pods > 2 && in_sync.len() == 1 && in_sync.contains(&ordinal);
-    primary == Some(ordinal) || last
 }
 
 #[cfg(test)]
@@ -159,6 +171,38 @@ mod tests {
     }
 
     #[test]
+    fn the_role_leaves_a_pod_that_is_not_ready_for_one_that_is() {
+        let in_sync = [1, 2].into();
+        for (primary_unready, heirs_unready, expected) in [
+            (None, [None, None], None),
+            (Some(UNREADY_LIMIT - 1), [None, None], None),
+            (Some(UNREADY_LIMIT), [None, None], Some((Occasion::NotReady, 1))),
+            (Some(60), [Some(0), None], Some((Occasion::NotReady, 2))),
+            (Some(60), [Some(0), Some(60)], None),
+        ] {
+            let mut members = [primary(0, "a", 9), replica(1, 0, "a", 9), replica(2, 0, "a", 9)];
+            for (member, unready) in members.iter_mut().zip([primary_unready, heirs_unready[0], heirs_unready[1]]) {
+                member.unready = unready;
+            }
+            let found = occasion(&members, &in_sync, 0, 3, None);
+            let found = found.and_then(|why| Some((why, heir(&members, &in_sync, 3, 0, why)?)));
+            assert_eq!(found, expected, "{primary_unready:?} {heirs_unready:?}");
+        }
+    }
+
+    #[test]
+    fn a_replica_that_would_refuse_writes_gets_the_role_only_where_nothing_is_lost_by_it() {
+        let mut members = [primary(0, "a", 9), replica(1, 0, "a", 9)];
+        let heir = |members: &[Member], why| heir(members, &[1].into(), 2, 0, why);
+        assert_eq!(heir(&members, Occasion::Rolling), Some(1));
+        told_mut(&mut members[1]).cannot_persist = true;
+        assert_eq!(heir(&members, Occasion::Rolling), None);
+        assert_eq!(heir(&members, Occasion::Leaving), Some(1), "the pod of the primary goes anyway");
+        told_mut(&mut members[0]).cannot_persist = true;
+        assert_eq!(heir(&members, Occasion::Rolling), Some(1), "the restart may cure the primary");
+    }
+
+    #[test]
     fn it_goes_to_one_that_is_in_sync_and_stays_and_was_rolled() {
         let mut members = [replica(0, 2, "a", 9), replica(1, 2, "a", 9), primary(2, "a", 9)];
         for member in &mut members {
@@ -188,14 +232,5 @@ mod tests {
             let in_sync = in_sync.iter().copied().collect();
             assert_eq!(pods_to_keep(3, wanted, primary, &in_sync), kept, "{wanted} of 3, primary {primary:?}");
         }
-    }
-
-    #[test]
-    fn a_roll_leaves_the_primary_and_the_last_copy_alone() {
-        let stays =
-            |ordinal, pods, in_sync: &[i32]| must_stay(ordinal, pods, Some(0), &in_sync.iter().copied().collect());
-        assert!(stays(0, 3, &[1, 2]) && stays(1, 3, &[1]));
-        assert!(!stays(1, 3, &[1, 2]) && !stays(2, 3, &[1]));
-        assert!(!stays(1, 2, &[1]), "of two, one has to be restarted");
     }
 }

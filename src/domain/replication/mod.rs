@@ -40,6 +40,8 @@ pub struct Member {
     pub fenced: Option<u64>,
     /// Whether it runs the newest template and is ready.
     pub updated: bool,
+    /// How long its pod has not been ready, in seconds; `None` while it is ready.
+    pub unready: Option<u64>,
     /// Where its server is asked, if it runs.
     pub address: Option<IpAddr>,
     /// What its server answers.
@@ -135,6 +137,16 @@ impl Member {
     #[must_use]
     pub fn cannot_persist(&self) -> bool {
         self.told().is_some_and(|told| told.cannot_persist)
+    }
+
+    /// Whether it is known to take no writes: there is no server, or it says so.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        match &self.answer {
+            Answer::Absent => true,
+            Answer::Told(told) => told.role != Role::Primary,
+            Answer::Silent { .. } | Answer::Evasive => false,
+        }
     }
 
     /// Whether it takes writes, as far as it tells.
@@ -250,6 +262,7 @@ pub(crate) mod tests {
             node_away: false,
             fenced: None,
             updated: true,
+            unready: None,
             address,
             answer,
         }
