@@ -15,7 +15,9 @@ use kube::{
     },
 };
 
-use super::{Stored, queue::Queue, replication, secret, seen::Known, sound::Sound, turns::Turns, watches::Stores};
+use super::{
+    Stored, persistence, queue::Queue, replication, secret, seen::Known, sound::Sound, turns::Turns, watches::Stores,
+};
 use crate::{
     api::v1::RedisInstanceStatus,
     domain::{
@@ -72,6 +74,8 @@ pub(super) struct Memory {
     pub(super) config_proved: Option<(Instant, String)>,
     /// The same for a configuration that they refused, and what was said about it.
     pub(super) config_refused: Option<(String, Finding)>,
+    /// How far the servers are with other data files.
+    pub(super) persistence: persistence::Memory,
     /// When growth of the volumes was last refused, to which size, and what was said.
     pub(super) growth_refused: Option<(Instant, Quantity, Aspect)>,
     /// What ails a server that answers, as it last told.

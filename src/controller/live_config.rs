@@ -20,6 +20,7 @@ use crate::{
         live::Live,
         names::PORT,
         observed::{Aspect, Trouble},
+        persistence::decides_files,
         reason::Reason,
         redis_conf::{hash, render},
         status::Finding,
@@ -52,6 +53,8 @@ struct Report {
     asked: usize,
     /// Whether a server lacked anything.
     given: bool,
+    /// Whether a server does not hold what decides about its data files, which `persistence` gives it.
+    files_differ: bool,
     restored: BTreeSet<String>,
     not_held: Vec<String>,
     trouble: Option<Trouble>,
@@ -131,6 +134,9 @@ pub(super) async fn ensure(
     }
     let former = context.remember(&instance.uid, |memory| {
         memory.config_refused = None;
+        if report.files_differ {
+            memory.persistence.doubt();
+        }
         memory.trouble = report.trouble.take();
         memory.config_proved.replace((Instant::now() + PERIOD, fingerprint))
     });
@@ -170,7 +176,8 @@ async fn bring(
     let mut server = Server::connect((running.address, port), credentials).await?;
     let held = server.config(&wanted.names()).await?;
     let mut given = Vec::new();
-    for directive in wanted.lacking(&held) {
+    report.files_differ |= wanted.lacking(&held).any(|directive| decides_files(&directive.name));
+    for directive in wanted.lacking(&held).filter(|directive| !decides_files(&directive.name)) {
         if !leadership.is_held() {
             return Err(Failure::NotLeading);
         }

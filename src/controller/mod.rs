@@ -1,6 +1,7 @@
 //! The reconcile loop: what is watched, what a change triggers, and how many instances are worked on at once.
 //! Knows nothing of admission; what one reconcile does is in `reconcile`.
 
+mod announce;
 mod apply;
 mod context;
 mod error;
@@ -16,6 +17,7 @@ mod observe;
 mod ownership;
 mod patience;
 pub mod permissions;
+mod persistence;
 mod pruned;
 mod queue;
 mod reconcile;

@@ -10,14 +10,13 @@ use futures::FutureExt;
 use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
-    Stored,
+    Stored, announce,
     apply::{self, Applied, Blocked},
     context::Context,
     error::{Error, spread},
-    events,
     expand::{self, Volumes},
     live_config::{self, Outcome},
-    migration, observe, recreate,
+    migration, observe, persistence, recreate,
     replication::{self, Roles},
     restart, retention, rotation, secret,
     seen::Versions,
@@ -28,7 +27,7 @@ use crate::{
     api::v1::RedisInstance,
     build::build_with,
     domain::{
-        change::{Change, Class, classify, needs_statefulset_restart},
+        change::{classify, needs_statefulset_restart},
         field_error::FieldError,
         instance::ValidatedInstance,
         observed::{Aspect, Observed},
@@ -129,6 +128,7 @@ fn enough(finding: &Finding, uid: &str) -> Duration {
     let enough = match finding {
         Finding::Waiting(..) => WAITING,
         Finding::Stalled(..) => STALLED,
+        Finding::Applied(Observed { config: Some(config), .. }) if config.reason == Reason::PersistenceChange => SOON,
         Finding::Applied(Observed { config, .. }) if unreached(config) => UNREACHED,
         // No watch tells that somebody made it.
         Finding::Applied(Observed { storage: Some(storage), .. }) if storage.reason == Reason::StorageClassNotFound => {
@@ -185,11 +185,17 @@ async fn pursue(
     };
     let live = observe::live(instance, context);
     let changes = live.as_ref().map(|live| classify(live, instance)).unwrap_or_default();
-    announce(stored, instance, &changes, roles.as_ref(), context).await?; // client
+    announce::announce(stored, instance, &changes, roles.as_ref(), context).await?; // client
     let has_replicas = roles.as_ref().is_some_and(|roles| !roles.in_sync.is_empty());
     let eased = live.as_ref().and_then(|live| live.eased(instance, has_replicas));
     let instance = eased.as_ref().unwrap_or(instance);
-    let config = live_config::ensure(instance, live.as_ref(), &changes, &told, settled, context).await?; // redis
+    // Before anything restarts, and before redis.conf changes, the data files are complete.
+    let files = persistence::ensure(instance, &changes, settled, context).await?; // redis
+    let may_restart = files.is_none();
+    let config = match files {
+        Some(aspect) => Outcome::Pending(aspect),
+        None => live_config::ensure(instance, live.as_ref(), &changes, &told, settled, context).await?, // redis
+    };
     let (config, conf_waits) = match config {
         Outcome::Refused(finding) => return Ok(finding),
         Outcome::Pending(aspect) => (Some(aspect), true),
@@ -207,11 +213,15 @@ async fn pursue(
         children = children.fenced();
     }
     let next = observe::next_restarted(instance, &children, roles.as_ref(), context)
+        .filter(|_| may_restart)
         .or_else(|| migration::next_left(instance, roles.as_ref(), context));
     if let Some(found) = roles.take() {
         *roles = Some(replication::make_way(stored, found, instance.replicas, next, context).await?); // client, redis
     }
-    let gate = observe::gate(instance, &children, &changes, roles.as_ref(), context);
+    let mut gate = observe::gate(instance, &children, &changes, roles.as_ref(), context);
+    if !may_restart {
+        gate.partition = pods;
+    }
     children = children.gated(gate);
     let storage = match expand::ensure_claims(instance, &children.stateful_set, context).await? {
         Volumes::Replacing(reason, message) => return Ok(Finding::Changing(reason, message)), // client
@@ -221,7 +231,7 @@ async fn pursue(
             Some(aspect)
         }
     };
-    if needs_statefulset_restart(&changes) {
+    if may_restart && needs_statefulset_restart(&changes) {
         return Box::pin(recreate::stateful_set(instance, children, &changes, context)).await; // client
     }
     surplus::delete(instance, &children, context).await?; // client
@@ -240,47 +250,6 @@ async fn pursue(
     let seen = observe::observe(&instance.namespace, &instance.name, stateful_set.as_ref(), context);
     let trouble = seen.trouble.or_else(|| observe::trouble(instance, context));
     Ok(Finding::Applied(Observed { trouble, config, password, storage, ..seen }))
-}
-
-/// Says what is about to happen before it does: events for a new spec, and phase Updating for every change that touches pods
-/// or volumes.
-async fn announce(
-    stored: &RedisInstance,
-    instance: &ValidatedInstance,
-    changes: &[Change],
-    roles: Option<&Roles>,
-    context: &Context,
-) -> Result<(), Error> {
-    let told = status::latest(stored, context);
-    let unseen = told.observed_generation != stored.metadata.generation;
-    let announced = context.remember(&instance.uid, |memory| {
-        // A new word of the user's: what was refused before is tried again.
-        memory.growth_refused.take_if(|_| unseen);
-        std::mem::replace(&mut memory.announced, changes.to_vec())
-    });
-    // What cannot be carried out differs in every pass; it is told once a spec.
-    let lasting = |change: &Change| matches!(change.class, Class::Refused | Class::Expand | Class::Migrate);
-    let fresh: Vec<Change> =
-        changes.iter().filter(|change| !announced.contains(change) && (unseen || !lasting(change))).cloned().collect();
-    events::changing(instance, &fresh, context).await;
-    match underway(&fresh) {
-        Some(finding) => status::record(stored, Some(instance), &finding, roles, context).await.map(drop),
-        None => Ok(()),
-    }
-}
-
-/// The most disruptive of the changes, as a phase tells of it.
-fn underway(changes: &[Change]) -> Option<Finding> {
-    let acted = changes.iter().filter(|change| !matches!(change.class, Class::Live | Class::Refused));
-    let change = acted.max_by_key(|change| change.class)?;
-    let reason = match change.class {
-        Class::Expand => Reason::Expanding,
-        Class::Scale => Reason::Scaling,
-        Class::Migrate => Reason::Migrating,
-        Class::Recreate => Reason::Recreating,
-        _ => Reason::RollingOut,
-    };
-    Some(Finding::Changing(reason, change.reason.clone()))
 }
 
 /// A refusal by the API server is shown to the user and retried all the same, since what causes it is mended elsewhere;

@@ -7,6 +7,7 @@ use super::{
     instance::ValidatedInstance,
     live::Live,
     migration::obstacle,
+    persistence::decides_files,
     reason::Reason,
     redis_conf::{comes_with_replication, restart_hash},
     resources::Resources,
@@ -18,6 +19,8 @@ use crate::api::v1::ConfigUpdate;
 pub enum Class {
     /// Given to the running servers and proved there; no pod restarts.
     Live,
+    /// Given to the running servers first, under every policy; the ConfigMap and restarts wait until the data files are complete.
+    Persistence,
     /// The volumes grow under the running pods.
     Expand,
     /// Pods are added or taken away.
@@ -38,6 +41,7 @@ impl Class {
     pub const fn reason(self) -> Reason {
         match self {
             Self::Live => Reason::AppliedLive,
+            Self::Persistence => Reason::PersistenceChange,
             Self::Expand => Reason::Expand,
             Self::Scale => Reason::Scale,
             Self::Rolling => Reason::RollingUpdate,
@@ -172,8 +176,9 @@ fn auth(live: &Live, wanted: &Live) -> Option<Change> {
     (live.auth != wanted.auth).then(|| change(Class::Rolling, "spec.auth.enabled", reason()))
 }
 
-/// Directives change live if every one of them can and the policy lets them; otherwise all of them wait for the restart.
-fn config(live: &Live, desired: &ValidatedInstance, others: &[Change]) -> Option<Change> {
+/// Directives that decide about the data files change on the running servers first. The others change live if every one of them
+/// can and the policy lets them; otherwise all of them wait for the restart.
+fn config(live: &Live, desired: &ValidatedInstance, others: &[Change]) -> Vec<Change> {
     let wanted = Effective::of(desired, release(&desired.image));
     let mut changed = live.config.as_ref().map(|before| before.differing(&wanted)).unwrap_or_default();
     // What comes and goes with the replicas is no change of the user's, who is told of the replicas.
@@ -182,18 +187,23 @@ fn config(live: &Live, desired: &ValidatedInstance, others: &[Change]) -> Option
         ConfigUpdate::Recreate => Class::Recreate,
         ConfigUpdate::Auto | ConfigUpdate::RollingUpdate => Class::Rolling,
     };
+    let (files, changed): (Vec<String>, Vec<String>) = changed.into_iter().partition(|name| decides_files(name));
+    let of = |class: Class, names: &[String]| Change {
+        class,
+        fields: names.iter().map(|name| format!("spec.config[{name}]")).collect(),
+        reason: format!("config changed: {}", names.join(", ")),
+    };
+    let mut found: Vec<Change> = (!files.is_empty()).then(|| of(Class::Persistence, &files)).into_iter().collect();
     let stale = live.restart_hash != restart_hash(desired);
     if changed.is_empty() {
         // Another release, or another choice about the password, changes what the pods start with too, and rolls anyway.
         let told = others.iter().any(|change| change.class == Class::Rolling);
         let reason = "the pods were started with another configuration, or under another update policy".to_owned();
-        return (stale && !told).then(|| change(restart, "spec.updatePolicy.config", reason));
+        found.extend((stale && !told).then(|| change(restart, "spec.updatePolicy.config", reason)));
+        return found;
     }
-    Some(Change {
-        class: if stale { restart } else { Class::Live },
-        fields: changed.iter().map(|name| format!("spec.config[{name}]")).collect(),
-        reason: format!("config changed: {}", changed.join(", ")),
-    })
+    found.push(of(if stale { restart } else { Class::Live }, &changed));
+    found
 }
 
 #[cfg(test)]
@@ -227,6 +237,25 @@ mod tests {
             (config(small.clone()), json!({}), vec![(Class::Live, "spec.config[maxmemory]")]),
             (config(json!({"maxmemory": "64mb"})), config(json!({"maxmemory": "67108864"})), vec![]),
             (json!({}), config(json!({"appendonly": "yes"})), vec![]),
+            (json!({}), config(json!({"appendonly": "no"})), vec![(Class::Persistence, "spec.config[appendonly]")]),
+            (
+                config(json!({"appendonly": "no", "save": ""})),
+                config(json!({"databases": "4", "maxmemory": "64mb"})),
+                vec![
+                    (Class::Persistence, "spec.config[appendonly] spec.config[save]"),
+                    (Class::Rolling, "spec.config[databases] spec.config[maxmemory]"),
+                ],
+            ),
+            (
+                policy("Recreate", json!({"appendonly": "no"})),
+                policy("Recreate", json!({})),
+                vec![(Class::Persistence, "spec.config[appendonly]")],
+            ),
+            (
+                policy("RollingUpdate", json!({"save": "60 1"})),
+                policy("RollingUpdate", json!({"save": ""})),
+                vec![(Class::Persistence, "spec.config[save]")],
+            ),
             (json!({}), config(json!({"databases": "4"})), vec![(Class::Rolling, "spec.config[databases]")]),
             (
                 json!({}),

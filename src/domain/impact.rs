@@ -31,6 +31,9 @@ pub fn sentences(changes: &[Change], desired: &ValidatedInstance) -> Vec<String>
 fn effect(class: Class, changes: &[Change], replicas: i32) -> String {
     match (class, replicas) {
         (Class::Live, _) => "applied live, no restart".to_owned(),
+        (Class::Persistence, _) => {
+            "set on the running servers first; restarts wait until the files are complete".to_owned()
+        }
         (Class::Expand, _) => "the volumes grow while Redis runs, if their StorageClass allows it".to_owned(),
         (Class::Scale, _) => changes
             .iter()

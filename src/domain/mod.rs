@@ -21,6 +21,7 @@ pub mod migration;
 pub mod names;
 pub mod observed;
 pub mod owned_directives;
+pub mod persistence;
 pub mod pod_options;
 pub mod quantity;
 pub mod reason;

@@ -65,6 +65,8 @@ reasons! {
 
     /// A change that the running servers were given; no pod restarted.
     AppliedLive NORMAL,
+    /// A change of the data files is brought to the running servers; the ConfigMap and restarts wait for it.
+    PersistenceChange NORMAL,
     /// A change restarts the pods one at a time.
     RollingUpdate NORMAL,
     /// A change restarts all pods at once, as the update policy asks for.

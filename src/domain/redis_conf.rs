@@ -11,7 +11,9 @@ use super::{
     hex,
     instance::ValidatedInstance,
     names::{AUTH_CONF_KEY, AUTH_PATH},
-    owned_directives, words,
+    owned_directives,
+    persistence::decides_files,
+    words,
 };
 use crate::api::v1::ConfigUpdate;
 
@@ -114,8 +116,11 @@ pub fn restart_hash(instance: &ValidatedInstance) -> String {
     let own = |name: &str| instance.config.iter().any(|(own, _)| own == name);
     // What comes with replication is given to running servers under every policy: scaling restarts nobody.
     let scales = |name: &str| comes_with_replication(name) && !own(name);
-    let restarts =
-        |name: &str| (instance.config_update != ConfigUpdate::Auto || !release.is_live(name)) && !scales(name);
+    let restarts = |name: &str| {
+        (instance.config_update != ConfigUpdate::Auto || !release.is_live(name))
+            && !scales(name)
+            && !decides_files(name)
+    };
     let started_with = effective.iter().filter(|(name, _)| restarts(name));
     let mut lines: Vec<String> = started_with.map(|(name, words)| format!("{name} {}", words::join(words))).collect();
     lines.extend(owned_lines(instance.auth.is_enabled()));

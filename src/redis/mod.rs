@@ -14,9 +14,10 @@ use redis::{
 use thiserror::Error;
 
 mod access;
+mod persistence;
 pub mod replication;
 
-pub use self::access::Credentials;
+pub use self::{access::Credentials, persistence::Files};
 
 /// How long a server may take to accept a connection. Longer than a busy network needs, short enough for many servers.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
