@@ -123,6 +123,10 @@ pub struct ReplicationSpec {
     /// What a primary that no replica hears may acknowledge: Bounded stops it within 10 s, Available never. Default Bounded with 3 replicas or more, else Available.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<Durability>,
+    /// Seconds, 3 to 3600, that a primary may not answer the operator nor its replicas before its pod is ended and another is promoted. Default 6.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 3, max = 3600))]
+    pub failover_after_seconds: Option<i32>,
 }
 
 /// What a primary that no replica hears may acknowledge: Bounded stops it within 10 s, Available never. Default Bounded with 3 replicas or more, else Available.

@@ -13,9 +13,10 @@ use super::{
     names::{NAME_LIMIT, VOUCHED_ANNOTATION},
     pod_options,
     quantity::{Quantity, QuantityError},
+    replication::fence::SILENCE_BOUNDS,
     resources, syntax,
 };
-use crate::api::v1::{AuthSpec, Durability, RedisInstance, StorageSpec};
+use crate::api::v1::{AuthSpec, Durability, RedisInstance, ReplicationSpec, StorageSpec};
 
 const MIN_SIZE: Quantity = Quantity::from_bytes(1 << 20);
 const MAX_SIZE: Quantity = Quantity::from_bytes(64 << 40);
@@ -44,6 +45,7 @@ pub fn validate(instance: &RedisInstance) -> Result<ValidatedInstance, Vec<Field
     let (config, faults) = spec.config.as_ref().map(|config| config::validate(config, &rules)).unwrap_or_default();
     errors.extend(faults);
     errors.extend(cross_field::faults(&config, &resources, replicas.unwrap_or(1)));
+    errors.extend(spec.replication.as_ref().and_then(failover_fault));
     let auth = keep(validate_auth(&spec.auth.clone().unwrap_or_default(), name.as_deref()), &mut errors);
     match (name, image, replicas, storage, auth) {
         (Some(name), Some(image), Some(replicas), Some(storage), Some(auth)) if errors.is_empty() => {
@@ -114,6 +116,18 @@ pub fn validate_replicas(replicas: Option<i32>) -> Result<i32, FieldError> {
         )),
         replicas => Ok(replicas),
     }
+}
+
+/// Why a primary cannot be waited for this long.
+fn failover_fault(replication: &ReplicationSpec) -> Option<FieldError> {
+    let seconds = i64::from(replication.failover_after_seconds?);
+    let (least, most) = SILENCE_BOUNDS;
+    let why = match u64::try_from(seconds) {
+        Ok(many) if many > most => format!("must be less than or equal to {most}"),
+        Ok(enough) if enough >= least => return None,
+        _ => format!("must be greater than or equal to {least}"),
+    };
+    Some(FieldError::invalid_number("spec.replication.failoverAfterSeconds", seconds, why))
 }
 
 /// With one replica to lose, a primary that waits for it would stand still whenever that one restarts.

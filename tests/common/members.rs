@@ -84,12 +84,23 @@ impl Members<'_> {
         self.drop_packets(pod, deaf, ["INPUT", "-s", address]).await;
     }
 
+    /// Has a pod refuse connections to Redis from this address with a TCP reset, or accept them again.
+    pub(crate) async fn refuse(&self, pod: &str, address: &str, begin: bool) {
+        let reset = ["-p", "tcp", "--dport", "6379", "-j", "REJECT", "--reject-with", "tcp-reset"];
+        self.filter(pod, begin, &[&["INPUT", "-s", address], &reset[..]].concat()).await;
+    }
+
     async fn drop_packets(&self, pod: &str, begin: bool, [chain, by, what]: [&str; 3]) {
+        self.filter(pod, begin, &[chain, by, what, "-j", "DROP"]).await;
+    }
+
+    async fn filter(&self, pod: &str, begin: bool, rule: &[&str]) {
         let uid = self.pod(pod).await.unwrap().uid().unwrap();
         let process = eventually(&format!("redis-server of {pod}"), || async { process(&uid, "redis-server") }).await;
-        let rule = [if begin { "-I" } else { "-D" }, chain, by, what, "-j", "DROP"];
-        let done = Command::new("nsenter").args(["-t", &process, "-n", "iptables"]).args(rule).status().unwrap();
-        assert!(done.success(), "iptables {rule:?} in the network of {pod}");
+        let action = if begin { "-I" } else { "-D" };
+        let filter = ["-t", &process, "-n", "iptables", action];
+        let done = Command::new("nsenter").args(filter).args(rule).status().unwrap();
+        assert!(done.success(), "iptables {action} {rule:?} in the network of {pod}");
     }
 
     /// Sends a signal to the server of a pod, as `KILL` or `STOP`.

@@ -57,13 +57,17 @@ impl Limits {
             number(["min-replicas-to-write", "min-slaves-to-write"]).unwrap_or_else(|| u64::from(bounded));
         let max_lag = number(["min-replicas-max-lag", "min-slaves-max-lag"]).unwrap_or(MAX_LAG);
         let ping_period = number(["repl-ping-replica-period", "repl-ping-slave-period"]).unwrap_or(1);
-        Self::new(None, ping_period, (min_replicas, max_lag))
+        Self::new(
+            replication.and_then(|replication| replication.failover_after_seconds),
+            ping_period,
+            (min_replicas, max_lag),
+        )
     }
 
     /// The limits of servers with these directives: `repl-ping-replica-period`, `min-replicas-to-write` and
     /// `min-replicas-max-lag`, each in its unit.
     #[must_use]
-    pub fn new(silence: Option<i64>, ping_period: u64, (min_replicas, max_lag): (u64, u64)) -> Self {
+    pub fn new(silence: Option<i32>, ping_period: u64, (min_replicas, max_lag): (u64, u64)) -> Self {
         let (least, most) = SILENCE_BOUNDS;
         let silence = silence.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(SILENCE_LIMIT);
         Self {
@@ -138,6 +142,8 @@ mod tests {
         let bounded = Limits { acknowledging: Some(10), ..Limits::default() };
         assert_eq!(of(serde_json::json!({"replicas": 3})), bounded);
         assert_eq!(of(serde_json::json!({"replicas": 2, "replication": {"durability": "Bounded"}})), bounded);
+        let patient = serde_json::json!({"replicas": 2, "replication": {"failoverAfterSeconds": 30}});
+        assert_eq!(of(patient).silence, 30);
         let own = serde_json::json!({"repl-ping-slave-period": "10", "min-replicas-to-write": "0"});
         assert_eq!(of(serde_json::json!({"replicas": 3, "config": own})), Limits { hearing: 21, ..Limits::default() });
     }
@@ -147,7 +153,7 @@ mod tests {
         assert_eq!(Limits::new(None, 1, (0, 10)), Limits::default());
         let limits = Limits { silence: 30, hearing: 21, acknowledging: Some(5) };
         assert_eq!(Limits::new(Some(30), 10, (1, 5)), limits);
-        for (wanted, silence) in [(-1, 6), (0, 3), (i64::MAX, 3600)] {
+        for (wanted, silence) in [(-1, 6), (0, 3), (i32::MAX, 3600)] {
             assert_eq!(Limits::new(Some(wanted), u64::MAX, (1, 0)).silence, silence);
         }
     }
