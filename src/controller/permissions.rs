@@ -56,7 +56,7 @@ const LOOP: &[Permission] = &[
         "",
         &["persistentvolumeclaims"],
         &["delete", "list", "patch", "watch"],
-        "`patch` grows volumes, sets the owner reference of `retention: Delete` and records the replication state; `delete` \
+        "`patch` grows volumes, sets the owner reference of `retention: Delete`, records the replication state and labels a PVC that was made by hand; `delete` \
          replaces the volume of one pod after the user changed `storageClassName`, and only while every other pod has its data",
     ),
     rule(
@@ -64,7 +64,8 @@ const LOOP: &[Permission] = &[
         &["pods"],
         &["delete", "list", "patch", "watch"],
         "`patch` sets the role labels that the Services select; `delete` replaces a pod that cannot start with its present \
-         template or configuration, or whose volume moves to another StorageClass",
+         template or configuration, or whose volume moves to another StorageClass, and ends a primary that does not answer before \
+         another is promoted",
     ),
     rule(
         "",

@@ -163,12 +163,14 @@ pub(super) async fn settle(
         sync::record(group, &members, (primary, term), &in_sync, context).await?;
     }
     let busy = members.iter().any(|member| member.ordinal == primary && member.answer == Answer::Evasive);
-    let reads = if busy { sync::still_in_sync(group, &members, primary, context) } else { in_sync.clone() };
+    let steady = &in_sync | &sync::hiccups(group, &members, context);
+    let reads = if busy { sync::still_in_sync(group, &members, primary, context) } else { steady.clone() };
     label(group, &members, primary, &reads, context).await?;
-    let mut aspect = aspect(&group.name, &members, primary, &in_sync);
+    let mut aspect = aspect(&group.name, &members, primary, &steady);
     if let Some(message) = sync::busy_for_long(group, primary, busy, context) {
         aspect.message = message;
     }
+    context.remember(&group.uid, |memory| memory.replication.aspect = Some(aspect.clone()));
     let again = if aspect.holds == Some(false) { SOON } else { CHECK };
     Ok(Roles { primary: Some(primary), in_sync, members, aspect, again })
 }

@@ -77,6 +77,20 @@ async fn hand_over(
     context: &Context,
 ) -> Result<Roles, Error> {
     let Some(old) = roles.primary else { return Ok(roles) };
+    // The one that could not take over counts as out of sync a moment later.
+    let failed = context.recall(&group.uid, |memory| {
+        memory.replication.unfinished.filter(|(at, _)| at.elapsed() < REST).map(|(_, heir)| heir)
+    });
+    if let Some(heir) = failed.filter(|_| why != Occasion::Leaving) {
+        let message = format!(
+            "primary {} keeps its role for now though {}: the handover to {} failed; it is tried again",
+            group.pod(old),
+            why.words(),
+            group.pod(heir)
+        );
+        roles.aspect = Aspect { holds: Some(false), reason: Reason::Synchronising, message };
+        return Ok(roles);
+    }
     let to = heir(&roles.members, &roles.in_sync, wanted, old, why);
     let places = to.and_then(|to| Some((to, address(&roles.members, old)?, address(&roles.members, to)?)));
     let Some((new, from, target)) = places else {
@@ -89,18 +103,6 @@ async fn hand_over(
         roles.again = SOON;
         return Ok(roles);
     };
-    let failed =
-        context.recall(&group.uid, |memory| memory.replication.unfinished.is_some_and(|at| at.elapsed() < REST));
-    if failed && why != Occasion::Leaving {
-        let message = format!(
-            "primary {} keeps its role for now though {}: the handover to {} failed; it is tried again",
-            group.pod(old),
-            why.words(),
-            group.pod(new)
-        );
-        roles.aspect = Aspect { holds: Some(false), reason: Reason::Synchronising, message };
-        return Ok(roles);
-    }
     tracing::info!(
         from = group.pod(old),
         to = group.pod(new),
@@ -110,8 +112,8 @@ async fn hand_over(
     let mut server = act::connect(group, old, from, context).await?;
     let mut next = act::connect(group, new, target, context).await?;
     // Unless this comes to its end, it is not begun again soon.
-    context.remember(&group.uid, |memory| memory.replication.unfinished = Some(Instant::now()));
-    let leads = !failed && leads(why, group.object(old), Timestamp::now());
+    context.remember(&group.uid, |memory| memory.replication.unfinished = Some((Instant::now(), new)));
+    let leads = failed.is_none() && leads(why, group.object(old), Timestamp::now());
     if leads {
         lead(group, (old, new), context).await?;
     }

@@ -31,6 +31,10 @@ impl Labels {
         Self { primary: role, reads: pod.labels().contains_key(READS_LABEL) }
     }
 
+    pub(super) const fn reads(self) -> bool {
+        self.reads
+    }
+
     pub(super) fn is_primary(self) -> bool {
         self.primary == Some(true)
     }

@@ -147,7 +147,10 @@ pub(super) async fn keep(stored: &RedisInstance, context: &Context) -> Result<Op
         Verdict::Primary(primary) => act::settle(&group, members, primary, renew, context).await?, // client, redis
         Verdict::Fence(primary, why) => fence::ask(&group, members, primary, why, context).await?, // client
         Verdict::Promote(ordinal, cause) => act::promote(&group, members, ordinal, &cause, context).await?, // client, redis
-        Verdict::Wait(reason, message) => Roles::missing(members, reason, message),
+        Verdict::Wait(reason, message) => {
+            let steady = sync::steady(&group, &members, context).filter(|_| reason == Reason::PrimaryUnreachable);
+            steady.unwrap_or_else(|| Roles::missing(members, reason, message))
+        }
         Verdict::Stuck(message) => Roles::missing(members, Reason::NoSafePrimary, message),
     };
     if group.running <= 1 && (roles.primary.is_some() || group.record.as_ref().is_some_and(|r| r.primary == Some(0))) {
@@ -249,6 +252,8 @@ pub(super) struct Memory {
     marks: Written<Mark>,
     /// The primary as it last answered.
     sighting: Option<Sighting>,
+    /// What was last reported of a primary that answered.
+    aspect: Option<Aspect>,
     /// Since when each replica has been in sync, or has not.
     turned: std::collections::BTreeMap<i32, (bool, Instant)>,
     /// Since when the primary has been busy.
@@ -259,8 +264,8 @@ pub(super) struct Memory {
     word: Option<String>,
     /// The pods (uid) whose claims were labelled, or tried to be.
     adopted: std::collections::BTreeMap<i32, String>,
-    /// When a handover was begun that did not come to its end.
-    unfinished: Option<Instant>,
+    /// When a handover was begun that did not come to its end, and to which pod.
+    unfinished: Option<(Instant, i32)>,
     /// The servers that lost the role, whose clients are sent away once more.
     dismissed: Vec<(IpAddr, Instant)>,
 }

@@ -6,11 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Group, marks, process};
+use super::{Group, Roles, SOON, labels, marks, process};
 use crate::{
     controller::{context::Context, error::Error},
     domain::replication::{
-        Member, Role,
+        Answer, Member, Role,
         record::{Mark, State},
         seen::Seen,
     },
@@ -20,6 +20,8 @@ use crate::{
 const LASTING: Duration = Duration::from_secs(3);
 /// The least time between the two offsets of the primary that are remembered.
 const APART: Duration = Duration::from_secs(1);
+/// How long a server may not answer before its role, its labels and the status follow: two questions.
+const HICCUP: Duration = Duration::from_secs(2);
 /// How long a primary may be busy before that is reported, and the replicas leave the Service for reads.
 const BUSY_LIMIT: Duration = Duration::from_mins(1);
 
@@ -117,6 +119,25 @@ pub(super) fn still_in_sync(group: &Group<'_>, members: &[Member], primary: i32,
     };
     let members = members.iter().filter(|member| seen.in_sync.contains(&member.ordinal));
     members.filter(follows).map(|member| member.ordinal).collect()
+}
+
+/// The replicas that were in sync and did not answer a single question: one may get lost, or be late.
+pub(super) fn hiccups(group: &Group<'_>, members: &[Member], context: &Context) -> BTreeSet<i32> {
+    let serves = |ordinal| labels::present(group, ordinal, context).is_some_and(labels::Labels::reads);
+    let short = |member: &&Member| matches!(member.answer, Answer::Silent { seconds } if seconds < HICCUP.as_secs());
+    let short = members.iter().filter(short).map(|member| member.ordinal);
+    short.filter(|ordinal| serves(*ordinal)).collect()
+}
+
+/// The roles as they were, while the primary has not answered for a moment only. No replica counts as in sync meanwhile.
+pub(super) fn steady(group: &Group<'_>, members: &[Member], context: &Context) -> Option<Roles> {
+    let former =
+        context.recall(&group.uid, |memory| memory.replication.sighting.clone().zip(memory.replication.aspect.clone()));
+    let (seen, aspect) = former.filter(|(seen, _)| seen.at.elapsed() < HICCUP)?;
+    let silent = |member: &Member| member.ordinal == seen.primary && matches!(member.answer, Answer::Silent { .. });
+    let waits = members.iter().any(|member| silent(member) && !member.ended && !member.leaving);
+    let members = members.to_vec();
+    waits.then(|| Roles { primary: Some(seen.primary), in_sync: BTreeSet::new(), members, aspect, again: SOON })
 }
 
 /// What to do about a primary that has been busy for longer than it should be.
