@@ -45,6 +45,15 @@ use super::{pod::PodOptions, resources::ResourceRequirements};
 #[x_kube(validation = Rule::new(
     "!has(self.storage) || !has(oldSelf.storage) || (has(self.storage.storageClassName) && ((has(oldSelf.storage.storageClassName) && self.storage.storageClassName == oldSelf.storage.storageClassName) || (self.storage.storageClassName != '' && has(self.replicas) && self.replicas >= 2))) || (!has(self.storage.storageClassName) && !has(oldSelf.storage.storageClassName))"
 ).message("volumes move only to a class that is named and with replicas of 2 or more: set replicas first, or create a new RedisInstance with the other class and move the data").field_path(".storage.storageClassName"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.replicas) || self.replicas < 2 || (has(oldSelf.replicas) && oldSelf.replicas > 1) || !has(self.config) || ['replica-read-only', 'slave-read-only'].all(name, !(name in self.config) || self.config[name].matches('^[yY][eE][sS]$'))"
+).message("replica-read-only must be yes with several replicas: writes to a replica would be lost").field_path(".config"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.replicas) || self.replicas < 2 || (has(oldSelf.replicas) && oldSelf.replicas > 1) || !has(self.config) || ['busy-reply-threshold', 'lua-time-limit'].all(name, !(name in self.config) || self.config[name].matches('^([1-9][0-9]{0,2}|[1-4][0-9]{3}|5000)$'))"
+).message("busy-reply-threshold must be between 1 and 5000 with several replicas: a primary that runs a script has to say so before it is taken for dead").field_path(".config"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.replicas) || (has(oldSelf.replicas) && self.replicas >= oldSelf.replicas) || !has(self.config) || ['min-replicas-to-write', 'min-slaves-to-write'].all(name, !(name in self.config) || (self.config[name].matches('^[0-9]{1,10}$') && int(self.config[name]) < self.replicas))"
+).message(Message::Expression("'min-replicas-to-write must be at most ' + string(self.replicas - 1) + ', the number of replicas beside the primary: every write would be refused'".to_owned())).field_path(".config"))]
 #[serde(rename_all = "camelCase")]
 pub struct RedisInstanceSpec {
     /// Container image with redis-server and redis-cli; the tag tells the version. Default: the operator's --default-image.
@@ -220,6 +229,10 @@ pub struct RedisInstanceStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub version: Option<String>,
+    /// Engine and version of the last Redis that served and whose image tells them, as "redis 7.2.5": it wrote the data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 160))]
+    pub data_version: Option<String>,
     /// Label selector of the pods, for the scale subresource.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
@@ -298,6 +311,33 @@ mod tests {
             assert!(faults.len() == 1 && faults[0].contains(words), "{replicas}: {faults:?}");
         }
         assert!(rules(None, json!({"replicas": 16})).is_empty() && rules(None, json!({})).is_empty());
+    }
+
+    #[test]
+    fn scaling_is_held_against_the_directives_that_depend_on_the_number_of_pods() {
+        let spec = |replicas: i32, name: &str, value: &str| json!({"replicas": replicas, "config": {name: value}});
+        for (name, value, from, to, faults) in [
+            ("replica-read-only", "no", 1, 2, 1),
+            ("slave-read-only", "NO", 1, 16, 1),
+            ("replica-read-only", "'no'", 1, 2, 1),
+            ("slave-read-only", "\"\\x6eo\"", 1, 2, 1),
+            ("replica-read-only", "Yes", 1, 2, 0),
+            ("replica-read-only", "no", 2, 1, 0),
+            ("replica-read-only", "no", 2, 3, 0), // stored before there was a rule: not held against another change
+            ("min-replicas-to-write", "2", 3, 1, 1),
+            ("min-slaves-to-write", "2", 4, 2, 1),
+            ("min-replicas-to-write", "1", 3, 2, 0),
+            ("min-replicas-to-write", "2147483647", 3, 2, 1),
+            ("min-replicas-to-write", "5", 1, 2, 0),
+            ("busy-reply-threshold", "0", 1, 3, 1),
+            ("lua-time-limit", "30000", 1, 2, 1),
+            ("lua-time-limit", "5001", 1, 2, 1),
+            ("busy-reply-threshold", "5000", 1, 2, 0),
+        ] {
+            let told = rules(Some(spec(from, name, value)), spec(to, name, value));
+            assert_eq!(told.len(), faults, "{name} {value}: {from} to {to}: {told:?}");
+        }
+        assert!(rules(Some(json!({"replicas": 1})), json!({"replicas": 3})).is_empty());
     }
 
     #[test]

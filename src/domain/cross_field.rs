@@ -3,13 +3,16 @@
 
 use super::{
     config::Directives, directives::value::memory, field_error::FieldError, instance::ValidatedInstance,
-    quantity::Quantity, resources::Resources,
+    quantity::Quantity, replicated, resources::Resources, risks,
 };
 
 /// Seconds that a pod waits before it ends for the operator to hand the role of the primary over.
 const HANDOVER_SECONDS: i64 = 20;
 /// The part of the memory limit, in percent, that leaves room for what a fork copies while it saves.
 const ROOM_PERCENT: i128 = 75;
+
+/// More CPUs than the machines of common providers have.
+const MOST_CPUS: i128 = 256;
 
 /// What cannot be right. Takes the parts, which may be known though others are faulty, so that all faults come at once.
 #[must_use]
@@ -38,9 +41,12 @@ pub fn doubts(instance: &ValidatedInstance) -> Vec<String> {
         share_of_no_bound(config),
         events_that_nobody_hears(config),
         shutdown_beyond_grace(instance),
+        unit_missing(resources),
     ]
     .into_iter()
     .flatten()
+    .chain(risks::doubts(config))
+    .chain(replicated::doubts(instance))
     .collect()
 }
 
@@ -53,7 +59,40 @@ fn shutdown_beyond_grace(instance: &ValidatedInstance) -> Option<String> {
     })
 }
 
-fn setting<'a>(config: &'a Directives, directive: &str) -> Option<&'a str> {
+/// Redis that fills what it may have is killed, unless `maxmemory` makes it evict keys or refuse writes before.
+#[must_use]
+pub fn memory_without_bound(ValidatedInstance { config, resources, .. }: &ValidatedInstance) -> Option<String> {
+    if maxmemory(config).is_some() {
+        return None;
+    }
+    Some(match resources.limits.get("memory") {
+        Some(_) => {
+            "spec.resources.limits.memory: without maxmemory Redis is killed when it needs more than the memory limit"
+                .to_owned()
+        }
+        None => "spec.resources: neither a memory limit nor maxmemory: Redis may fill its node".to_owned(),
+    })
+}
+
+/// Nobody means less than a mebibyte of memory, or more CPUs than a machine has.
+fn unit_missing(resources: &Resources) -> Option<String> {
+    [("limits", &resources.limits), ("requests", &resources.requests)].into_iter().find_map(|(list, quantities)| {
+        let memory = quantities.get("memory").filter(|memory| memory.value() > 0 && memory.value() < 1 << 20);
+        let cpu = quantities.get("cpu").filter(|cpu| cpu.value() > MOST_CPUS);
+        let told = |name: &str, quantity: &Quantity, what: &str| {
+            format!(
+                "spec.resources.{list}.{name}: {quantity} {what}; is a unit missing, such as {}?",
+                if name == "cpu" { "m" } else { "Mi" }
+            )
+        };
+        memory
+            .map(|memory| told("memory", memory, "bytes are less than Redis needs"))
+            .or_else(|| cpu.map(|cpu| told("cpu", cpu, "CPUs are more than machines have")))
+    })
+}
+
+/// The one word that this directive is set to.
+pub(super) fn setting<'a>(config: &'a Directives, directive: &str) -> Option<&'a str> {
     match config.words(directive)? {
         [word] => Some(word),
         _ => None,
@@ -231,6 +270,26 @@ mod tests {
                 faults,
                 "{seconds}"
             );
+        }
+    }
+
+    #[test]
+    fn memory_has_a_bound_and_a_unit() {
+        let told = |spec: Value| {
+            let instance = checked(spec).unwrap();
+            doubts(&instance).into_iter().chain(memory_without_bound(&instance)).collect::<Vec<_>>().join("\n")
+        };
+        assert!(told(json!({})).contains("neither a memory limit nor maxmemory"));
+        assert!(told(json!({"resources": {"limits": {"memory": "1Gi"}}})).contains("without maxmemory"));
+        let bounded = json!({"config": {"maxmemory": "256mb"}, "resources": {"limits": {"memory": "1Gi"}}});
+        assert_eq!(told(bounded), "");
+        for (resources, name) in [
+            (json!({"limits": {"memory": "512"}}), "limits.memory"),
+            (json!({"requests": {"memory": "512"}}), "requests.memory"),
+            (json!({"limits": {"cpu": "500"}}), "limits.cpu"),
+        ] {
+            let told = told(json!({ "resources": resources }));
+            assert!(told.contains(name) && told.contains("unit missing"), "{told}");
         }
     }
 

@@ -17,6 +17,7 @@ impl Defaults {
     pub fn apply(&self, object: &mut Value) {
         let Some(object) = object.as_object_mut() else { return };
         let Some(spec) = section(object, "spec") else { return };
+        quote_numbers(spec);
         fill(spec, "image", || self.image.clone().into());
         fill(spec, "replicas", || 1.into());
         if let Some(storage) = section(spec, "storage") {
@@ -31,9 +32,15 @@ impl Defaults {
         }
     }
 
-    /// The same for an update of the stored object. A size that is left out stays what it was: the default could be a
-    /// growth nobody asked for, which cannot be taken back.
+    /// The same for an update of the stored object. An image or a size that is left out stays what it was: the default could
+    /// be an upgrade or a growth that was not asked for, and neither can be taken back. All other defaults can be.
     pub fn apply_to_update(&self, object: &mut Value, stored: &Value) {
+        let image = stored.pointer("/spec/image").filter(|image| image.as_str().is_some_and(|text| !text.is_empty()));
+        if let (Some(image), Some(object)) = (image, object.as_object_mut())
+            && let Some(spec) = section(object, "spec")
+        {
+            fill(spec, "image", || image.clone());
+        }
         if let Some(size) = stored.pointer("/spec/storage/size").filter(|size| size.is_string()) {
             let spec = object.as_object_mut().and_then(|object| section(object, "spec"));
             if let Some(storage) = spec.and_then(|spec| section(spec, "storage")) {
@@ -60,6 +67,32 @@ impl Defaults {
         let mut spec = instance.spec.clone();
         self.complete(&mut spec);
         RedisInstance { metadata: instance.metadata.clone(), spec, status: None }
+    }
+}
+
+/// The most characters of a quantity, as in the schema.
+const QUANTITY_LIMIT: usize = 64;
+
+/// Quantities that YAML left numbers, as text: `cpu: 0.5` is legal in a pod, and the schema's type of a quantity is an
+/// integer or a text. An integer stays where the schema takes one.
+fn quote_numbers(spec: &mut Map<String, Value>) {
+    let text = |value: &Value| {
+        let Value::Number(number) = value else { return None };
+        let text = match number.as_f64() {
+            Some(float) if number.is_f64() => float.to_string(),
+            _ => number.to_string(),
+        };
+        (text.len() <= QUANTITY_LIMIT).then_some(Value::String(text))
+    };
+    if let Some(size) = spec.get_mut("storage").and_then(|storage| storage.get_mut("size")) {
+        *size = text(size).unwrap_or_else(|| size.take());
+    }
+    for list in ["limits", "requests"] {
+        let quantities = spec.get_mut("resources").and_then(|resources| resources.get_mut(list));
+        let numbers = quantities.and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut);
+        for quantity in numbers.filter(|quantity| quantity.is_f64()) {
+            *quantity = text(quantity).unwrap_or_else(|| quantity.take());
+        }
     }
 }
 
@@ -137,6 +170,36 @@ mod tests {
             Defaults { image: "redis:7.4".into() }.apply_to_update(&mut object, &stored);
             assert_eq!(object["spec"]["storage"]["size"], json!(size), "{spec}");
         }
+    }
+
+    #[test]
+    fn an_image_that_an_update_leaves_out_stays() {
+        let updated = |spec: Value, stored: Value| {
+            let mut object = json!({ "spec": spec });
+            Defaults { image: "redis:7.4".into() }.apply_to_update(&mut object, &json!({ "spec": stored }));
+            object["spec"]["image"].clone()
+        };
+        let stored = json!({"image": "redis:7.2.11"});
+        for spec in [json!({}), json!({"image": null}), json!({"config": {"hz": "20"}}), Value::Null] {
+            assert_eq!(updated(spec.clone(), stored.clone()), json!("redis:7.2.11"), "{spec}");
+        }
+        assert_eq!(updated(json!({"image": "redis:8"}), stored.clone()), json!("redis:8"));
+        assert_eq!(updated(json!({"image": ""}), stored), json!(""), "what was written is refused, not replaced");
+        for stored in [json!({}), json!({"image": ""}), json!({"image": 7})] {
+            assert_eq!(updated(json!({}), stored.clone()), json!("redis:7.4"), "{stored}");
+        }
+    }
+
+    #[test]
+    fn quantities_that_yaml_left_numbers_become_text() {
+        let spec = json!({"storage": {"size": 1e9}, "resources": {"limits": {"cpu": 0.5, "memory": 1e9}, "requests": {"cpu": 1}}});
+        let spec = &defaulted(json!({ "spec": spec }))["spec"];
+        assert_eq!(spec["storage"]["size"], json!("1000000000"));
+        assert_eq!(
+            spec["resources"],
+            json!({"limits": {"cpu": "0.5", "memory": "1000000000"}, "requests": {"cpu": 1}})
+        );
+        assert_eq!(defaulted(json!({"spec": {"storage": {"size": 1e300}}}))["spec"]["storage"]["size"], json!(1e300));
     }
 
     #[test]

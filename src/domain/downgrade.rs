@@ -29,6 +29,13 @@ fn rdb_version(engine: &str, line: (u32, u32)) -> u32 {
     }
 }
 
+/// Engine and version of the server that writes the data, such as `redis 7.2.5`, where the image tells both: what later
+/// changes of the image are judged by, also after an image that tells none.
+#[must_use]
+pub fn data_version(image: &ImageReference) -> Option<String> {
+    Some(format!("{} {}", engine(image)?, image.version()?))
+}
+
 /// A release as far as it decides about the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Server {
@@ -42,6 +49,14 @@ impl Server {
     fn of(image: &ImageReference) -> Option<Self> {
         let (major, minor) = version(image)?;
         Some(Self { engine: engine(image)?, major, minor })
+    }
+
+    /// Reads what [`data_version`] wrote.
+    fn read(text: &str) -> Option<Self> {
+        let (engine, version) = text.split_once(' ')?;
+        let engine = ["redis", "valkey"].into_iter().find(|known| *known == engine)?;
+        let mut numbers = version.split('.').map(str::parse);
+        Some(Self { engine, major: numbers.next()?.ok()?, minor: numbers.next().transpose().ok()? })
     }
 
     fn title(self) -> String {
@@ -101,11 +116,20 @@ impl Change {
         if before == after {
             return None;
         }
-        let present = ImageReference::parse(before).ok()?;
-        let from = Server::of(&present)?;
         let to = Server::of(&ImageReference::parse(after).ok()?)?;
-        let served = old.status.as_ref().map(|status| status.version.as_deref());
-        let unserved = served.is_some_and(|served| served != present.version());
+        let present = ImageReference::parse(before).ok();
+        let told = present.as_ref().and_then(Server::of);
+        let status = old.status.as_ref();
+        let unserved = told.is_some()
+            && status
+                .is_some_and(|status| status.version.as_deref() != present.as_ref().and_then(|image| image.version()));
+        let wrote = status.and_then(|status| Server::read(status.data_version.as_deref()?));
+        let (from, unserved) = match (told, wrote) {
+            // What served before an image that never did has written the data, and so it has before one without a version.
+            (Some(_), Some(wrote)) if unserved && !to.reads(wrote.may_have_written()) => (wrote, false),
+            (Some(told), _) => (told, unserved),
+            (None, wrote) => (wrote?, false),
+        };
         let annotations = new.metadata.annotations.as_ref();
         let vouched = annotations.and_then(|all| all.get(DOWNGRADE_ANNOTATION)).is_some_and(|named| named == after);
         Some(Self { from, to, unserved, vouched })
@@ -231,6 +255,31 @@ mod tests {
         };
         assert_eq!(to("redis:6.2"), (false, true));
         assert!(to("redis:6.2.14").0 && to("").0 && to("*").0);
+    }
+
+    #[test]
+    fn the_last_known_version_is_judged_by_where_the_present_image_tells_none() {
+        let judged = |wrote: &str, served: Value, from: &str, to: &str| {
+            let old = instance(from, json!({}), json!({"status": "Running", "version": served, "dataVersion": wrote}));
+            fault(&old, &instance(to, json!({}), json!(null))).is_some()
+        };
+        let digest = format!("redis@sha256:{}", "0".repeat(64));
+        for from in ["redis:latest", "redis", "team/cache:blue", &digest] {
+            assert!(judged("redis 8.2", json!(null), from, "redis:6.2"), "{from}");
+            assert!(judged("valkey 9.1.0", json!(null), from, "redis:8.2"), "{from}");
+            assert!(
+                !judged("redis 8.2", json!(null), from, "redis:8.2.3")
+                    && !judged("redis 8.2", json!(null), from, "redis")
+            );
+        }
+        assert!(judged("redis 7.0.15", json!("7.0.15"), "redis:8.2", "redis:6.2"), "8.2 never served, 7.0 did");
+        assert!(!judged("redis 7.0.15", json!("7.0.15"), "redis:8.2", "redis:7.0.15"));
+        assert!(!judged("nonsense", json!(null), "redis:latest", "redis:6.2"));
+        assert_eq!(
+            data_version(&ImageReference::parse("team/redis:v7.2.5-x").unwrap()).as_deref(),
+            Some("redis 7.2.5")
+        );
+        assert_eq!(data_version(&ImageReference::parse("redis:latest").unwrap()), None);
     }
 
     #[test]

@@ -60,7 +60,10 @@ mod tests {
 
     #[test]
     fn a_new_object_answers_for_every_fault_and_a_change_for_its_own() {
-        let (broken, sound) = (instance(&json!({"image": "Redis:7"})), instance(&json!({"image": "redis:7"})));
+        let (broken, sound) = (
+            instance(&json!({"image": "Redis:7"})),
+            instance(&json!({"image": "redis:7", "config": {"maxmemory": "64mb"}})),
+        );
         assert_eq!(judge(&broken, None).unwrap_err().len(), 1);
         assert_eq!(judge(&broken, Some(&broken)), Ok(Vec::new()));
         assert_eq!(judge(&broken, Some(&sound)).unwrap_err().len(), 1);
@@ -70,7 +73,7 @@ mod tests {
     #[test]
     fn what_is_accepted_comes_with_its_warnings_and_what_the_change_will_do() {
         let (old, new) = (instance(&json!({"image": "redis:7.2"})), instance(&json!({"image": "redis"})));
-        assert_eq!(judge(&new, None).unwrap().len(), 1);
+        assert_eq!(judge(&new, None).unwrap().len(), 2);
         assert_eq!(judge(&new, Some(&old)).unwrap().len(), 2);
         assert_eq!(judge(&new, Some(&new)), Ok(Vec::new()));
     }

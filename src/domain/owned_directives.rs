@@ -123,6 +123,10 @@ pub fn repeats_own_value(name: &str, words: &[String], release: Release, auth: b
     if auth && matches!(name, "requirepass" | "masterauth" | "primaryauth") {
         return false;
     }
+    // Several words can only be a text whose quotes YAML has taken away.
+    let is_text = release.directive(name).is_some_and(|directive| directive.kind == Kind::String);
+    let joined = [words.join(" ")];
+    let words = if is_text { joined.as_slice() } else { words };
     let default = default_words(release, name).map(|words| words.join(" "));
     default.is_some_and(|own| is_readable(name, words, release) && holds(release, name, words, own.as_bytes()))
 }
@@ -186,6 +190,7 @@ mod tests {
             ("oom-score-adj-values", "0 200 800"),
             ("set-proc-title", "yes"),
             ("proc-title-template", "'{title} {listen-addr} {server-mode}'"),
+            ("proc-title-template", "{title} {listen-addr} {server-mode}"),
             ("unixsocket", ""),
             ("unixsocketperm", "0"),
             ("enable-debug-command", "no"),

@@ -4,6 +4,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{
+    downgrade,
     field_error::FieldError,
     instance::ValidatedInstance,
     names,
@@ -195,6 +196,7 @@ fn describe_pods(status: &mut RedisInstanceStatus, subject: Subject<'_>) {
     // What wrote the data last: an image that never served has not, and admission lets a change to it be taken back.
     if status.status == Phase::Running {
         status.version = instance.version().map(str::to_owned);
+        status.data_version = downgrade::data_version(&instance.image).or_else(|| status.data_version.take());
     }
     let selector = names::selector_labels(&instance.name);
     status.selector = Some(selector.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(","));

@@ -6,13 +6,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::{
     config::{self, Rules},
     cross_field,
-    directives::release::{Release, release},
+    directives::release::{Release, release, too_old},
     field_error::{FieldError, quoted},
     image::ImageReference,
     instance::{Auth, Storage, ValidatedInstance},
     names::{NAME_LIMIT, VOUCHED_ANNOTATION},
     pod_options,
     quantity::{Quantity, QuantityError},
+    replicated,
     replication::fence::SILENCE_BOUNDS,
     resources, syntax,
 };
@@ -33,6 +34,10 @@ pub fn validate(instance: &RedisInstance) -> Result<ValidatedInstance, Vec<Field
     let spec = &instance.spec;
     let name = keep(validate_name(&instance.metadata), &mut errors);
     let image = keep(validate_image(spec.image.as_deref()), &mut errors);
+    let too_old = image.as_ref().and_then(too_old);
+    errors.extend(
+        too_old.map(|detail| FieldError::invalid("spec.image", spec.image.as_deref().unwrap_or_default(), detail)),
+    );
     let replicas = keep(validate_replicas(spec.replicas), &mut errors);
     let (resources, faults) = spec.resources.as_ref().map(resources::validate).unwrap_or_default();
     errors.extend(faults);
@@ -46,6 +51,8 @@ pub fn validate(instance: &RedisInstance) -> Result<ValidatedInstance, Vec<Field
     errors.extend(faults);
     errors.extend(cross_field::faults(&config, &resources, replicas.unwrap_or(1)));
     errors.extend(spec.replication.as_ref().and_then(failover_fault));
+    let durability_asked = spec.replication.as_ref().and_then(|replication| replication.durability);
+    errors.extend(replicated::faults(&config, replicas.unwrap_or(1), durability_asked));
     let auth = keep(validate_auth(&spec.auth.clone().unwrap_or_default(), name.as_deref()), &mut errors);
     match (name, image, replicas, storage, auth) {
         (Some(name), Some(image), Some(replicas), Some(storage), Some(auth)) if errors.is_empty() => {

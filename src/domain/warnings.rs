@@ -4,7 +4,8 @@
 use super::{
     change::classify,
     cross_field,
-    directives::release::{Release, release},
+    directives::release::{Release, engine, release, version},
+    image::ImageReference,
     impact,
     instance::{Auth, ValidatedInstance},
     live::Live,
@@ -32,6 +33,7 @@ pub fn warnings(instance: &ValidatedInstance) -> Vec<String> {
     let plain = checks.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned());
     let vulnerable = vulnerabilities::warning(&instance.image);
     let doubts = unjudged(instance).into_iter().chain(cross_field::doubts(instance)).chain(instance.pod.doubts());
+    let doubts = doubts.chain(cross_field::memory_without_bound(instance));
     vulnerable.into_iter().chain(plain).chain(doubts).collect()
 }
 
@@ -57,9 +59,33 @@ pub fn of_change(old: &ValidatedInstance, new: &ValidatedInstance) -> Vec<String
 fn unjudged(instance: &ValidatedInstance) -> Vec<String> {
     let release = release(&instance.image);
     let mut warnings = Vec::new();
-    if matches!(release, Release::Unknown) && instance.config.iter().next().is_some() {
-        warnings.push(
+    let has_config = instance.config.iter().next().is_some();
+    match (engine(&instance.image), version(&instance.image)) {
+        (None, _) if !has_config => warnings.push(
+            "spec.image: its name has neither redis nor valkey in it: it needs redis-server, redis-cli and sh"
+                .to_owned(),
+        ),
+        (Some(engine), Some((major, minor))) if has_config && matches!(release, Release::Unknown) => {
+            let minor = minor.map(|minor| format!(".{minor}")).unwrap_or_default();
+            warnings.push(format!(
+                "spec.image: no table of {engine} {major}{minor} yet, so spec.config is checked against all known versions"
+            ));
+        }
+        _ if has_config && matches!(release, Release::Unknown) => warnings.push(
             "spec.image: its name tells no known version, so spec.config is checked against all of them".to_owned(),
+        ),
+        _ => {}
+    }
+    if matches!(release, Release::Known(line) if line.engine == "redis" && line.version < (7, 0)) {
+        warnings.push(
+            "spec.image: redis 6.2 cannot close CONFIG SET dir, MODULE LOAD and DEBUG: the password lets run code"
+                .to_owned(),
+        );
+    }
+    if brings_modules(&instance.image) {
+        warnings.push(
+            "spec.image: the modules of the image (JSON, search and others) are not loaded: their commands fail"
+                .to_owned(),
         );
     }
     let ignored = |name: &&str| release.directive(name).is_some_and(|directive| directive.has("ignored"));
@@ -83,6 +109,14 @@ fn unjudged(instance: &ValidatedInstance) -> Vec<String> {
     warnings
 }
 
+/// Whether this is an official image whose entrypoint, which the operator does not run, loads modules.
+fn brings_modules(image: &ImageReference) -> bool {
+    let name = image.repository().rsplit('/').next().unwrap_or_default();
+    let official = image.repository() == "library/redis" || image.repository().ends_with("/library/redis");
+    let newer = official && version(image).is_some_and(|(major, _)| major >= 8);
+    newer || name.starts_with("redis-stack") || matches!(name, "redismod" | "rejson" | "redisearch" | "redistimeseries")
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -95,9 +129,16 @@ mod tests {
         let all = warnings(&validated(
             json!({"image": "redis", "storage": {"storageClassName": ""}, "auth": {"enabled": false}}),
         ));
-        assert_eq!(all.len(), 3);
+        assert_eq!(all.len(), 4);
         assert!(all.iter().all(|text| text.len() <= 120), "{all:?}");
-        assert!(warnings(&validated(json!({"image": "redis:7.4"}))).is_empty());
+        let quiet = json!({"image": "redis:7.4", "config": {"maxmemory": "64mb"}});
+        assert!(warnings(&validated(quiet)).is_empty());
+        for image in
+            ["redis:6.2", "redis:8-alpine", "redis/redis-stack-server:7.4.0-v3", "team/cache:blue", "redis:8.6"]
+        {
+            let all = warnings(&validated(json!({"image": image, "config": {"maxmemory": "64mb"}})));
+            assert!(!all.is_empty() && all.iter().all(|text| text.len() <= 120), "{image}: {all:?}");
+        }
     }
 
     #[test]

@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_directive_without_a_value_is_told() {
-        let judgement = judged("spec:\n  config:\n    save:\n", None);
+        let judgement = judged("spec:\n  config:\n    maxmemory: 64mb\n    save:\n", None);
         assert!(judgement.faults.is_empty());
         assert_eq!(
             judgement.warnings,

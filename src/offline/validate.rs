@@ -124,9 +124,9 @@ mod tests {
     fn everything_is_judged_though_some_of_it_is_refused_or_cannot_be_read() {
         let text = format!(
             "{}---\n{}---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\n---\nspec: [\n---\n{}",
-            instance("a", "{}"),
+            instance("a", "{config: {maxmemory: 64mb}}"),
             instance("b", "{image: 'Redis:7'}"),
-            instance("d", "{}")
+            instance("d", "{config: {maxmemory: 64mb}}")
         );
         let report =
             judged(&[source("all.yaml", &text), Source { name: "gone.yaml".into(), text: Err("is gone".into()) }], &[]);

@@ -48,8 +48,10 @@ struct Annotations {
 
 /// Of the status what a change is judged by.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Served {
     version: Option<String>,
+    data_version: Option<String>,
 }
 
 impl Annotations {
@@ -85,8 +87,11 @@ impl Object<'_> {
             ..ObjectMeta::default()
         };
         let spec = self.spec.map(|spec| serde_json::from_str(spec.get())).transpose()?.unwrap_or_default();
-        let status =
-            self.served().map(|Served { version }| RedisInstanceStatus { version, ..RedisInstanceStatus::default() });
+        let status = self.served().map(|Served { version, data_version }| RedisInstanceStatus {
+            version,
+            data_version,
+            ..RedisInstanceStatus::default()
+        });
         Ok(RedisInstance { metadata, spec, status })
     }
 
@@ -109,7 +114,9 @@ impl Object<'_> {
         if let Some(spec) = self.spec {
             object.insert("spec".to_owned(), serde_json::from_str(spec.get())?);
         }
-        object.extend(self.served().map(|Served { version }| ("status".to_owned(), json!({ "version": version }))));
+        object.extend(self.served().map(|Served { version, data_version }| {
+            ("status".to_owned(), json!({"version": version, "dataVersion": data_version}))
+        }));
         Ok(Value::Object(object))
     }
 }

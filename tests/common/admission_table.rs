@@ -8,6 +8,10 @@ use serde_json::{Value, json};
 /// Image of an instance that names none: of the same line as the local cluster's, and with no word of its own.
 pub(crate) const DEFAULT_IMAGE: &str = "redis:7.0";
 
+const UNBOUNDED: &str = "spec.resources: neither a memory limit nor maxmemory: Redis may fill its node";
+const KILLED_AT_LIMIT: &str =
+    "spec.resources.limits.memory: without maxmemory Redis is killed when it needs more than the memory limit";
+
 /// One case; the fields are explained in the table itself.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,6 +52,18 @@ impl Case {
     /// Whether the webhook is asked at all: not when the schema has refused a wrong type before it.
     pub(crate) fn reaches_the_webhook(&self) -> bool {
         self.server.is_empty() || !self.deny.is_empty()
+    }
+
+    /// Every warning: those of the row and, after them, the one about memory that nothing bounds, which most rows would repeat.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let number = |pointer: &str| self.spec.pointer(pointer).filter(|value| !value.is_null());
+        let bounded = number("/config/maxmemory").is_some_and(|value| value != "0" && value != "0b");
+        let mut warnings = self.warn.clone();
+        if self.deny.is_empty() && self.server.is_empty() && self.old.is_none() && !bounded {
+            let limited = number("/resources/limits/memory").is_some();
+            warnings.push(if limited { KILLED_AT_LIMIT } else { UNBOUNDED }.to_owned());
+        }
+        warnings
     }
 
     /// The new object.

@@ -42,6 +42,21 @@ pub fn exact(image: &ImageReference) -> Option<(&'static str, (u32, u32, u32))> 
     }
 }
 
+/// The first release line that starts with the operator's redis.conf, which needs `bind * -::*`, and that has ACL users.
+pub const OLDEST: (u32, u32) = (6, 2);
+
+/// Why the image cannot run, where it is a release of the engine itself and older than [`OLDEST`].
+#[must_use]
+pub fn too_old(image: &ImageReference) -> Option<String> {
+    let name = image.repository().rsplit('/').next()?;
+    let engine = ["redis", "valkey"].into_iter().find(|engine| name == *engine)?;
+    let (major, minor) = version(image)?;
+    let shown = minor.map_or_else(|| major.to_string(), |minor| format!("{major}.{minor}"));
+    let (least, of) = OLDEST;
+    ((major, minor.unwrap_or(u32::MAX)) < OLDEST)
+        .then(|| format!("redis {least}.{of} or later is required; the image is {engine} {shown}"))
+}
+
 /// `redis` or `valkey`, if the last part of the repository says so.
 #[must_use]
 pub fn engine(image: &ImageReference) -> Option<&'static str> {
@@ -150,6 +165,34 @@ mod tests {
             "redis 7.4"
         );
         assert_eq!(title("redis/redis-stack-server:v8.0.1"), "redis 8.0");
+    }
+
+    #[test]
+    fn releases_before_6_2_are_too_old_where_the_name_is_the_engines_own() {
+        let old = |image: &str| too_old(&ImageReference::parse(image).unwrap()).is_some();
+        for image in [
+            "redis:5",
+            "redis:6.0.16-alpine",
+            "redis:3.2.12",
+            "bitnami/redis:v5.0.14",
+            "redis:2.8",
+            "registry.example.com:5000/x/redis:4-buster",
+        ] {
+            assert!(old(image), "{image}");
+        }
+        for image in [
+            "redis:6",
+            "redis:6.2",
+            "redis:6.2.0",
+            "redis",
+            "redis:latest",
+            "oliver006/redis_exporter:v1.58.0",
+            "team/cache:1.0",
+            "valkey/valkey:7.2",
+            "redis:10",
+        ] {
+            assert!(!old(image), "{image}");
+        }
     }
 
     #[test]

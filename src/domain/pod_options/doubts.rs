@@ -46,7 +46,9 @@ mod tests {
 
     #[test]
     fn rules_that_match_no_pod_are_told() {
-        let told = |pod: Value| warnings(&validated(json!({ "image": "redis:7.4", "pod": pod })));
+        let told = |pod: Value| {
+            warnings(&validated(json!({"image": "redis:7.4", "pod": pod, "config": {"maxmemory": "64mb"}})))
+        };
         let constraint = |selector: Value| {
             json!({"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "a", "whenUnsatisfiable": "DoNotSchedule",
                 "labelSelector": selector}]})
