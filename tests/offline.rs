@@ -140,7 +140,7 @@ fn the_exit_code_tells_valid_refused_and_unreadable_apart() {
 #[test]
 fn standard_input_is_a_file_and_the_default_image_can_be_another() {
     let folder = tempfile::tempdir().unwrap();
-    let text = instance("{name: cache}", "{config: {latency-tracking: 'yes'}}");
+    let text = instance("{name: cache}", "{config: {latency-tracking: 'yes', maxmemory: 64mb}}");
     let validate = |image: &str| run(&["validate", "-f", "-", "--default-image", image], folder.path(), &text);
     assert_eq!(validate("redis:7.2").1, "redisinstance.redis.github.com/cache valid (STDIN:1)\n");
     let (code, refusal, _) = validate("redis:6.2");
@@ -158,7 +158,7 @@ fn warnings_read_like_kubectls() {
     assert_eq!(code, 0);
     assert_eq!(
         text,
-        "Warning: spec.image: mutable tag: what runs can change at any restart; pin a version or digest\nredisinstance.redis.github.com/a valid (STDIN:1)\n"
+        "Warning: spec.image: mutable tag: what runs can change at any restart; pin a version or digest\nWarning: spec.image: its name tells no known version, so spec.config is checked against all of them\nredisinstance.redis.github.com/a valid (STDIN:1)\n"
     );
 }
 
@@ -204,7 +204,10 @@ fn the_json_form_is_stable() {
                     "field": "spec.replcas", "reason": "UnknownField", "line": 4,
                     "message": "strict decoding error: unknown field \"spec.replcas\"; did you mean \"replicas\"?",
                 }],
-                "warnings": ["spec.image: mutable tag: what runs can change at any restart; pin a version or digest"],
+                "warnings": [
+                    "spec.image: mutable tag: what runs can change at any restart; pin a version or digest",
+                    "spec.resources: neither a memory limit nor maxmemory: Redis may fill its node",
+                ],
             }],
             "unreadable": [{"file": "STDIN", "line": 6, "message": "is no Kubernetes object: not a mapping"}],
         })
