@@ -16,6 +16,10 @@ use crate::{
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait.
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
+/// The longest wait after a write that was rejected, 40 s: the cause can be removed at any time, and no watch reports it.
+const LONGEST_REJECTED_WAIT: Duration = Duration::from_secs(40);
+/// What the API server answers with status 500 when it cannot call an admission webhook whose failure policy is Fail.
+const WEBHOOK_FAILED: &str = "failed calling webhook";
 
 /// Why a reconcile did not come to its end.
 #[derive(Debug, Error)]
@@ -67,7 +71,11 @@ impl Error {
     /// Whether it was the API server's failing, or that of the way to it, and not this instance's: it is over for all at
     /// once.
     fn is_outage(&self) -> bool {
-        matches!(self.class(), Failure::Unreachable | Failure::ServerError | Failure::Throttled | Failure::Deadline)
+        self.rejection().is_none()
+            && matches!(
+                self.class(),
+                Failure::Unreachable | Failure::ServerError | Failure::Throttled | Failure::Deadline
+            )
     }
 
     /// How long the API server asked to be left alone.
@@ -87,16 +95,24 @@ impl Error {
     }
 
     /// The API server's own words, when it understood the request and refuses it: only a person can mend that
-    /// (a quota, a policy, missing permissions), so it belongs into the status.
+    /// (a quota, a policy, missing permissions), so it belongs into the status. The same for an admission webhook of
+    /// another component that cannot be called.
     pub(super) fn rejection(&self) -> Option<String> {
         let Self::Request { verb, kind, name, source } = self else { return None };
         match source.as_ref() {
-            kube::Error::Api(status) if matches!(status.code, 400 | 401 | 403 | 405 | 413 | 422) => {
+            kube::Error::Api(status)
+                if matches!(status.code, 400 | 401 | 403 | 405 | 413 | 422) || is_webhook_failure(status) =>
+            {
                 Some(format!("the API server refuses to {verb} {kind} {name}: {}", status.message))
             }
             _ => None,
         }
     }
+}
+
+/// Whether a write failed because the API server cannot call an admission webhook.
+fn is_webhook_failure(status: &kube::core::Status) -> bool {
+    status.code >= 500 && status.message.contains(WEBHOOK_FAILED)
 }
 
 /// What the API server said, or else what happened to the request; kube's own text repeats the whole answer.
@@ -140,15 +156,21 @@ pub(super) fn policy(instance: Arc<Stored>, error: &Error, context: Arc<Context>
     let uid = instance.uid().unwrap_or_default();
     let rest = wait(error, context.recall(&uid, |memory| memory.failures), &uid);
     // Whatever fails, the servers of a replicated instance are looked after.
-    let replicated = context.recall(&uid, |memory| memory.replication.replicated);
-    Action::requeue(if replicated { rest.min(FIRST_WAIT) } else { rest })
+    let is_replicated = context.recall(&uid, |memory| memory.replication.replicated) || has_several_replicas(&instance);
+    Action::requeue(if is_replicated { rest.min(FIRST_WAIT.max(error.rest())) } else { rest })
 }
 
-/// 1 s, 2 s, 4 s ... 300 s, or what the API server asked for if that is longer, plus up to a quarter that depends on the
+/// Whether the spec asks for several replicas: a new leader knows nothing else of an instance before its first success.
+fn has_several_replicas(instance: &Stored) -> bool {
+    instance.0.as_ref().is_ok_and(|instance| instance.spec.replicas.is_some_and(|replicas| replicas > 1))
+}
+
+/// 1 s, 2 s, 4 s ... 300 s (40 s after a rejected write), or what the API server asked for if that is longer, plus up to a quarter that depends on the
 /// instance.
 fn wait(error: &Error, failures: u32, uid: &str) -> Duration {
     let doubled = FIRST_WAIT.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1).min(16)).unwrap_or(u32::MAX));
-    spread(doubled.max(error.rest()).min(LONGEST_WAIT), uid)
+    let longest = if error.rejection().is_some() { LONGEST_REJECTED_WAIT } else { LONGEST_WAIT };
+    spread(doubled.min(longest).max(error.rest()).min(LONGEST_WAIT), uid)
 }
 
 /// The duration plus up to a quarter, the same part for the same instance: many instances never act in step.
@@ -193,6 +215,33 @@ mod tests {
         assert_eq!(wait(&told(30), 1, "").as_secs(), 30);
         assert_eq!(wait(&told(30), 7, "").as_secs(), 64, "it had waited longer already");
         assert!(wait(&told(u32::MAX), 1, "zzz") <= LONGEST_WAIT + LONGEST_WAIT / 4);
+    }
+
+    fn answered(code: u16, message: &str) -> Error {
+        let status = serde_json::from_value(serde_json::json!({"code": code, "message": message}));
+        Error::request("create", "Service", "cache")(kube::Error::Api(status.unwrap()))
+    }
+
+    #[test]
+    fn a_webhook_that_cannot_be_called_is_a_rejection_and_other_server_errors_are_an_outage() {
+        let message = r#"Internal error occurred: failed calling webhook "policy.example.com": failed to call webhook: Post "https://policy.x.svc:443/?timeout=5s": connection refused"#;
+        for code in [500, 503, 504] {
+            let words = answered(code, message).rejection().expect("a failed webhook is shown");
+            assert!(words.starts_with("the API server refuses to create Service cache: "), "{words}");
+            assert!(words.contains(r#"failed calling webhook "policy.example.com""#), "{words}");
+            assert!(!answered(code, message).is_outage());
+        }
+        assert_eq!(answered(500, "etcdserver: request timed out").rejection(), None);
+        assert!(answered(500, "etcdserver: request timed out").is_outage());
+        assert_eq!(answered(409, message).rejection(), None);
+    }
+
+    #[test]
+    fn a_rejected_write_is_retried_within_a_minute() {
+        for rejected in [answered(403, "exceeded quota: small"), answered(500, "failed calling webhook \"a\"")] {
+            assert_eq!(wait(&rejected, 3, "").as_secs(), 4);
+            assert!(wait(&rejected, u32::MAX, "zzz") < Duration::from_mins(1));
+        }
     }
 
     #[test]

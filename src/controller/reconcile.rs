@@ -72,16 +72,18 @@ pub(super) async fn reconcile(stored: Arc<Stored>, context: Arc<Context>) -> Res
 
 async fn pass(stored: &RedisInstance, context: &Context) -> Result<Action, Error> {
     let uid = stored.uid().unwrap_or_default();
-    let roles = match stored.metadata.deletion_timestamp {
-        None => replication::keep(stored, context).await?, // client, redis
+    let mut roles = match stored.metadata.deletion_timestamp {
         Some(_) => None,
+        None => match replication::keep(stored, context).await {
+            Ok(roles) => roles, // client, redis
+            Err(e) => return Err(status::record_failure(stored, judge(stored, context).instance(), e, context).await),
+        },
     };
     let versions = Versions::shown(stored, context);
     if let Some(rest) = versions.as_ref().and_then(|versions| context.nothing_new(&uid, versions, roles.as_ref())) {
         return Ok(Action::requeue(rest));
     }
     let judged = judge(stored, context);
-    let mut roles = roles;
     let outcome = async {
         let (finding, failure) = match &judged {
             Judged::Deleting => (Finding::Deleting, None),
