@@ -8,16 +8,19 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue, RedisConnectionInfo,
-    aio::MultiplexedConnection, cmd, pipe,
+    AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisConnectionInfo, aio::MultiplexedConnection, cmd, pipe,
 };
 use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio_util::task::AbortOnDropHandle;
 
 mod access;
+mod bounded;
 mod persistence;
 pub mod replication;
 
-pub use self::{access::Credentials, persistence::Files};
+use self::bounded::{Bounded, Budget};
+pub use self::{access::Credentials, bounded::Excess, persistence::Files};
 
 /// How long a server may take to accept a connection. Longer than a busy network needs, short enough for many servers.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
@@ -62,6 +65,14 @@ pub enum ServerError {
         address: SocketAddr,
         /// What it said.
         why: String,
+    },
+    /// The server sent more than any reply of Redis has, or what is not Redis' protocol. It is not read on.
+    #[error("{address} sent {excess}, and the connection was closed; check that the pod's image runs Redis or Valkey")]
+    Excess {
+        /// Where.
+        address: SocketAddr,
+        /// What it sent.
+        excess: Excess,
     },
     /// The server understood and refuses.
     #[error("{why}")]
@@ -132,6 +143,9 @@ impl Report {
 pub struct Server {
     address: SocketAddr,
     connection: MultiplexedConnection,
+    budget: Budget,
+    /// Reads and writes for the connection, as long as there is one.
+    _driver: AbortOnDropHandle<()>,
 }
 
 impl Server {
@@ -153,21 +167,17 @@ impl Server {
         (connect, answer): (Duration, Duration),
     ) -> Result<Self, ServerError> {
         let address = SocketAddr::from(address);
-        let unreachable = |error: redis::RedisError| {
-            if error.is_connection_refusal() {
-                ServerError::Closed { address }
-            } else {
-                ServerError::Unreachable { address, why: one_line(&error.to_string()) }
+        let budget = Budget::default();
+        let opened = tokio::time::timeout(connect, open(address, answer, budget.clone())).await;
+        let late = |_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+        let (connection, driver) = opened.unwrap_or_else(late).map_err(|error: redis::RedisError| {
+            match (budget.excess(), error.is_connection_refusal()) {
+                (Some(excess), _) => ServerError::Excess { address, excess },
+                (None, true) => ServerError::Closed { address },
+                (None, false) => ServerError::Unreachable { address, why: one_line(&error.to_string()) },
             }
-        };
-        let info = ConnectionInfo {
-            addr: ConnectionAddr::Tcp(address.ip().to_string(), address.port()),
-            redis: RedisConnectionInfo::default(),
-        };
-        let config = AsyncConnectionConfig::new().set_connection_timeout(connect).set_response_timeout(answer);
-        let client = Client::open(info).map_err(unreachable)?;
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(unreachable)?;
-        let mut server = Self { address, connection };
+        })?;
+        let mut server = Self { address, connection, budget, _driver: driver };
         if let Some(credentials) = credentials {
             server.log_in(credentials).await?;
         }
@@ -184,8 +194,7 @@ impl Server {
         for name in names {
             commands.cmd("CONFIG").arg("GET").arg(*name);
         }
-        let answers: Vec<Vec<(String, Vec<u8>)>> =
-            commands.query_async(&mut self.connection).await.map_err(|error| self.meaning(&error))?;
+        let answers: Vec<Vec<(String, Vec<u8>)>> = self.ask_all(&commands).await?;
         // CONFIG GET answers an alias under the name it was asked by.
         Ok(answers.into_iter().flatten().collect())
     }
@@ -208,18 +217,26 @@ impl Server {
         for section in ["persistence", "memory", "clients", "replication"] {
             commands.cmd("INFO").arg(section);
         }
-        let sections: Vec<String> =
-            commands.query_async(&mut self.connection).await.map_err(|error| self.meaning(&error))?;
+        let sections: Vec<String> = self.ask_all(&commands).await?;
         Ok(Report::read(&sections.concat()))
     }
 
+    async fn ask_all<T: FromRedisValue>(&mut self, commands: &Pipeline) -> Result<T, ServerError> {
+        self.budget.renew();
+        commands.query_async(&mut self.connection).await.map_err(|error| self.meaning(&error))
+    }
+
     async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, ServerError> {
+        self.budget.renew();
         command.query_async(&mut self.connection).await.map_err(|error| self.meaning(&error))
     }
 
     /// What an error of the library's means to an operator.
     fn meaning(&self, error: &redis::RedisError) -> ServerError {
         let address = self.address;
+        if let Some(excess) = self.budget.excess() {
+            return ServerError::Excess { address, excess };
+        }
         let why = || {
             let said = error.detail().map_or_else(|| error.to_string(), str::to_owned);
             one_line(&said)
@@ -237,6 +254,20 @@ impl Server {
             _ => ServerError::Refused { why: why() },
         }
     }
+}
+
+/// Opens a connection whose replies are bounded by this budget.
+async fn open(
+    address: SocketAddr,
+    answer: Duration,
+    budget: Budget,
+) -> redis::RedisResult<(MultiplexedConnection, AbortOnDropHandle<()>)> {
+    let stream = TcpStream::connect(address).await?;
+    let config = AsyncConnectionConfig::new().set_response_timeout(answer);
+    let stream = Bounded::new(stream, budget);
+    let login = RedisConnectionInfo::default();
+    let (connection, driver) = MultiplexedConnection::new_with_config(&login, stream, config).await?;
+    Ok((connection, AbortOnDropHandle::new(tokio::spawn(driver))))
 }
 
 /// A server's text as one printable line.
@@ -261,5 +292,87 @@ mod tests {
         let figures = Figures { memory_used: 1 << 20, memory_limit: 0, clients: 3, is_replica: true, silence: None };
         assert_eq!(report.figures, figures);
         assert!(!Report::read("").persistence.loading, "a fork may leave lines out");
+    }
+
+    /// A server on the loopback that sends this as soon as a client connects, and how many bytes of it were accepted.
+    async fn sending(bytes: Vec<u8>) -> (SocketAddr, tokio::task::JoinHandle<usize>) {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let sent = tokio::spawn(async move {
+            let (client, _) = listener.accept().await.unwrap();
+            let mut sent = 0;
+            while sent < bytes.len() && client.writable().await.is_ok() {
+                match client.try_write(&bytes[sent..]) {
+                    Ok(more) => sent += more,
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                    Err(_) => break,
+                }
+            }
+            sent
+        });
+        (address, sent)
+    }
+
+    async fn ask_once(address: SocketAddr) -> Result<replication::Standing, ServerError> {
+        Server::connect((address.ip(), address.port()), None).await?.standing().await
+    }
+
+    #[tokio::test]
+    async fn a_server_that_sends_no_end_is_given_up() {
+        // What the kernels of both ends hold beside what was read.
+        const IN_FLIGHT: usize = 16 << 20;
+        const SENT: usize = 64 << 20;
+        let long = |start: &str, unit: &[u8]| [start.as_bytes(), &unit.repeat(SENT / unit.len())].concat();
+        for (bytes, expected) in [
+            (long("*2000000000\r\n", b"$-1\r\n"), "more than 4096 values"),
+            (long("(", b"9"), "a line longer than 4 KiB"),
+            (long("$2000000000\r\n", b"x"), "more than 512 KiB"),
+            (long("", b"*1\r\n"), "nested deeper than 8"),
+            (long("HTTP/1.1 400 Bad Request\r\n\r\n", b"<html>"), "not the protocol RESP2"),
+        ] {
+            let (address, sent) = sending(bytes).await;
+            let error = ask_once(address).await.unwrap_err();
+            assert!(matches!(error, ServerError::Excess { .. }), "{error}");
+            assert!(error.to_string().contains(expected), "{error}");
+            let sent = sent.await.unwrap();
+            assert!(sent <= IN_FLIGHT, "{expected}: {sent} bytes were accepted");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reply_that_ends_early_is_no_reply() {
+        let (address, _sent) = sending(b"+OK\r\n+OK\r\n*2\r\n$5\r\nab".to_vec()).await;
+        let error = ask_once(address).await.unwrap_err();
+        assert!(matches!(error, ServerError::Unreachable { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn each_command_has_a_budget_of_its_own() {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let line = "x".repeat(60 << 10);
+        let reply = format!("${}\r\n{line}\r\n", line.len());
+        let served = tokio::spawn(async move {
+            use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+            let (client, _) = listener.accept().await.unwrap();
+            let (reader, mut writer) = client.into_split();
+            let mut lines = BufReader::new(reader).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let answer = match line.as_str() {
+                    "CLIENT" => "+OK\r\n",
+                    "INFO" => reply.as_str(),
+                    _ => continue,
+                };
+                if writer.write_all(answer.as_bytes()).await.is_err() {
+                    break;
+                }
+            }
+        });
+        let mut server = Server::connect((address.ip(), address.port()), None).await.unwrap();
+        for _ in 0..8 {
+            server.report().await.unwrap();
+        }
+        drop(server);
+        served.await.unwrap();
     }
 }

@@ -7,6 +7,11 @@ use redis::{cmd, pipe};
 
 use super::{Server, ServerError};
 
+/// Hexadecimal digits of the name of a history of writes.
+const HISTORY_LENGTH: usize = 40;
+/// The longest name of a host, in characters.
+const HOST_LIMIT: usize = 253;
+
 /// What a server is to others, as `INFO` tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of the server's answer")]
@@ -52,13 +57,13 @@ impl Standing {
         let port = field("master_port").parse().ok();
         Self {
             is_primary,
-            follows: port.map(|port| (field("master_host").to_owned(), port)),
+            follows: port.map(|port| (field("master_host").chars().take(HOST_LIMIT).collect(), port)),
             link_up: field("master_link_status") == "up",
             syncing: field("master_sync_in_progress") == "1",
             silence: number("master_last_io_seconds_ago"),
             down: number("master_link_down_since_seconds"),
-            history: field("master_replid").to_owned(),
-            former_history: field("master_replid2").to_owned(),
+            history: history(field("master_replid")),
+            former_history: history(field("master_replid2")),
             offset: number(if is_primary { "master_repl_offset" } else { "slave_repl_offset" }).unwrap_or(0),
             empty: !fields.keys().any(|name| name.strip_prefix("db").is_some_and(|rest| rest.parse::<u32>().is_ok())),
             loading: field("loading") == "1",
@@ -78,6 +83,12 @@ fn stops_writes(config: &BTreeMap<String, Vec<u8>>) -> bool {
     value(STOPS_WRITES) == b"yes" && !value(SAVE_POINTS).is_empty()
 }
 
+/// The name of a history, which gets into annotations and log lines; empty where this is not 40 hexadecimal digits.
+fn history(text: &str) -> String {
+    let is_name = text.len() == HISTORY_LENGTH && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_name { text.to_owned() } else { String::new() }
+}
+
 impl Server {
     /// What it is to others.
     ///
@@ -89,8 +100,7 @@ impl Server {
         for section in ["replication", "persistence", "keyspace"] {
             commands.cmd("INFO").arg(section);
         }
-        let sections: Vec<String> =
-            commands.query_async(&mut self.connection).await.map_err(|error| self.meaning(&error))?;
+        let sections: Vec<String> = self.ask_all(&commands).await?;
         let text = sections.concat();
         let mut standing = Standing::read(&text);
         // A server that loads its data answers no CONFIG GET, and takes no writes anyway.
@@ -153,14 +163,14 @@ mod tests {
     fn a_replica_tells_whom_it_follows_and_how_far_it_is() {
         let text = "# Replication\r\nrole:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:up\r\n\
              master_link_down_since_seconds:-1\r\nmaster_last_io_seconds_ago:1\r\nmaster_sync_in_progress:0\r\nslave_repl_offset:42\r\nmaster_failover_state:no-failover\r\n\
-             master_replid:aa\r\nmaster_replid2:bb\r\nmaster_repl_offset:40\r\n# Persistence\r\nloading:0\r\naof_enabled:1\r\naof_last_write_status:err\r\n# Keyspace\r\n\
+             master_replid:0123456789abcdef0123456789abcdef01234567\r\nmaster_replid2:0000000000000000000000000000000000000000\r\nmaster_repl_offset:40\r\n# Persistence\r\nloading:0\r\naof_enabled:1\r\naof_last_write_status:err\r\n# Keyspace\r\n\
              db3:keys=1,expires=0,avg_ttl=0\r\n";
         let expected = Standing {
             follows: Some(("10.0.0.1".to_owned(), 6379)),
             link_up: true,
             silence: Some(1),
-            history: "aa".to_owned(),
-            former_history: "bb".to_owned(),
+            history: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+            former_history: "0".repeat(40),
             offset: 42,
             cannot_persist: true,
             ..Standing::default()
@@ -186,5 +196,21 @@ mod tests {
         let standing = Standing::read(text);
         assert!(standing.is_primary && standing.empty && standing.follows.is_none());
         assert_eq!(standing.offset, 7);
+    }
+
+    #[test]
+    fn the_name_of_a_history_is_40_hexadecimal_digits() {
+        let name = "0123456789ABCDEF0123456789abcdef01234567";
+        for (sent, taken) in [
+            (name, name),
+            ("", ""),
+            (&name[1..], ""),
+            (&"a".repeat(1 << 20), ""),
+            ("0123456789abcdef 123456789abcdef01234567", ""),
+            ("0123456789abcdef\u{1b}123456789abcdef01234567", ""),
+        ] {
+            let standing = Standing::read(&format!("master_replid:{sent}\r\nmaster_replid2:{sent}\r\n"));
+            assert_eq!((standing.history.as_str(), standing.former_history.as_str()), (taken, taken), "{sent:.60}");
+        }
     }
 }
