@@ -1,10 +1,16 @@
 //! The plain HTTP listener for the kubelet and for Prometheus: `/livez`, `/readyz`, `/metrics`.
 //! It puts what `health` says into status codes; it must not judge, nor show any object's data.
 
-use std::{io, net::SocketAddr, time::Duration, time::Instant};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
+    body::Bytes,
     extract::State,
     http::{StatusCode, header::CONTENT_TYPE},
     middleware::from_fn,
@@ -25,6 +31,9 @@ use crate::{
 /// Longest wait for a whole request header, for a peer to take an answer, and for the last answer at shutdown. Probes
 /// have a deadline of about a second.
 const DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long the text of the metrics is shown before it is made again. 1 s: below every scrape interval in use.
+const EXPOSITION_PERIOD: Duration = Duration::from_secs(1);
 
 /// Most connections open at once. Probes need one or two; the rest must not use up the process's file descriptors.
 const CONNECTIONS: usize = 64;
@@ -109,7 +118,8 @@ impl Bound {
 /// else.
 pub fn router(health: Health, metrics: Metrics) -> Router {
     let probes = Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health);
-    probes.merge(Router::new().route("/metrics", get(exposition)).with_state(metrics))
+    let shown = Arc::new(Exposition { metrics, last: Mutex::default() });
+    probes.merge(Router::new().route("/metrics", get(exposition)).with_state(shown))
 }
 
 async fn livez(State(health): State<Health>) -> (StatusCode, String) {
@@ -120,8 +130,28 @@ async fn readyz(State(health): State<Health>) -> (StatusCode, String) {
     answer(health.readyz(Timestamp::now(), Instant::now()).map_err(|missing| missing.join("\n")))
 }
 
-async fn exposition(State(metrics): State<Metrics>) -> Response {
-    match metrics.exposition() {
+/// The metrics as text, made at most once in [`EXPOSITION_PERIOD`]; all readers share it.
+struct Exposition {
+    metrics: Metrics,
+    last: Mutex<Option<(Instant, Bytes)>>,
+}
+
+impl Exposition {
+    fn at(&self, now: Instant) -> Result<Bytes, fmt::Error> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((made, text)) = &*last
+            && now.saturating_duration_since(*made) < EXPOSITION_PERIOD
+        {
+            return Ok(text.clone());
+        }
+        let text = Bytes::from(self.metrics.exposition()?);
+        *last = Some((now, text.clone()));
+        Ok(text)
+    }
+}
+
+async fn exposition(State(shown): State<Arc<Exposition>>) -> Response {
+    match shown.at(Instant::now()) {
         Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
@@ -157,6 +187,18 @@ mod tests {
     async fn get(address: SocketAddr, path: &str) -> String {
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         said_before_the_end(address, &request).await
+    }
+
+    #[test]
+    fn the_metrics_are_rendered_once_in_a_period_for_all_readers() {
+        let metrics = Metrics::new();
+        let (shown, begin) = (Exposition { metrics: metrics.clone(), last: Mutex::default() }, Instant::now());
+        let first = shown.at(begin).unwrap();
+        metrics.controller.leads(true);
+        let within = shown.at(begin + EXPOSITION_PERIOD - Duration::from_millis(1)).unwrap();
+        assert_eq!(within.as_ptr(), first.as_ptr(), "another text was made");
+        let after = shown.at(begin + EXPOSITION_PERIOD).unwrap();
+        assert_ne!(after, first);
     }
 
     #[tokio::test]

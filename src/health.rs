@@ -24,6 +24,10 @@ pub const WATCH_STUCK_AFTER: Duration = Duration::from_mins(3);
 /// the while, and the next one would have to list the same.
 pub const TAKEOVER: Duration = Duration::from_mins(1);
 
+/// The webhooks' thread is taken for busy when it has not reported for this long, and calls had better go to another operator.
+/// It reports every second; an API server gives up a call after 5 s.
+pub const WEBHOOKS_BUSY_AFTER: Duration = Duration::from_secs(5);
+
 /// Seconds before the end of the served certificate from which on calls had better go to another operator, whose certificate
 /// may have been renewed.
 const EXPIRING: i64 = 300;
@@ -47,6 +51,8 @@ struct State {
     origin: Instant,
     /// Milliseconds from `origin` to the last beat, plus one; 0 while the loop has not started.
     last_beat: AtomicU64,
+    /// The same of the webhooks' thread.
+    last_webhook_beat: AtomicU64,
 }
 
 /// What is known of the watch on one kind.
@@ -71,6 +77,7 @@ impl Health {
             watches: Mutex::default(),
             origin: now,
             last_beat: AtomicU64::new(0),
+            last_webhook_beat: AtomicU64::new(0),
         };
         Self { state: Arc::new(state) }
     }
@@ -126,12 +133,27 @@ impl Health {
         self.state.last_beat.fetch_max(self.millis(now) + 1, Ordering::Relaxed);
     }
 
+    /// The thread of the webhooks runs tasks at `now`.
+    pub fn webhook_beat(&self, now: Instant) {
+        self.state.last_webhook_beat.fetch_max(self.millis(now) + 1, Ordering::Relaxed);
+    }
+
+    /// For how long the thread of the webhooks has been silent; `None` before it started.
+    fn webhook_silence(&self, now: Instant) -> Option<Duration> {
+        let last = self.state.last_webhook_beat.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(Duration::from_millis(self.millis(now).saturating_sub(last)))
+    }
+
     /// Whether restarting the process would not help.
     ///
     /// # Errors
-    /// Says for how long the reconcile loop has been silent, when that is longer than [`STUCK_AFTER`], or else a watch,
+    /// Says for how long the webhooks' thread has been silent, when that is longer than [`STUCK_AFTER`], or the reconcile
+    /// loop, or else a watch,
     /// when that is longer than [`WATCH_STUCK_AFTER`]. What never started is not stuck.
     pub fn livez(&self, now: Instant) -> Result<(), String> {
+        if let Some(silent) = self.webhook_silence(now).filter(|silent| *silent > STUCK_AFTER) {
+            return Err(format!("the webhook thread has not moved for {} s", silent.as_secs()));
+        }
         let Some(last) = self.state.last_beat.load(Ordering::Relaxed).checked_sub(1) else {
             return Ok(());
         };
@@ -171,6 +193,9 @@ impl Health {
         }
         let behind = watches.iter().filter(|(_, watch)| !watch.synced && at >= watch.due);
         missing.extend(behind.map(|(kind, _)| format!("the watch on {kind} is not synced")));
+        if let Some(silent) = self.webhook_silence(at).filter(|silent| *silent > WEBHOOKS_BUSY_AFTER) {
+            missing.push(format!("the webhook thread has not moved for {} s", silent.as_secs()));
+        }
         if !missing.is_empty() {
             return Err(missing);
         }
@@ -192,6 +217,25 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_webhook_thread_that_is_busy_takes_calls_away_and_one_that_is_stuck_ends_the_process() {
+        let begin = Instant::now();
+        let health = Health::new(begin);
+        let told = |after: Duration| {
+            let missing = health.readyz(Timestamp::UNIX_EPOCH, begin + after).unwrap_err();
+            let is_busy = missing.iter().any(|line| line.contains("the webhook thread has not moved"));
+            (is_busy, health.livez(begin + after).is_err())
+        };
+        assert_eq!(told(STUCK_AFTER * 2), (false, false), "it has not started");
+        health.webhook_beat(begin);
+        let moment = Duration::from_millis(1);
+        assert_eq!(told(WEBHOOKS_BUSY_AFTER), (false, false));
+        assert_eq!(told(WEBHOOKS_BUSY_AFTER + moment), (true, false));
+        assert_eq!(told(STUCK_AFTER + moment), (true, true));
+        health.webhook_beat(begin + STUCK_AFTER);
+        assert_eq!(told(STUCK_AFTER + moment), (false, false));
+    }
 
     #[test]
     fn readiness_names_everything_that_is_missing() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     directives::{release::Release, suggest::nearest, value},
-    field_error::{FieldError, quoted},
+    field_error::{FAULT_LIMIT, FieldError, quoted},
     names::VOUCHED_ANNOTATION,
     owned_directives,
     words::{self, WordError},
@@ -65,7 +65,7 @@ impl Rules {
     }
 }
 
-/// Checks every directive; all faults at once.
+/// Checks every directive; all faults at once, up to [`FAULT_LIMIT`].
 #[must_use]
 pub fn validate(config: &BTreeMap<String, ConfigValue>, rules: &Rules) -> (Directives, Vec<FieldError>) {
     let mut directives = BTreeMap::new();
@@ -76,6 +76,9 @@ pub fn validate(config: &BTreeMap<String, ConfigValue>, rules: &Rules) -> (Direc
     }
     let mut redundant = BTreeSet::new();
     for (name, ConfigValue(value)) in config.iter().take(COUNT_LIMIT) {
+        if errors.len() >= FAULT_LIMIT {
+            break;
+        }
         match directive(name, value, rules) {
             Ok(Reading::Words(words)) => drop(directives.insert(name.clone(), words)),
             Ok(Reading::Redundant) => drop(redundant.insert(name.clone())),
@@ -177,7 +180,7 @@ fn unknown(field: &str, name: &str, release: Release) -> FieldError {
     }
     let unknown = format!("unknown directive for {}", release.title());
     let cure = |meant: &str| owned_directives::cure(meant);
-    let detail = match nearest(name, &release.names()) {
+    let detail = match nearest(name, release.names()) {
         Some(meant) if cure(meant).is_some() => {
             format!("{unknown}; of \"{meant}\": {}", cure(meant).unwrap_or_default())
         }

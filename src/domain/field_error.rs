@@ -5,6 +5,9 @@ use std::fmt::{self, Write};
 
 /// The longest value that is echoed, in characters; what is longer is cut and ends in "...".
 const ECHO_LIMIT: usize = 128;
+/// The most errors that are collected of one object; checks stop when there are so many. 64: three times as many as an
+/// answer lists.
+pub const FAULT_LIMIT: usize = 64;
 
 /// What kind of fault it is; the name is the machine-readable cause in the API's answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +22,8 @@ pub enum Fault {
     Forbidden,
     /// The value is longer than the limit.
     TooLong,
+    /// The list or map has more items than the limit.
+    TooMany,
     /// The value echoed stands there twice.
     Duplicate(String),
 }
@@ -76,6 +81,12 @@ impl FieldError {
         Self { field: field.into(), fault: Fault::TooLong, detail: format!("may not be more than {limit} bytes") }
     }
 
+    /// `FIELD: Too many: must have at most LIMIT items`
+    #[must_use]
+    pub fn too_many(field: impl Into<String>, limit: usize) -> Self {
+        Self { field: field.into(), fault: Fault::TooMany, detail: format!("must have at most {limit} items") }
+    }
+
     /// `FIELD: Duplicate value: "TEXT"`
     #[must_use]
     pub fn duplicate(field: impl Into<String>, text: &str) -> Self {
@@ -91,6 +102,7 @@ impl FieldError {
             Fault::NotSupported(_) => "FieldValueNotSupported",
             Fault::Forbidden => "FieldValueForbidden",
             Fault::TooLong => "FieldValueTooLong",
+            Fault::TooMany => "FieldValueTooMany",
             Fault::Duplicate(_) => "FieldValueDuplicate",
         }
     }
@@ -104,6 +116,7 @@ impl FieldError {
             Fault::NotSupported(value) => format!("Unsupported value: {value}"),
             Fault::Forbidden => "Forbidden".to_owned(),
             Fault::TooLong => "Too long".to_owned(),
+            Fault::TooMany => "Too many".to_owned(),
             Fault::Duplicate(value) => format!("Duplicate value: {value}"),
         };
         if self.detail.is_empty() { head } else { format!("{head}: {}", self.detail) }
@@ -113,6 +126,38 @@ impl FieldError {
 impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.field, self.message())
+    }
+}
+
+/// The errors of one object, in the order in which they are found, at most [`FAULT_LIMIT`]. Further errors are dropped, so a
+/// check may stop when [`Self::is_full`].
+#[derive(Debug, Default)]
+pub struct Faults(Vec<FieldError>);
+
+impl Faults {
+    /// Adds an error, if there is room.
+    pub fn push(&mut self, error: FieldError) {
+        self.extend([error]);
+    }
+
+    /// Whether a further error would be dropped.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.0.len() >= FAULT_LIMIT
+    }
+
+    /// The errors that were collected.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<FieldError> {
+        self.0
+    }
+}
+
+impl Extend<FieldError> for Faults {
+    /// Takes no more errors from the iterator than there is room for.
+    fn extend<I: IntoIterator<Item = FieldError>>(&mut self, errors: I) {
+        let room = FAULT_LIMIT.saturating_sub(self.0.len());
+        self.0.extend(errors.into_iter().take(room));
     }
 }
 

@@ -1,9 +1,11 @@
 //! The judgement of one object, or of the change to it: refused with every fault, or accepted with what is worth a word.
 //! Admission and `redis-operator validate` both ask here, so they cannot differ. Objects come with their defaults.
 
+use std::collections::BTreeSet;
+
 use super::{
-    downgrade,
-    field_error::FieldError,
+    bounds, downgrade,
+    field_error::{FAULT_LIMIT, FieldError},
     update,
     validate::validate,
     warnings::{of_change, warnings},
@@ -13,21 +15,28 @@ use crate::api::v1::RedisInstance;
 /// The longest spec, in bytes of JSON: 256 directives of 64 and 1024 bytes are about half of it.
 pub const SPEC_LIMIT: usize = 512 << 10;
 
-/// The fault of a spec that is longer than any that could be valid; it is then judged by its length alone.
+/// What makes a spec, as JSON, too large to be read: its length, or a list or map beyond the bound of the schema. The
+/// API server keeps those bounds; who posts to the webhooks directly need not.
 #[must_use]
-pub fn too_long() -> FieldError {
-    FieldError::too_long("spec", SPEC_LIMIT)
+pub fn excess(spec: &str) -> Option<FieldError> {
+    if spec.len() > SPEC_LIMIT { Some(FieldError::too_long("spec", SPEC_LIMIT)) } else { bounds::excess(spec) }
 }
 
 /// Judges a new object or, with the stored one, the change.
 ///
 /// # Errors
-/// Every fault of the object, or every fault that the change brings in.
+/// Every fault of the object, or every fault that the change brings in, up to [`FAULT_LIMIT`].
 pub fn judge(new: &RedisInstance, old: Option<&RedisInstance>) -> Result<Vec<String>, Vec<FieldError>> {
     let judged = validate(new);
     let Some(old) = old else { return Ok(warnings(&judged?)) };
     let stored = validate(old);
     let (known, brought) = (stored.as_ref().err(), judged.as_ref().err());
+    // Of a list that was cut nobody knows which faults are new, so they excuse each other only where nothing changes.
+    if let Some(brought) = brought
+        && known.is_some_and(|known| known.len() >= FAULT_LIMIT)
+    {
+        return if new.spec == old.spec { Ok(Vec::new()) } else { Err(brought.clone()) };
+    }
     let errors =
         update::faults(old, known.map(Vec::as_slice).unwrap_or_default(), new, brought.cloned().unwrap_or_default());
     if !errors.is_empty() {
@@ -38,7 +47,7 @@ pub fn judge(new: &RedisInstance, old: Option<&RedisInstance>) -> Result<Vec<Str
     let mut told = warnings(&instance);
     if let Ok(stored) = stored {
         // What was told when it was stored is no news at every change of something else.
-        let known = warnings(&stored);
+        let known: BTreeSet<String> = warnings(&stored).into_iter().collect();
         told.retain(|text| !known.contains(text));
         told.extend(downgrade::warning(old, new));
         told.extend(of_change(&stored, &instance));
@@ -94,5 +103,27 @@ mod tests {
         assert_eq!(told(&tight, &roomy), [live]);
         let broken = json!({"image": "redis:7.0.15", "config": {"hz": "fast"}});
         assert_eq!(told(&broken, &tight), doubts, "what was never accepted was never told");
+    }
+
+    /// A spec with this many tolerations, each with one fault.
+    fn faulty(count: usize, image: &str) -> RedisInstance {
+        let tolerations = vec![json!({"key": "a", "operator": "x"}); count];
+        serde_json::from_value(
+            json!({"metadata": {"name": "cache"}, "spec": {"image": image, "pod": {"tolerations": tolerations}}}),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn faults_are_collected_up_to_a_bound_and_excused_only_where_all_are_known() {
+        let refused =
+            |new: &RedisInstance, old: Option<&RedisInstance>| judge(new, old).err().map_or(0, |errors| errors.len());
+        let many = faulty(10_000, "redis:7.2");
+        assert_eq!(refused(&many, None), FAULT_LIMIT);
+        assert_eq!(refused(&many, Some(&many)), 0, "nothing changes");
+        assert_eq!(refused(&faulty(10_000, "redis:7.4"), Some(&many)), FAULT_LIMIT);
+        let few = faulty(FAULT_LIMIT - 1, "redis:7.2");
+        assert_eq!(refused(&faulty(FAULT_LIMIT - 1, "redis:7.4"), Some(&few)), 0, "all faults are known");
+        assert_eq!(refused(&many, Some(&few)), 1, "the faults up to the bound that are new");
     }
 }

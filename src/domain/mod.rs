@@ -2,6 +2,7 @@
 //! no client, no clock (now is an argument), no environment, no randomness.
 
 pub mod auth;
+pub mod bounds;
 pub mod change;
 pub mod config;
 pub mod cross_field;

@@ -6,15 +6,19 @@ mod doubts;
 mod metadata;
 mod selector;
 mod spread;
+mod stored;
 mod tolerations;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Affinity, Toleration, TopologySpreadConstraint};
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde::Serialize;
 
-use super::{field_error::FieldError, redis_conf::hash, syntax};
+use super::{
+    field_error::{Faults, FieldError},
+    redis_conf::hash,
+    syntax,
+};
 use crate::api::pod::{self, LabelValue, PullSecret};
 
 /// Seconds that a pod has to end where the user says nothing: 20 for a handover, the others for Redis to save its data.
@@ -47,7 +51,7 @@ pub struct PodOptions {
     pub grace_seconds: Option<i64>,
 }
 
-/// Checks every part; all faults at once.
+/// Checks every part; all faults at once, up to [`FAULT_LIMIT`](super::field_error::FAULT_LIMIT).
 #[must_use]
 pub fn validate(spec: &pod::PodOptions) -> (PodOptions, Vec<FieldError>) {
     let labels_of = |map: &Option<BTreeMap<String, LabelValue>>| -> BTreeMap<String, String> {
@@ -58,28 +62,27 @@ pub fn validate(spec: &pod::PodOptions) -> (PodOptions, Vec<FieldError>) {
         labels: labels_of(&spec.labels),
         annotations: annotations.collect(),
         node_selector: labels_of(&spec.node_selector),
-        affinity: spec.affinity.as_ref().map(as_stored),
+        affinity: spec.affinity.as_ref().map(stored::affinity),
         tolerations: spec.tolerations.iter().flatten().map(tolerations::as_stored).collect(),
-        topology_spread_constraints: spec.topology_spread_constraints.as_ref().map(as_stored),
+        topology_spread_constraints: spec.topology_spread_constraints.as_deref().map(stored::constraints),
         priority_class_name: spec.priority_class_name.clone().filter(|name| !name.is_empty()),
         image_pull_secrets: spec.image_pull_secrets.iter().flatten().map(|PullSecret { name }| name.clone()).collect(),
         grace_seconds: spec.termination_grace_period_seconds,
     };
-    let errors = [
-        metadata::label_faults("spec.pod.labels", &options.labels),
-        metadata::annotation_faults("spec.pod.annotations", &options.annotations),
-        selector::label_faults("spec.pod.nodeSelector", &options.node_selector),
-        options.affinity.as_ref().map(|rules| affinity::faults("spec.pod.affinity", rules)).unwrap_or_default(),
-        tolerations::faults("spec.pod.tolerations", &options.tolerations),
-        spread::faults(
-            "spec.pod.topologySpreadConstraints",
-            options.topology_spread_constraints.as_deref().unwrap_or_default(),
-        ),
-        priority_fault(options.priority_class_name.as_deref()).into_iter().collect(),
-        pull_secret_faults(&options.image_pull_secrets),
-        grace_fault(options.grace_seconds).into_iter().collect(),
-    ];
-    (options, errors.concat())
+    let mut errors = Faults::default();
+    metadata::collect_labels(&mut errors, "spec.pod.labels", &options.labels);
+    metadata::collect_annotations(&mut errors, "spec.pod.annotations", &options.annotations);
+    errors.extend(selector::label_faults("spec.pod.nodeSelector", &options.node_selector));
+    if let Some(rules) = &options.affinity {
+        affinity::collect(&mut errors, "spec.pod.affinity", rules);
+    }
+    tolerations::collect(&mut errors, "spec.pod.tolerations", &options.tolerations);
+    let constraints = options.topology_spread_constraints.as_deref().unwrap_or_default();
+    spread::collect(&mut errors, "spec.pod.topologySpreadConstraints", constraints);
+    errors.extend(priority_fault(options.priority_class_name.as_deref()));
+    errors.extend(pull_secret_faults(&options.image_pull_secrets));
+    errors.extend(grace_fault(options.grace_seconds));
+    (options, errors.into_vec())
 }
 
 fn priority_fault(name: Option<&str>) -> Option<FieldError> {
@@ -149,32 +152,6 @@ fn unless_empty<T: Serialize>(part: &T, is_empty: bool) -> Option<String> {
 fn short<T: Serialize>(part: &T) -> Option<String> {
     let text = serde_json::to_string(part).ok()?;
     Some(hash(&text).chars().take(DIGITS).collect())
-}
-
-/// The value as the API server stores it, without empty lists and the like: what it drops is no difference.
-fn as_stored<T: Serialize + DeserializeOwned + Clone>(value: &T) -> T {
-    let stored = serde_json::to_value(value).and_then(|mut raw| {
-        drop_empty(&mut raw);
-        serde_json::from_value(raw)
-    });
-    stored.unwrap_or_else(|_| value.clone())
-}
-
-/// An empty object stays: as a selector it means everything.
-fn drop_empty(value: &mut Value) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(drop_empty),
-        Value::Object(fields) => {
-            fields.values_mut().for_each(drop_empty);
-            fields.retain(|name, field| match field {
-                Value::Null => false,
-                Value::Array(items) => !items.is_empty(),
-                Value::Object(entries) => name != "matchLabels" || !entries.is_empty(),
-                _ => true,
-            });
-        }
-        _ => {}
-    }
 }
 
 #[cfg(test)]

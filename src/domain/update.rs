@@ -1,6 +1,8 @@
 //! What a change may be: the faults of the new object that the old one did not have, and the changes that are refused.
 //! Both objects have their defaults filled in. Rules about one object alone are in `validate`.
 
+use std::collections::BTreeSet;
+
 use super::{downgrade, field_error::FieldError, migration::obstacle, quantity::Quantity};
 use crate::api::v1::{RedisInstance, StorageSpec};
 
@@ -14,6 +16,7 @@ pub fn faults(
     new: &RedisInstance,
     mut errors: Vec<FieldError>,
 ) -> Vec<FieldError> {
+    let known: BTreeSet<&FieldError> = known.iter().collect();
     errors.retain(|error| !known.contains(error));
     errors.extend(downgrade::fault(old, new));
     let replicas = new.spec.replicas.unwrap_or(1);

@@ -7,7 +7,7 @@ use super::{
     config::{self, Rules},
     cross_field,
     directives::release::{Release, release, too_old},
-    field_error::{FieldError, quoted},
+    field_error::{FAULT_LIMIT, FieldError, quoted},
     image::ImageReference,
     instance::{Auth, Storage, ValidatedInstance},
     names::{NAME_LIMIT, VOUCHED_ANNOTATION},
@@ -28,7 +28,7 @@ pub const REPLICAS_BOUND: i32 = 16;
 /// Checks an instance whose defaults are filled in.
 ///
 /// # Errors
-/// Every fault of every field, in the order of the spec.
+/// Every fault of every field, in the order of the spec, up to [`FAULT_LIMIT`].
 pub fn validate(instance: &RedisInstance) -> Result<ValidatedInstance, Vec<FieldError>> {
     let mut errors = Vec::new();
     let spec = &instance.spec;
@@ -41,7 +41,7 @@ pub fn validate(instance: &RedisInstance) -> Result<ValidatedInstance, Vec<Field
     let replicas = keep(validate_replicas(spec.replicas), &mut errors);
     let (resources, faults) = spec.resources.as_ref().map(resources::validate).unwrap_or_default();
     errors.extend(faults);
-    let (pod, faults) = pod_options::validate(&spec.pod.clone().unwrap_or_default());
+    let (pod, faults) = spec.pod.as_deref().map(pod_options::validate).unwrap_or_default();
     errors.extend(faults);
     let storage = validate_storage(&spec.storage.clone().unwrap_or_default(), &mut errors);
     let vouched = vouched(&instance.metadata);
@@ -76,7 +76,10 @@ pub fn validate(instance: &RedisInstance) -> Result<ValidatedInstance, Vec<Field
                 config_update: spec.update_policy.as_ref().and_then(|policy| policy.config).unwrap_or_default(),
             })
         }
-        _ => Err(errors),
+        _ => {
+            errors.truncate(FAULT_LIMIT);
+            Err(errors)
+        }
     }
 }
 

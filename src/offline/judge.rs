@@ -112,7 +112,7 @@ impl Judge {
             return (errors, Vec::new());
         }
         if object.get("spec").is_some_and(|spec| spec.to_string().len() > SPEC_LIMIT) {
-            errors.push(judgement::too_long());
+            errors.push(FieldError::too_long("spec", SPEC_LIMIT));
             return (errors, Vec::new());
         }
         for object in std::iter::once(&mut object).chain(&mut stored) {

@@ -34,6 +34,12 @@ const LINGER: Duration = Duration::from_secs(5);
 /// Threads that answer admission, apart from those of the loop: a storm of reconciles must not delay an apply. One answers
 /// twenty thousand reviews a second; of two, each wakes the other for nothing with every request.
 const WEBHOOK_THREADS: usize = 1;
+/// Threads that answer probes and show metrics, apart from those that strangers or the loop can keep busy.
+const PROBE_THREADS: usize = 1;
+/// Threads of the leader election: whatever else is busy, the Lease is renewed.
+const ELECTION_THREADS: usize = 1;
+/// How often the webhooks' thread shows that it runs tasks.
+const WEBHOOK_BEAT: Duration = Duration::from_secs(1);
 /// Threads that compute TLS handshakes, which anybody may ask for: as many as are computed at a time.
 const HANDSHAKE_THREADS: usize = 1;
 
@@ -76,13 +82,22 @@ pub fn run(settings: RunSettings) -> Result<ExitCode, RuntimeError> {
     let shutdown = CancellationToken::new();
     let webhooks = threads("webhook", WEBHOOK_THREADS)?;
     let handshakes = threads("handshake", HANDSHAKE_THREADS)?;
+    let probes = threads("probes", PROBE_THREADS)?;
+    let election = threads("election", ELECTION_THREADS)?;
+    let pools = Pools {
+        webhooks: webhooks.handle().clone(),
+        handshakes: handshakes.handle().clone(),
+        probes: probes.handle().clone(),
+        election: election.handle().clone(),
+    };
     // One thread: what the loop does is mostly to wait, and handing each answer from thread to thread costs more than that.
     let main = Builder::new_current_thread().enable_all().build()?;
-    let outcome = main
-        .block_on(shutdown::run(parts(settings, health, &webhooks, handshakes.handle(), shutdown.clone()), shutdown));
+    let outcome = main.block_on(shutdown::run(parts(settings, health, pools, shutdown.clone()), shutdown));
     // Whatever still hangs on a connection must not hold up the end.
     webhooks.shutdown_background();
     handshakes.shutdown_background();
+    probes.shutdown_background();
+    election.shutdown_background();
     main.shutdown_background();
     match outcome? {
         Ended::Finished(result) => result.map(|()| ExitCode::SUCCESS),
@@ -94,31 +109,62 @@ fn threads(name: &'static str, count: usize) -> io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(count).thread_name(name).enable_all().build()
 }
 
+/// The threads that each kind of work has to itself.
+struct Pools {
+    webhooks: Handle,
+    handshakes: Handle,
+    probes: Handle,
+    election: Handle,
+}
+
+/// Shows that the thread that this runs on is not kept by one task.
+async fn beat(health: Health) {
+    let mut beats = tokio::time::interval(WEBHOOK_BEAT);
+    loop {
+        beats.tick().await;
+        health.webhook_beat(std::time::Instant::now());
+    }
+}
+
 async fn parts(
     settings: RunSettings,
     health: Health,
-    webhooks: &Runtime,
-    handshakes: &Handle,
+    pools: Pools,
     shutdown: CancellationToken,
 ) -> Result<(), RuntimeError> {
     let defaults = Defaults { image: settings.default_image.clone() };
     let metrics = Metrics::new();
     let closing = CancellationToken::new();
-    let admin = admin::bind(settings.admin_address)?.serve(health.clone(), metrics.clone(), closing.clone());
+    let bound = {
+        // A listener belongs to the runtime in which it is bound.
+        let _inside = pools.probes.enter();
+        admin::bind(settings.admin_address)?
+    };
+    let admin = pools.probes.spawn(bound.serve(health.clone(), metrics.clone(), closing.clone()));
     let (elected, issuing, served) = (settings.clone(), settings.clone(), defaults.clone());
-    let answers =
-        serve(settings, served, health.clone(), metrics.clone(), handshakes.clone(), shutdown.clone(), closing.clone());
-    let serving = webhooks.spawn(answers);
+    let answers = serve(
+        settings,
+        served,
+        health.clone(),
+        metrics.clone(),
+        pools.handshakes.clone(),
+        shutdown.clone(),
+        closing.clone(),
+    );
+    let serving = pools.webhooks.spawn(answers);
+    pools.webhooks.spawn(closing.clone().run_until_cancelled_owned(beat(health.clone())));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "redis-operator starts");
     let outcome = tokio::try_join!(
-        part("admin listener", &shutdown, async { Ok(admin.await?) }),
+        part("admin listener", &shutdown, async {
+            Ok(admin.await.map_err(|_| RuntimeError::Ended("admin listener"))??)
+        }),
         part("webhook server", &shutdown, async { serving.await.map_err(|_| RuntimeError::Ended("webhook server"))? }),
         part("shutdown", &shutdown, close(&health, &shutdown, &closing)),
         part("certificate issuer", &shutdown, issue(issuing, &metrics, shutdown.clone())),
         part(
             "reconcile loop",
             &shutdown,
-            reconcile(elected, defaults, health.clone(), metrics.clone(), webhooks, shutdown.clone())
+            reconcile(elected, defaults, health.clone(), metrics.clone(), pools.election, shutdown.clone())
         ),
     );
     tracing::info!("redis-operator stops");

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use kube::Config;
-use tokio::runtime::Runtime;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::RuntimeError;
@@ -27,7 +27,7 @@ pub(super) async fn reconcile(
     defaults: Defaults,
     health: Health,
     metrics: Metrics,
-    others: &Runtime,
+    others: Handle,
     shutdown: CancellationToken,
 ) -> Result<(), RuntimeError> {
     if settings.redis_metrics {
@@ -56,8 +56,12 @@ pub(super) async fn reconcile(
         return Ok(());
     }
     let resigned = CancellationToken::new();
-    let mut election =
-        others.spawn(election(settings, config, &metrics, &health, leadership.clone())?.run(resigned.clone()));
+    let contender = {
+        // A client spawns a task of its own where it is made: without this, the election would wait for the loop's thread.
+        let _inside = others.enter();
+        election(settings, config, &metrics, &health, leadership.clone())?
+    };
+    let mut election = others.spawn(contender.run(resigned.clone()));
     let leading = async {
         health.stands_by();
         while shutdown.run_until_cancelled(leadership.won()).await.is_some() {

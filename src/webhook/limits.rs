@@ -20,7 +20,10 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
 
 use super::{seats::Seat, throttle::Throttle};
-use crate::metrics::{RequestRefusal, WebhookMetrics};
+use crate::{
+    domain::field_error::quoted,
+    metrics::{RequestRefusal, WebhookMetrics},
+};
 
 /// Bounds on every caller, so that no peer in the cluster network can keep the API server from being answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -247,6 +250,7 @@ fn panicked(panic: Box<dyn Any + Send>, metrics: &WebhookMetrics) -> Response {
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no message");
-    tracing::error!(message, "a request handler panicked; please report it");
+    let panic = quoted(message);
+    tracing::error!(panic, "a request handler panicked; please report it");
     (StatusCode::INTERNAL_SERVER_ERROR, "internal error; see the operator's log").into_response()
 }

@@ -7,13 +7,17 @@ mod handshake;
 pub mod limits;
 mod mutate;
 mod object;
+mod outline;
 mod review;
 mod seats;
 pub mod server;
 mod throttle;
 mod validate;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -24,28 +28,44 @@ use axum::{
     routing::post,
 };
 
-use self::review::{Request, ReviewError, Verdict};
+use self::{
+    review::{Request, ReviewError, Verdict},
+    throttle::Throttle,
+};
 pub use crate::domain::names::{MUTATE_PATH, VALIDATE_PATH};
 use crate::{
-    domain::defaults::Defaults,
+    domain::{
+        defaults::Defaults,
+        field_error::{FieldError, quoted},
+    },
     metrics::{self, Webhook, WebhookMetrics},
 };
 
 type Judge = fn(&Request<'_>, &Defaults) -> Result<Verdict, ReviewError>;
 
+/// How often a refused spec is logged. 1 s: every change that a person makes, and no more of a flood than a log can hold.
+const REFUSED_PERIOD: Duration = Duration::from_secs(1);
+/// How often a malformed review is logged, which no API server sends.
+const MALFORMED_PERIOD: Duration = Duration::from_secs(10);
+/// The most fields of a refused spec that are logged; the faults are counted.
+const LOGGED_FIELDS: usize = 5;
+
 /// What all answers share, behind one pointer: it is cloned with every request.
 struct Shared {
     defaults: Defaults,
     metrics: WebhookMetrics,
+    refused: Throttle,
+    malformed: Throttle,
 }
 
 /// Both webhooks as a router; what a listener serves and what tests call without one.
 pub fn router(defaults: Defaults, metrics: &WebhookMetrics) -> Router {
-    let shared = Shared { defaults, metrics: metrics.clone() };
+    let (refused, malformed) = (Throttle::new(REFUSED_PERIOD), Throttle::new(MALFORMED_PERIOD));
+    let shared = Shared { defaults, metrics: metrics.clone(), refused, malformed };
     let hook = |webhook: Webhook, judge: Judge| {
         post(move |State(shared): State<Arc<Shared>>, headers, body| async move {
             let begun = Instant::now();
-            let (verdict, response) = answer(judge, &shared.defaults, &headers, &body);
+            let (verdict, response) = answer(judge, &shared, &headers, &body);
             shared.metrics.reviewed(webhook, verdict, begun.elapsed());
             response
         })
@@ -58,27 +78,40 @@ pub fn router(defaults: Defaults, metrics: &WebhookMetrics) -> Router {
 
 /// Parses the review, judges it, answers it. What is no review gets a reason and never an answer that could be
 /// taken for "allowed".
-fn answer(judge: Judge, defaults: &Defaults, headers: &HeaderMap, body: &Bytes) -> (metrics::Verdict, Response) {
+fn answer(judge: Judge, shared: &Shared, headers: &HeaderMap, body: &Bytes) -> (metrics::Verdict, Response) {
     let malformed = |status: StatusCode, words: String| (metrics::Verdict::Malformed, (status, words).into_response());
     if !is_json(headers) {
         let words = "send an AdmissionReview as application/json\n";
         return malformed(StatusCode::UNSUPPORTED_MEDIA_TYPE, words.to_owned());
     }
     let answered = review::parse(body).and_then(|request| {
-        let verdict = judge(&request, defaults)?;
+        let verdict = judge(&request, &shared.defaults)?;
         let counted = match verdict {
             Verdict::Allow { .. } => metrics::Verdict::Allowed,
-            Verdict::Deny { .. } => metrics::Verdict::Denied,
+            Verdict::Deny { ref errors, .. } => {
+                log_refusal(&shared.refused, &request, errors);
+                metrics::Verdict::Denied
+            }
         };
         Ok((counted, review::render(&request.uid, verdict)?))
     });
     match answered {
         Ok((verdict, json)) => (verdict, ([(header::CONTENT_TYPE, "application/json")], json).into_response()),
         Err(error) => {
-            tracing::warn!(%error, "refused a malformed review");
+            if let Some(unlogged) = shared.malformed.pass(Instant::now()) {
+                tracing::warn!(%error, unlogged, "refused a malformed review");
+            }
             malformed(error.status(), format!("{error}\n"))
         }
     }
+}
+
+/// Whoever reaches the port decides on name, operation and paths, so each is cut and escaped.
+fn log_refusal(throttle: &Throttle, request: &Request<'_>, errors: &[FieldError]) {
+    let Some(unlogged) = throttle.pass(Instant::now()) else { return };
+    let fields: Vec<String> = errors.iter().take(LOGGED_FIELDS).map(|error| quoted(&error.field)).collect();
+    let (instance, operation, fields) = (quoted(request.name()), quoted(&request.operation), fields.join(", "));
+    tracing::info!(%instance, %operation, faults = errors.len(), %fields, unlogged, "refused an invalid spec");
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -3,13 +3,14 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{Value, value::RawValue};
 
-use super::review::ReviewError;
+use super::{outline::Outline, review::ReviewError};
 use crate::{
     api::v1::{RedisInstance, RedisInstanceStatus},
     domain::{
-        judgement::SPEC_LIMIT,
+        field_error::FieldError,
+        judgement,
         names::{DOWNGRADE_ANNOTATION, VOUCHED_ANNOTATION},
     },
 };
@@ -70,12 +71,22 @@ impl Object<'_> {
         self.metadata.deletion_timestamp.is_some()
     }
 
-    /// Whether the spec is longer than any that could be valid; it is then judged by its length alone.
+    /// Whether the spec is longer than any valid one.
     pub(super) fn is_too_long(&self) -> bool {
-        self.spec.is_some_and(|spec| spec.get().len() > SPEC_LIMIT)
+        self.spec.is_some_and(|spec| spec.get().len() > judgement::SPEC_LIMIT)
     }
 
-    /// The object as the validating webhook is shown it, of the right types: what [`Self::to_value`] holds, read at once.
+    /// What makes the spec too large to be read; it is then judged by that alone.
+    pub(super) fn excess(&self) -> Option<FieldError> {
+        self.spec.and_then(|spec| judgement::excess(spec.get()))
+    }
+
+    /// Whether both have the same spec, letter by letter.
+    pub(super) fn has_spec_of(&self, other: &Self) -> bool {
+        self.spec.map(RawValue::get) == other.spec.map(RawValue::get)
+    }
+
+    /// The object as the validating webhook is shown it of the right types.
     pub(super) fn to_instance(&self) -> Result<RedisInstance, ReviewError> {
         let Metadata { name, namespace, uid, annotations, .. } = &self.metadata;
         let annotations = annotations.as_ref().map(|annotations| annotations.ours().collect());
@@ -99,24 +110,9 @@ impl Object<'_> {
         self.status.and_then(|status| serde_json::from_str::<Option<Served>>(status.get()).ok()?)
     }
 
-    /// What is judged, as JSON: name, namespace, uid, our annotations, spec, and the version that served.
-    pub(super) fn to_value(&self) -> Result<Value, ReviewError> {
-        let metadata = &self.metadata;
-        let mut fields = Map::new();
-        for (field, value) in [("name", &metadata.name), ("namespace", &metadata.namespace), ("uid", &metadata.uid)] {
-            fields.extend(value.clone().map(|value| (field.to_owned(), Value::from(value))));
-        }
-        if let Some(annotations) = &metadata.annotations {
-            let ours = annotations.ours().map(|(name, text)| (name, text.into()));
-            fields.insert("annotations".to_owned(), Value::Object(ours.collect()));
-        }
-        let mut object = Map::from_iter([("metadata".to_owned(), Value::Object(fields))]);
-        if let Some(spec) = self.spec {
-            object.insert("spec".to_owned(), serde_json::from_str(spec.get())?);
-        }
-        object.extend(self.served().map(|Served { version, data_version }| {
-            ("status".to_owned(), json!({"version": version, "dataVersion": data_version}))
-        }));
-        Ok(Value::Object(object))
+    /// What defaults depend on, as JSON: of the spec the fields that have one, without what is below them.
+    pub(super) fn to_outline(&self) -> Result<Value, ReviewError> {
+        let spec = self.spec.map(|spec| Outline::of(spec.get())).transpose()?;
+        Ok(Value::Object(spec.map(|spec| ("spec".to_owned(), spec)).into_iter().collect()))
     }
 }

@@ -11,18 +11,26 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::object::Object;
-use crate::{api, domain::field_error::FieldError};
+use crate::{
+    api,
+    domain::field_error::{FAULT_LIMIT, FieldError, quoted},
+};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
 /// The most faults that are listed; the rest are counted.
 const CAUSE_LIMIT: usize = 20;
 
+/// The longest uid that is repeated in an answer, in bytes; an API server's has 36.
+const UID_LIMIT: usize = 128;
+/// The longest name that is repeated in an answer, in characters; no object of Kubernetes has a longer one.
+const NAME_LIMIT: usize = 253;
+
 /// What is wrong with a body that should be a review.
 #[derive(Debug, Error)]
 pub(super) enum ReviewError {
-    /// Not JSON, or not of the shape of a review.
-    #[error("not an AdmissionReview of admission.k8s.io/v1: {0}")]
+    /// Not JSON, or not of the shape of a review. The parser's message may repeat a part of the body, of any length.
+    #[error("not an AdmissionReview of admission.k8s.io/v1: {}", quoted(&.0.to_string()))]
     Malformed(#[from] serde_json::Error),
     /// Not text, and so not JSON; where a field is passed over, only this tells.
     #[error("not an AdmissionReview of admission.k8s.io/v1: {0}")]
@@ -30,8 +38,8 @@ pub(super) enum ReviewError {
     /// A review of another version or kind.
     #[error("not an AdmissionReview of admission.k8s.io/v1: apiVersion or kind differ")]
     OtherVersion,
-    /// A review without a request, or with an empty uid.
-    #[error("the AdmissionReview holds no request with a uid")]
+    /// A review without a request, or with a uid that is empty or too long.
+    #[error("the AdmissionReview holds no request with a uid of 1 to {UID_LIMIT} bytes")]
     NoRequest,
     /// A review of some other resource: the webhook configuration is wrong.
     #[error(
@@ -119,7 +127,8 @@ pub(super) fn parse(body: &[u8]) -> Result<Request<'_>, ReviewError> {
     if review.api_version != API_VERSION || review.kind != KIND {
         return Err(ReviewError::OtherVersion);
     }
-    let request = review.request.filter(|request| !request.uid.is_empty()).ok_or(ReviewError::NoRequest)?;
+    let request =
+        review.request.filter(|request| (1..=UID_LIMIT).contains(&request.uid.len())).ok_or(ReviewError::NoRequest)?;
     let kind = &request.kind;
     match (kind.group.as_str(), kind.version.as_str(), kind.kind.as_str()) {
         (api::GROUP, "v1", api::KIND) => Ok(request),
@@ -174,7 +183,7 @@ pub(super) fn render(uid: &str, verdict: Verdict) -> Result<Vec<u8>, ReviewError
             Response { uid, allowed: true, patch: patch.map(ByteString), patch_type, status: None, warnings }
         }
         Verdict::Deny { name, errors } => {
-            let status = Some(invalid(name, &errors));
+            let status = Some(invalid(&name, &errors));
             Response { uid, allowed: false, patch: None, patch_type: None, status, warnings: Vec::new() }
         }
     };
@@ -182,11 +191,12 @@ pub(super) fn render(uid: &str, verdict: Verdict) -> Result<Vec<u8>, ReviewError
 }
 
 /// The Status of a refusal, of the shape of apimachinery's `NewInvalid`, so that kubectl lists each fault on its own line.
-fn invalid(name: String, errors: &[FieldError]) -> Status {
+fn invalid(name: &str, errors: &[FieldError]) -> Status {
     let mut listed: Vec<String> = errors.iter().take(CAUSE_LIMIT).map(ToString::to_string).collect();
     let mut causes: Vec<StatusCause> = errors.iter().take(CAUSE_LIMIT).map(cause).collect();
     if let Some(rest) = errors.len().checked_sub(CAUSE_LIMIT).filter(|rest| *rest > 0) {
-        let more = format!("and {rest} more faults");
+        let least = if errors.len() < FAULT_LIMIT { "" } else { "at least " };
+        let more = format!("and {least}{rest} more faults");
         listed.push(more.clone());
         causes.push(StatusCause {
             field: Some("spec".to_owned()),
@@ -197,14 +207,14 @@ fn invalid(name: String, errors: &[FieldError]) -> Status {
     let list = if listed.len() == 1 { listed.concat() } else { format!("[{}]", listed.join(", ")) };
     Status {
         code: Some(422),
-        message: Some(format!("{}.{} \"{name}\" is invalid: {list}", api::KIND, api::GROUP)),
+        message: Some(format!("{}.{} {} is invalid: {list}", api::KIND, api::GROUP, quoted(name))),
         reason: Some("Invalid".to_owned()),
         status: Some("Failure".to_owned()),
         details: Some(StatusDetails {
             causes: Some(causes),
             group: Some(api::GROUP.to_owned()),
             kind: Some(api::KIND.to_owned()),
-            name: Some(name),
+            name: Some(name.chars().take(NAME_LIMIT).collect()),
             ..StatusDetails::default()
         }),
         ..Status::default()

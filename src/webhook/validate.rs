@@ -17,12 +17,14 @@ pub(super) fn judge(request: &Request<'_>, defaults: &Defaults) -> Result<Verdic
         return judge_scale(request);
     }
     let Some(object) = request.judged() else { return Ok(Verdict::allow()) };
-    if object.is_too_long() {
-        return Ok(refuse(request, vec![judgement::too_long()]));
+    if let Some(excess) = object.excess() {
+        // Whatever was stored still takes a label or loses a finalizer.
+        let is_unchanged = request.stored().is_some_and(|stored| stored.has_spec_of(object));
+        return Ok(if is_unchanged { Verdict::allow() } else { refuse(request, vec![excess]) });
     }
     let new = typed(object, defaults)?;
     // A stored object that this version cannot even read has no faults to be excused by.
-    let old = request.stored().filter(|old| !old.is_too_long()).and_then(|old| typed(old, defaults).ok());
+    let old = request.stored().filter(|old| old.excess().is_none()).and_then(|old| typed(old, defaults).ok());
     Ok(match judgement::judge(&new, old.as_ref()) {
         Ok(warnings) => Verdict::Allow { patch: None, warnings },
         Err(errors) => refuse(request, errors),
@@ -32,8 +34,8 @@ pub(super) fn judge(request: &Request<'_>, defaults: &Defaults) -> Result<Verdic
 /// Judges the one number that the scale subresource can set; an unchanged one is nobody's mistake now.
 fn judge_scale(request: &Request<'_>) -> Result<Verdict, ReviewError> {
     let replicas = |object: Option<&Object<'_>>| -> Result<Option<i32>, ReviewError> {
-        let Some(scale) = object.filter(|scale| !scale.is_too_long()) else { return Ok(None) };
-        let number = scale.to_value()?.pointer("/spec/replicas").and_then(Value::as_i64);
+        let Some(scale) = object.filter(|scale| scale.excess().is_none()) else { return Ok(None) };
+        let number = scale.to_outline()?.pointer("/spec/replicas").and_then(Value::as_i64);
         Ok(number.map(|number| i32::try_from(number).unwrap_or(i32::MAX)))
     };
     let wanted = replicas(request.object.as_ref())?;
@@ -51,7 +53,5 @@ fn typed(object: &Object<'_>, defaults: &Defaults) -> Result<RedisInstance, Revi
 }
 
 fn refuse(request: &Request<'_>, errors: Vec<FieldError>) -> Verdict {
-    let fields: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
-    tracing::info!(instance = ?request.name(), operation = ?request.operation, ?fields, "refused an invalid spec");
     Verdict::Deny { name: request.name().to_owned(), errors }
 }

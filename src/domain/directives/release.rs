@@ -1,7 +1,25 @@
 //! Which release line an image is of, as far as its name tells. Knows names of images, not what is in them.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
+
 use super::{Directive, LINES, Line};
 use crate::domain::image::ImageReference;
+
+static NAMES: LazyLock<Names> = LazyLock::new(|| {
+    let of_line: BTreeMap<_, Vec<&str>> =
+        LINES.iter().map(|line| ((line.engine.as_str(), line.version), line.names().collect())).collect();
+    let of_any: BTreeSet<&str> = of_line.values().flatten().copied().collect();
+    Names { of_line, of_any: of_any.into_iter().collect() }
+});
+
+/// The names and aliases of directives, in order.
+struct Names {
+    of_line: BTreeMap<(&'static str, (u32, u32)), Vec<&'static str>>,
+    of_any: Vec<&'static str>,
+}
 
 /// What a configuration is judged against.
 #[derive(Clone, Copy, Debug)]
@@ -118,16 +136,15 @@ impl Release {
         !candidates.is_empty() && candidates.iter().all(settable)
     }
 
-    /// Every name and alias that may be meant, in order.
+    /// Every name and alias that may be meant, in order. Sorted once: 256 directives of one spec may ask.
     #[must_use]
-    pub fn names(&self) -> Vec<&'static str> {
-        let mut names: Vec<&str> = match self {
-            Self::Known(line) => line.names().collect(),
-            Self::Unknown => LINES.iter().flat_map(Line::names).collect(),
-        };
-        names.sort_unstable();
-        names.dedup();
-        names
+    pub fn names(&self) -> &'static [&'static str] {
+        match self {
+            Self::Known(line) => {
+                NAMES.of_line.get(&(line.engine.as_str(), line.version)).map(Vec::as_slice).unwrap_or_default()
+            }
+            Self::Unknown => &NAMES.of_any,
+        }
     }
 
     /// What else a name that this release lacks may be: new in a later line of the engine, or gone since an earlier one.

@@ -4,59 +4,60 @@ use k8s_openapi::api::core::v1::{
     Affinity, NodeAffinity, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm, WeightedPodAffinityTerm,
 };
 
-use super::selector::{self, key_fault, key_list_faults, operator_fault, value_faults};
-use crate::domain::{field_error::FieldError, syntax};
+use super::selector::{self, key_fault, operator_fault, value_faults};
+use crate::domain::{
+    field_error::{Faults, FieldError},
+    syntax,
+};
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 /// The one field of a node that can be selected by.
 const NODE_NAME: &str = "metadata.name";
 
-pub(super) fn faults(field: &str, affinity: &Affinity) -> Vec<FieldError> {
-    let mut errors = Vec::new();
+pub(super) fn collect(errors: &mut Faults, field: &str, affinity: &Affinity) {
     if let Some(rules) = &affinity.node_affinity {
-        errors.extend(of_nodes(&format!("{field}.nodeAffinity"), rules));
+        of_nodes(errors, &format!("{field}.nodeAffinity"), rules);
     }
     if let Some(rules) = &affinity.pod_affinity {
         let (required, preferred) = (
             &rules.required_during_scheduling_ignored_during_execution,
             &rules.preferred_during_scheduling_ignored_during_execution,
         );
-        errors.extend(of_pods(&format!("{field}.podAffinity"), required.as_deref(), preferred.as_deref()));
+        of_pods(errors, &format!("{field}.podAffinity"), required.as_deref(), preferred.as_deref());
     }
     if let Some(rules) = &affinity.pod_anti_affinity {
         let (required, preferred) = (
             &rules.required_during_scheduling_ignored_during_execution,
             &rules.preferred_during_scheduling_ignored_during_execution,
         );
-        errors.extend(of_pods(&format!("{field}.podAntiAffinity"), required.as_deref(), preferred.as_deref()));
+        of_pods(errors, &format!("{field}.podAntiAffinity"), required.as_deref(), preferred.as_deref());
     }
-    errors
 }
 
-fn of_nodes(field: &str, rules: &NodeAffinity) -> Vec<FieldError> {
-    let mut errors = Vec::new();
+fn of_nodes(errors: &mut Faults, field: &str, rules: &NodeAffinity) {
     if let Some(required) = &rules.required_during_scheduling_ignored_during_execution {
         let field = format!("{field}.{REQUIRED}.nodeSelectorTerms");
         if required.node_selector_terms.is_empty() {
             errors.push(FieldError::required(&field, "must have at least one node selector term"));
         }
         for (index, term) in required.node_selector_terms.iter().enumerate() {
-            errors.extend(of_term(&format!("{field}[{index}]"), term, true));
+            of_term(errors, &format!("{field}[{index}]"), term, true);
         }
     }
     for (index, preferred) in rules.preferred_during_scheduling_ignored_during_execution.iter().flatten().enumerate() {
         let field = format!("{field}.{PREFERRED}[{index}]");
         errors.extend(weight_fault(&field, preferred.weight));
         // What nobody can have is only never preferred, so Kubernetes lets it be.
-        errors.extend(of_term(&format!("{field}.preference"), &preferred.preference, false));
+        of_term(errors, &format!("{field}.preference"), &preferred.preference, false);
     }
-    errors
 }
 
-fn of_term(field: &str, term: &NodeSelectorTerm, values_matter: bool) -> Vec<FieldError> {
-    let mut errors = Vec::new();
+fn of_term(errors: &mut Faults, field: &str, term: &NodeSelectorTerm, values_matter: bool) {
     for (index, requirement) in term.match_expressions.iter().flatten().enumerate() {
+        if errors.is_full() {
+            return;
+        }
         let field = format!("{field}.matchExpressions[{index}]");
         let values = requirement.values.as_deref().unwrap_or_default();
         errors.extend(match requirement.operator.as_str() {
@@ -68,15 +69,17 @@ fn of_term(field: &str, term: &NodeSelectorTerm, values_matter: bool) -> Vec<Fie
             }),
             operator => operator_fault(&field, operator, values),
         });
-        errors.extend(key_fault(&format!("{field}.key"), &requirement.key));
+        errors.extend(key_fault(|| format!("{field}.key"), &requirement.key));
         if values_matter {
             errors.extend(value_faults(&field, values));
         }
     }
     for (index, requirement) in term.match_fields.iter().flatten().enumerate() {
+        if errors.is_full() {
+            return;
+        }
         errors.extend(of_node_field(&format!("{field}.matchFields[{index}]"), requirement));
     }
-    errors
 }
 
 fn of_node_field(field: &str, requirement: &NodeSelectorRequirement) -> Vec<FieldError> {
@@ -102,39 +105,41 @@ fn of_node_field(field: &str, requirement: &NodeSelectorRequirement) -> Vec<Fiel
 }
 
 fn of_pods(
+    errors: &mut Faults,
     field: &str,
     required: Option<&[PodAffinityTerm]>,
     preferred: Option<&[WeightedPodAffinityTerm]>,
-) -> Vec<FieldError> {
-    let mut errors = Vec::new();
+) {
     for (index, term) in required.into_iter().flatten().enumerate() {
-        errors.extend(of_pod_term(&format!("{field}.{REQUIRED}[{index}]"), term));
+        of_pod_term(errors, &format!("{field}.{REQUIRED}[{index}]"), term);
     }
     for (index, weighted) in preferred.into_iter().flatten().enumerate() {
         let field = format!("{field}.{PREFERRED}[{index}]");
         errors.extend(weight_fault(&field, weighted.weight));
-        errors.extend(of_pod_term(&format!("{field}.podAffinityTerm"), &weighted.pod_affinity_term));
+        of_pod_term(errors, &format!("{field}.podAffinityTerm"), &weighted.pod_affinity_term);
     }
-    errors
 }
 
-fn of_pod_term(field: &str, term: &PodAffinityTerm) -> Vec<FieldError> {
-    let selector = term.label_selector.as_ref();
-    let mut errors = selector::faults(&format!("{field}.labelSelector"), selector);
-    errors.extend(selector::faults(&format!("{field}.namespaceSelector"), term.namespace_selector.as_ref()));
-    for (index, name) in term.namespaces.iter().flatten().enumerate() {
-        let fault = syntax::namespace_fault(name);
-        errors.extend(fault.map(|fault| FieldError::invalid(format!("{field}.namespaces[{index}]"), name, fault)));
+fn of_pod_term(errors: &mut Faults, field: &str, term: &PodAffinityTerm) {
+    if errors.is_full() {
+        return;
     }
+    let selector = term.label_selector.as_ref();
+    selector::collect(errors, &format!("{field}.labelSelector"), selector);
+    selector::collect(errors, &format!("{field}.namespaceSelector"), term.namespace_selector.as_ref());
+    let namespaces = term.namespaces.iter().flatten().enumerate();
+    errors.extend(namespaces.filter_map(|(index, name)| {
+        let fault = syntax::namespace_fault(name)?;
+        Some(FieldError::invalid(format!("{field}.namespaces[{index}]"), name, fault))
+    }));
     let lists =
         (term.match_label_keys.as_deref().unwrap_or_default(), term.mismatch_label_keys.as_deref().unwrap_or_default());
-    errors.extend(key_list_faults(field, lists, selector));
-    let field = format!("{field}.topologyKey");
+    selector::collect_key_lists(errors, field, lists, selector);
+    let field = || format!("{field}.topologyKey");
     errors.extend(match term.topology_key.as_str() {
-        "" => Some(FieldError::required(field, "can not be empty")),
-        key => key_fault(&field, key),
+        "" => Some(FieldError::required(field(), "can not be empty")),
+        key => key_fault(field, key),
     });
-    errors
 }
 
 fn weight_fault(field: &str, weight: i32) -> Option<FieldError> {

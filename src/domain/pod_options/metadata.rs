@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::selector::{entry, label_faults as forms};
 use crate::domain::{
-    field_error::FieldError,
+    field_error::{Faults, FieldError},
     names::{CONFIG_HASH_ANNOTATION, owned_label},
     syntax,
 };
@@ -31,25 +31,22 @@ const KUBERNETES_ANNOTATIONS: &[(&str, &str)] = &[
     ("container.apparmor.security.beta.kubernetes.io/", SECURITY),
 ];
 
-pub(super) fn label_faults(field: &str, labels: &BTreeMap<String, String>) -> Vec<FieldError> {
+pub(super) fn collect_labels(errors: &mut Faults, field: &str, labels: &BTreeMap<String, String>) {
     let owned = |key: &String| {
         let reason = owned_label(key).or_else(|| meaning(KUBERNETES_LABELS, key))?;
         Some(FieldError::forbidden(entry(field, key), reason))
     };
-    let mut errors = forms(field, labels);
+    errors.extend(forms(field, labels));
     errors.extend(labels.keys().filter_map(owned));
-    errors
 }
 
-pub(super) fn annotation_faults(field: &str, annotations: &BTreeMap<String, String>) -> Vec<FieldError> {
-    let mut errors: Vec<FieldError> =
-        annotations.iter().filter_map(|(key, value)| annotation_fault(&entry(field, key), key, value)).collect();
+pub(super) fn collect_annotations(errors: &mut Faults, field: &str, annotations: &BTreeMap<String, String>) {
+    errors.extend(annotations.iter().filter_map(|(key, value)| annotation_fault(&entry(field, key), key, value)));
     let own = if annotations.is_empty() { 0 } else { CONFIG_HASH_ANNOTATION.len() + HASH_LENGTH };
     let size: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     if size + own > ANNOTATIONS_LIMIT {
         errors.push(FieldError::too_long(field, ANNOTATIONS_LIMIT - own));
     }
-    errors
 }
 
 fn annotation_fault(field: &str, key: &str, value: &str) -> Option<FieldError> {

@@ -1,36 +1,42 @@
 //! `spec.pod.topologySpreadConstraints`, by the rules of core/v1 and in its words (`pkg/apis/core/validation`).
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::TopologySpreadConstraint;
 
-use super::selector::{self, key_fault, key_list_faults};
-use crate::domain::field_error::{FieldError, quoted};
+use super::selector::{self, key_fault};
+use crate::domain::field_error::{Faults, FieldError, quoted};
 
 const STRICT: &str = "DoNotSchedule";
 const LENIENT: &str = "ScheduleAnyway";
 const ACTIONS: &[&str] = &[STRICT, LENIENT];
 const POLICIES: &[&str] = &["Honor", "Ignore"];
 
-pub(super) fn faults(field: &str, constraints: &[TopologySpreadConstraint]) -> Vec<FieldError> {
-    let mut errors = Vec::new();
+pub(super) fn collect(errors: &mut Faults, field: &str, constraints: &[TopologySpreadConstraint]) {
+    let mut later = BTreeSet::new();
+    let pairs = constraints.iter().enumerate().rev();
+    let repeated = pairs.filter(|(_, one)| !later.insert((one.topology_key.as_str(), one.when_unsatisfiable.as_str())));
+    let repeated: BTreeSet<usize> = repeated.map(|(index, _)| index).collect();
     for (index, constraint) in constraints.iter().enumerate() {
+        if errors.is_full() {
+            return;
+        }
         let field = format!("{field}[{index}]");
-        errors.extend(of_one(&field, constraint));
-        let pair = |one: &TopologySpreadConstraint| (one.topology_key.clone(), one.when_unsatisfiable.clone());
-        if constraints.iter().skip(index + 1).any(|later| pair(later) == pair(constraint)) {
+        collect_of_one(errors, &field, constraint);
+        if repeated.contains(&index) {
             let text = format!("{{{}, {}}}", constraint.topology_key, constraint.when_unsatisfiable);
             errors.push(FieldError::duplicate(format!("{field}.{{topologyKey, whenUnsatisfiable}}"), &text));
         }
     }
-    errors
 }
 
-fn of_one(field: &str, constraint: &TopologySpreadConstraint) -> Vec<FieldError> {
-    let mut errors: Vec<FieldError> = positive(&format!("{field}.maxSkew"), constraint.max_skew).into_iter().collect();
-    let key_field = format!("{field}.topologyKey");
+fn collect_of_one(errors: &mut Faults, field: &str, constraint: &TopologySpreadConstraint) {
+    errors.extend(positive(&format!("{field}.maxSkew"), constraint.max_skew));
+    let key_field = || format!("{field}.topologyKey");
     errors.extend(match constraint.topology_key.as_str() {
-        "" => Some(FieldError::required(key_field, "can not be empty")),
+        "" => Some(FieldError::required(key_field(), "can not be empty")),
         // Kubernetes takes any text; one that no node can have as a label spreads nothing.
-        key => key_fault(&key_field, key),
+        key => key_fault(key_field, key),
     });
     let action = constraint.when_unsatisfiable.as_str();
     errors.extend(one_of(&format!("{field}.whenUnsatisfiable"), action, ACTIONS));
@@ -48,9 +54,9 @@ fn of_one(field: &str, constraint: &TopologySpreadConstraint) -> Vec<FieldError>
         errors.extend(policy.as_ref().and_then(|policy| one_of(&format!("{field}.{name}"), policy, POLICIES)));
     }
     let selector = constraint.label_selector.as_ref();
-    errors.extend(key_list_faults(field, (constraint.match_label_keys.as_deref().unwrap_or_default(), &[]), selector));
-    errors.extend(selector::faults(&format!("{field}.labelSelector"), selector));
-    errors
+    let matching = constraint.match_label_keys.as_deref().unwrap_or_default();
+    selector::collect_key_lists(errors, field, (matching, &[]), selector);
+    selector::collect(errors, &format!("{field}.labelSelector"), selector);
 }
 
 fn positive(field: &str, number: i32) -> Option<FieldError> {

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Toleration;
 
 use super::selector::key_fault;
 use crate::domain::{
-    field_error::{FieldError, quoted},
+    field_error::{Faults, FieldError, quoted},
     syntax,
 };
 
@@ -24,9 +24,13 @@ pub(super) fn as_stored(toleration: &Toleration) -> Toleration {
     }
 }
 
-pub(super) fn faults(field: &str, tolerations: &[Toleration]) -> Vec<FieldError> {
-    let of_one = |(index, one): (usize, &Toleration)| of_one(&format!("{field}[{index}]"), one);
-    tolerations.iter().enumerate().flat_map(of_one).collect()
+pub(super) fn collect(errors: &mut Faults, field: &str, tolerations: &[Toleration]) {
+    for (index, toleration) in tolerations.iter().enumerate() {
+        if errors.is_full() {
+            return;
+        }
+        errors.extend(of_one(&format!("{field}[{index}]"), toleration));
+    }
 }
 
 fn of_one(field: &str, toleration: &Toleration) -> Vec<FieldError> {
@@ -39,7 +43,7 @@ fn of_one(field: &str, toleration: &Toleration) -> Vec<FieldError> {
         let detail = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
         errors.push(FieldError::invalid(&operator_field, &operator, detail));
     } else if !key.is_empty() {
-        errors.extend(key_fault(&format!("{field}.key"), &key));
+        errors.extend(key_fault(|| format!("{field}.key"), &key));
     }
     if toleration.toleration_seconds.is_some() && effect != ONCE_RUNNING {
         let detail = "effect must be 'NoExecute' when `tolerationSeconds` is set";
