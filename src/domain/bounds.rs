@@ -23,8 +23,8 @@ static SPEC: LazyLock<Bound> = LazyLock::new(|| {
 struct Bound {
     /// Most items of a list, or of a map.
     items: Option<usize>,
-    fields: BTreeMap<String, Bound>,
-    each: Option<Box<Bound>>,
+    fields: BTreeMap<String, Self>,
+    each: Option<Box<Self>>,
 }
 
 impl Bound {
@@ -77,7 +77,7 @@ impl<'b> Walk<'_, 'b> {
             match step {
                 Step::Field(name) if text.is_empty() => text.push_str(name),
                 Step::Field(name) => text.extend([".", name]),
-                Step::Item(index) => text.push_str(&format!("[{index}]")),
+                Step::Item(index) => text.extend(["[", &index.to_string(), "]"]),
                 Step::Key(key) => text.extend(["[", key, "]"]),
             }
         }

@@ -56,12 +56,12 @@ pub(super) async fn reconcile(
         return Ok(());
     }
     let resigned = CancellationToken::new();
-    let contender = {
+    let candidate = {
         // A client spawns a task of its own where it is made: without this, the election would wait for the loop's thread.
         let _inside = others.enter();
         election(settings, config, &metrics, &health, leadership.clone())?
     };
-    let mut election = others.spawn(contender.run(resigned.clone()));
+    let mut election = others.spawn(candidate.run(resigned.clone()));
     let leading = async {
         health.stands_by();
         while shutdown.run_until_cancelled(leadership.won()).await.is_some() {

@@ -39,9 +39,8 @@ impl Outline {
             Self::Section(fields) if fields.contains(&field) => {
                 Some(if matches!(field, "limits" | "requests") { Self::Quantities } else { Self::Leaf })
             }
-            Self::Section(_) => None,
             Self::Quantities => Some(Self::Leaf),
-            Self::Leaf => None,
+            Self::Section(_) | Self::Leaf => None,
         }
     }
 }
