@@ -224,6 +224,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one table of all kinds of change")]
     fn each_change_takes_the_least_disruptive_way() {
         let config = |config: Value| json!({ "config": config });
         let policy = |policy: &str, config: Value| json!({"config": config, "updatePolicy": {"config": policy}});

@@ -291,7 +291,11 @@ mod tests {
             ("a short big number", b"(1\r\n".to_vec(), Excess::Protocol),
             ("a number of many digits", [b":", &*b"9".repeat(20_000_000)].concat(), Excess::Line),
             ("a long bulk string", b"$2000000000\r\n".to_vec(), Excess::Bytes),
-            ("many bulk strings", [&*b"$9999\r\n", &*b"x".repeat(9_999), b"\r\n"].concat().repeat(99), Excess::Bytes),
+            (
+                "many bulk strings",
+                [b"$9999\r\n".as_slice(), b"x".repeat(9_999).as_slice(), b"\r\n"].concat().repeat(99),
+                Excess::Bytes,
+            ),
             ("deep nesting", b"*1\r\n".repeat(100_000), Excess::Depth),
             ("a length with a sign", b"*+3\r\n".to_vec(), Excess::Protocol),
             ("a length beyond any", b"*99999999999999999999999\r\n".to_vec(), Excess::Protocol),

@@ -368,11 +368,11 @@ mod tests {
                 }
             }
         });
-        let mut server = Server::connect((address.ip(), address.port()), None).await.unwrap();
+        let mut connection = Server::connect((address.ip(), address.port()), None).await.unwrap();
         for _ in 0..8 {
-            server.report().await.unwrap();
+            connection.report().await.unwrap();
         }
-        drop(server);
+        drop(connection);
         served.await.unwrap();
     }
 }
