@@ -53,7 +53,7 @@ use super::{pod::PodOptions, resources::ResourceRequirements};
 ).message("busy-reply-threshold must be between 1 and 5000 with several replicas: a primary that runs a script has to say so before it is taken for dead").field_path(".config"))]
 #[x_kube(validation = Rule::new(
     "!has(self.replicas) || (has(oldSelf.replicas) && self.replicas >= oldSelf.replicas) || !has(self.config) || ['min-replicas-to-write', 'min-slaves-to-write'].all(name, !(name in self.config) || (self.config[name].matches('^[0-9]{1,10}$') && int(self.config[name]) < self.replicas))"
-).message(Message::Expression("'min-replicas-to-write must be at most ' + string(self.replicas - 1) + ', the number of replicas beside the primary: every write would be refused'".to_owned())).field_path(".config"))]
+).message("min-replicas-to-write must be at most replicas - 1, the number of replicas beside the primary: every write would be refused").field_path(".config"))]
 #[serde(rename_all = "camelCase")]
 pub struct RedisInstanceSpec {
     /// Container image with redis-server and redis-cli; the tag tells the version. Default: the operator's --default-image.

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The backoff after the seventh failure is at least this long: recovery within it did not wait for the backoff.
-const BACKOFF: Duration = Duration::from_secs(60);
+const BACKOFF: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a control plane"]
