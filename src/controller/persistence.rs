@@ -40,6 +40,8 @@ pub(super) struct Memory {
     proved: Option<String>,
     /// The stage of each start of a server, and since when.
     stages: BTreeMap<String, (Stage, Instant)>,
+    /// Whether a server was given a command since the files were last found complete.
+    given: bool,
 }
 
 impl Memory {
@@ -98,10 +100,11 @@ pub(super) async fn ensure(
     }
     let keys = secret::keys(instance, context).await?;
     let credentials = keys.as_ref().map(secret::credentials);
-    let mut obstacles = Vec::new();
+    let (mut obstacles, mut given) = (Vec::new(), false);
     for server in &servers {
         let stage = context.recall(&instance.uid, |memory| Some(memory.persistence.stages.get(&server.start).copied()));
-        let (outcome, stage) = bring(&target, server, stage.flatten(), credentials, &context.leadership).await;
+        let (outcome, stage) =
+            bring(&target, server, stage.flatten(), credentials, (&context.leadership, &mut given)).await;
         context.remember(&instance.uid, |memory| match stage {
             Some(stage) => drop(memory.persistence.stages.insert(server.start.clone(), stage)),
             None => drop(memory.persistence.stages.remove(&server.start)),
@@ -116,13 +119,21 @@ pub(super) async fn ensure(
             Err(obstacle) => obstacles.push((&server.pod, obstacle)),
         }
     }
+    let given = context.remember(&instance.uid, |memory| {
+        memory.persistence.given |= given;
+        memory.persistence.given
+    });
     if let Some(aspect) =
         obstacles.into_iter().map(|(pod, obstacle)| told(pod, obstacle)).max_by_key(|(worse, _)| *worse)
     {
         return Ok(Some(aspect.1));
     }
-    context.remember(&instance.uid, |memory| memory.persistence.proved = Some(fingerprint));
-    if let Some(change) = change {
+    context.remember(&instance.uid, |memory| {
+        memory.persistence.proved = Some(fingerprint);
+        memory.persistence.given = false;
+    });
+    // A ConfigMap that was edited by hand is no change of the servers. The operator before this one may have made the change.
+    if let Some(change) = change.filter(|_| given || !settled) {
         let names: Vec<&str> = change.fields.iter().map(|field| directive(field)).collect();
         events::config_applied(instance, &names.join(", "), context).await;
     }
@@ -149,10 +160,10 @@ async fn bring(
     running: &Running,
     known: Option<(Stage, Instant)>,
     credentials: Option<Credentials<'_>>,
-    leadership: &Leadership,
+    (leadership, given): (&Leadership, &mut bool),
 ) -> (Result<(), Obstacle>, Option<(Stage, Instant)>) {
     let mut stage = known;
-    let outcome = step(target, running, &mut stage, credentials, leadership).await;
+    let outcome = step(target, running, &mut stage, credentials, (leadership, given)).await;
     (outcome, stage)
 }
 
@@ -161,7 +172,7 @@ async fn step(
     running: &Running,
     stage: &mut Option<(Stage, Instant)>,
     credentials: Option<Credentials<'_>>,
-    leadership: &Leadership,
+    (leadership, given): (&Leadership, &mut bool),
 ) -> Result<(), Obstacle> {
     let port = u16::try_from(PORT).unwrap_or_default();
     let mut server = Server::connect((running.address, port), credentials).await?;
@@ -180,6 +191,7 @@ async fn step(
         && !holds(target.release, "save", words, held)
     {
         server.set("save", &as_set(target.release, "save", words)).await?;
+        *given = true;
     }
     let now = match *stage {
         None => Stage::Unknown,
@@ -188,7 +200,9 @@ async fn step(
     };
     let pod = &running.pod;
     let unfinished = |what: &str| Err(Obstacle::Unfinished(format!("{pod} {what}")));
-    match next(target.append_only, files, now, target.changing) {
+    let next = next(target.append_only, files, now, target.changing);
+    *given |= matches!(next, Step::Enable | Step::Disable | Step::Snapshot(_));
+    match next {
         Step::Done => Ok(()),
         Step::Enable => {
             server.set("appendonly", b"yes").await?;
