@@ -54,10 +54,10 @@ async fn three_pods_are_one_primary_and_two_replicas() {
     for pod in ["cache-0", "cache-1", "cache-2"] {
         let role = if pod == named { "primary" } else { "replica" };
         assert_eq!(members.pod(pod).await.unwrap().labels()[ROLE], role);
-        assert_eq!(members.ask(pod, "GET order").await.as_deref(), Some("4711"));
-        let answer = members.ask(pod, "SET order 1").await.unwrap();
+        assert_eq!(members.ask(pod, "GET order").await, "4711");
+        let answer = members.ask(pod, "SET order 1").await;
         assert_eq!(answer.starts_with("-READONLY"), role == "replica", "{pod}: {answer}");
-        members.ask(pod, "SET order 4711").await;
+        members.try_ask(pod, "SET order 4711").await;
     }
     let reads: Service = place.api().get("cache-replicas").await.unwrap();
     assert!(reads.spec.unwrap().selector.unwrap().contains_key("redis.github.com/reads"));
@@ -115,7 +115,7 @@ async fn taken_again(members: &Members<'_>, former: &str) -> Duration {
         let mut writable = Vec::new();
         for pod in members.labelled_primary().await {
             let name = pod.name_any();
-            if members.ask(&name, "SET probe 1").await.as_deref() == Some("+OK") {
+            if members.try_ask(&name, "SET probe 1").await.as_deref() == Some("+OK") {
                 writable.push(name);
             }
         }
@@ -142,10 +142,10 @@ async fn a_primary_that_freezes_is_followed_and_comes_back_as_a_replica() {
     // Its kubelet ended it first: the pod of that name is a new one.
     place.reaches("cache", Phase::Running).await;
     eventually("former primary as a replica", || async {
-        members.ask(&former, "INFO replication").await.filter(|told| told.contains("role:slave"))
+        members.try_ask(&former, "INFO replication").await.filter(|told| told.contains("role:slave"))
     })
     .await;
-    assert_eq!(members.ask(&former, "GET order").await.as_deref(), Some("4711"));
+    assert_eq!(members.ask(&former, "GET order").await, "4711");
     place.leave().await;
 }
 
@@ -237,7 +237,7 @@ async fn led_to_a_replica(members: &Members<'_>, former: &str) {
         }
     };
     let pod = timeout(DEADLINE, led_to).await.unwrap_or_else(|_| panic!("the Service leads to none but {former}"));
-    let role = members.ask(&pod, "INFO replication").await.unwrap();
+    let role = members.ask(&pod, "INFO replication").await;
     assert!(role.contains("role:slave"), "{pod} was promoted before the Service led to it: {role}");
 }
 
@@ -255,23 +255,28 @@ async fn a_handover_that_fails_leaves_the_role_and_the_service_where_they_were()
     let writer = Writer::start(&place, "cache").await;
     writer.goes_on(50).await;
 
-    // Both heirs answer the operator and seem well, and hear no write any more.
+    // Both replicas answer the operator and receive no writes. Whether the operator still counts them as in sync when it
+    // tries the handover depends on the speed of the machine; either way cache-2 keeps the role.
     let leader = members.pod("cache-2").await.unwrap().status.unwrap().pod_ip.unwrap();
     for pod in ["cache-0", "cache-1"] {
         members.deafen(pod, &leader, true).await;
     }
     place.change("cache", json!({"replicas": 2})).await;
-    eventually("word of the handover that failed", || async {
-        let conditions = told(&place).await?.conditions;
-        let replicated = conditions.into_iter().find(|condition| condition.type_ == "Replicated")?;
-        replicated.message.contains("the handover to cache-0 failed").then_some(())
-    })
-    .await;
+    replicated_says(&place, "primary cache-2 keeps its role").await;
+    assert_eq!(members.one_takes_writes().await, "cache-2");
+    writer.goes_on(50).await;
+
+    // Both are in sync again and refuse to be promoted.
+    for pod in ["cache-0", "cache-1"] {
+        assert_eq!(members.ask(pod, "ACL SETUSER default -replicaof -slaveof").await, "+OK");
+        members.deafen(pod, &leader, false).await;
+    }
+    replicated_says(&place, "the handover to cache-0 failed").await;
     assert_eq!(members.one_takes_writes().await, "cache-2");
     writer.goes_on(50).await;
 
     for pod in ["cache-0", "cache-1"] {
-        members.deafen(pod, &leader, false).await;
+        assert_eq!(members.ask(pod, "ACL SETUSER default +replicaof +slaveof").await, "+OK");
     }
     place.gone::<Pod>("cache-2").await;
     place.reaches("cache", Phase::Running).await;
@@ -280,6 +285,16 @@ async fn a_handover_that_fails_leaves_the_role_and_the_service_where_they_were()
     eprintln!("a handover that failed, and was tried again: {outcome}");
     assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
     place.leave().await;
+}
+
+/// Waits until the condition Replicated of the instance `cache` contains these words.
+async fn replicated_says(place: &Place, words: &str) {
+    eventually(&format!("condition Replicated with the words {words:?}"), || async {
+        let conditions = told(place).await?.conditions;
+        let replicated = conditions.into_iter().find(|condition| condition.type_ == "Replicated")?;
+        replicated.message.contains(words).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -318,7 +333,7 @@ async fn one_becomes_three_and_three_become_one_without_a_lost_write() {
     // One that is left of several is restarted as one that was always alone.
     place.change("cache", json!({"config": {"databases": "20"}})).await;
     place.reaches("cache", Phase::Running).await;
-    assert_eq!(members.ask("cache-0", "CONFIG GET databases").await.as_deref(), Some("databases 20"));
+    assert_eq!(members.ask("cache-0", "CONFIG GET databases").await, "databases 20");
     place.leave().await;
 }
 
@@ -378,14 +393,14 @@ async fn no_accident_replaces_data_by_less() {
     let members = Members { place: &place, instance: "cache" };
     let all = ["cache-0", "cache-1", "cache-2"];
     let primary = members.primary().await.unwrap();
-    assert_eq!(members.ask(&primary, "SET order 4711").await.as_deref(), Some("+OK"));
+    assert_eq!(members.ask(&primary, "SET order 4711").await, "+OK");
     let kept = |what: &'static str| {
         let (place, members) = (&place, &members);
         async move {
             place.reaches("cache", Phase::Running).await;
             for pod in all {
                 eventually(&format!("data in {pod} after {what}"), || async {
-                    members.ask(pod, "GET order").await.filter(|held| held == "4711")
+                    members.try_ask(pod, "GET order").await.filter(|held| held == "4711")
                 })
                 .await;
             }

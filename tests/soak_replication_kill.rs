@@ -190,7 +190,7 @@ async fn rest(place: &Place) -> Result<(), String> {
     let mut writable = BTreeSet::new();
     for pod in &pods {
         let name = pod.name_any();
-        let told = members.ask(&name, "INFO replication").await.ok_or_else(|| format!("{name} does not answer"))?;
+        let told = members.try_ask(&name, "INFO replication").await.ok_or_else(|| format!("{name} does not answer"))?;
         if told.contains("role:master") {
             writable.insert(name);
         } else {

@@ -42,7 +42,7 @@ impl Members<'_> {
             let labelled = self.labelled_primary().await;
             let name = labelled.first().map(ResourceExt::name_any).filter(|_| labelled.len() == 1)?;
             let named = self.primary().await.as_ref() == Some(&name);
-            (named && self.ask(&name, "SET probe 1").await.as_deref() == Some("+OK")).then_some(name)
+            (named && self.try_ask(&name, "SET probe 1").await.as_deref() == Some("+OK")).then_some(name)
         })
         .await
     }
@@ -66,8 +66,17 @@ impl Members<'_> {
         Some(redis)
     }
 
-    /// One command to the server of a pod.
-    pub(crate) async fn ask(&self, pod: &str, command: &str) -> Option<String> {
+    /// Sends one command, again until the server of the pod answers and has loaded its data. For commands that may be
+    /// repeated.
+    pub(crate) async fn ask(&self, pod: &str, command: &str) -> String {
+        eventually(&format!("answer of {pod} to {command}"), || async {
+            self.try_ask(pod, command).await.filter(|answer| !answer.starts_with("-LOADING"))
+        })
+        .await
+    }
+
+    /// Sends one command once; nothing when the server of the pod does not answer within a second.
+    pub(crate) async fn try_ask(&self, pod: &str, command: &str) -> Option<String> {
         let mut redis = self.connect(pod).await?;
         timeout(Duration::from_secs(1), redis.try_ask(command)).await.ok()?
     }
