@@ -52,6 +52,13 @@ pub fn of_change(old: &ValidatedInstance, new: &ValidatedInstance) -> Vec<String
             "spec.storage.retention: deleting the instance will delete its volumes, and all data in them".to_owned(),
         );
     }
+    let fewer = old.replicas.saturating_sub(new.replicas);
+    if fewer > 0 && new.storage.retention == Retention::Delete {
+        let pods = if fewer == 1 { "the pod".to_owned() } else { format!("the {fewer} pods") };
+        told.push(format!(
+            "spec.replicas: deletes the volumes of {pods} removed, because spec.storage.retention is Delete"
+        ));
+    }
     told
 }
 
@@ -152,6 +159,18 @@ mod tests {
                 "spec.storage.retention: deleting the instance will delete its volumes, and all data in them",
             ]
         );
+        for (old, new, retention, volumes) in [
+            (3, 1, "Delete", Some("of the 2 pods removed")),
+            (3, 2, "Delete", Some("of the pod removed")),
+            (3, 1, "Retain", None),
+            (1, 3, "Delete", None),
+        ] {
+            let spec = |replicas| json!({"replicas": replicas, "storage": {"retention": retention}});
+            let told = told(spec(old), spec(new)).into_iter().find(|text| text.contains("volumes"));
+            let told = told.filter(|text| text.len() <= 120);
+            assert_eq!(told.is_some(), volumes.is_some(), "{old} to {new}, {retention}: {told:?}");
+            assert!(volumes.is_none_or(|words| told.unwrap().contains(words)));
+        }
         let secret = |name: &str| json!({"auth": {"secretName": name}});
         assert_eq!(told(secret("one"), secret("two")).len(), 1);
         assert!(told(json!({"storage": {"retention": "Delete"}}), json!({})).is_empty());
