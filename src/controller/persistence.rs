@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::{
     context::Context,
     error::Error,
@@ -13,6 +15,7 @@ use super::{
     servers::{self, Running},
 };
 use crate::{
+    api::v1::RedisInstanceStatus,
     domain::{
         change::{Change, Class},
         directives::{
@@ -140,6 +143,18 @@ pub(super) async fn ensure(
     Ok(None)
 }
 
+/// Replaces a condition that says restarts wait for the data files, once they are complete: the servers that are about to be
+/// restarted are not asked about the rest of the configuration, so nothing else would replace it.
+pub(super) fn completed(status: &RedisInstanceStatus) -> Option<Aspect> {
+    let waits = [Reason::PersistenceChange, Reason::PersistenceFailing].map(Reason::as_str);
+    let is_waiting = |held: &Condition| held.type_ == "ConfigApplied" && waits.contains(&held.reason.as_str());
+    status.conditions.iter().any(is_waiting).then(|| Aspect {
+        holds: None,
+        reason: Reason::RollingOut,
+        message: "the data files are complete; the pods restart with the rest of spec.config".to_owned(),
+    })
+}
+
 /// The directive of a field such as `spec.config[save]`.
 fn directive(field: &str) -> &str {
     field.trim_start_matches("spec.config[").trim_end_matches(']')
@@ -250,4 +265,28 @@ fn told(pod: &str, obstacle: Obstacle) -> (bool, Aspect) {
         Obstacle::NotLeading => (true, Reason::Unreachable, format!("{pod}: another operator leads")),
     };
     (fails, Aspect { holds: Some(false), reason, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_condition_that_waits_for_data_files_is_replaced_when_they_are_complete() {
+        let status = |type_: &str, reason: &str| -> RedisInstanceStatus {
+            serde_json::from_value(json!({"conditions": [{"type": type_, "status": "False", "reason": reason,
+                "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}))
+            .unwrap()
+        };
+        for (type_, reason, replaced) in [
+            ("ConfigApplied", "PersistenceChange", true),
+            ("ConfigApplied", "PersistenceFailing", true),
+            ("ConfigApplied", "Held", false),
+            ("Ready", "PersistenceFailing", false),
+        ] {
+            assert_eq!(completed(&status(type_, reason)).is_some(), replaced, "{type_} {reason}");
+        }
+    }
 }

@@ -201,7 +201,7 @@ async fn pursue(
     let (config, conf_waits) = match config {
         Outcome::Refused(finding) => return Ok(finding),
         Outcome::Pending(aspect) => (Some(aspect), true),
-        Outcome::Held(aspect) => (aspect, false),
+        Outcome::Held(aspect) => (aspect.or_else(|| persistence::completed(&told)), false),
     };
     retention::ensure(instance, context).await?; // client
     replication::record_alone(instance, live.as_ref().map(|live| live.replicas), context).await?; // client
