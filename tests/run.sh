@@ -75,8 +75,8 @@ fuzz() {
 }
 
 servers() {
-  at "accepted configurations on real Redis and Valkey servers"
-  REDIS_SERVERS=$(tests/servers/install.sh) cargo test --locked --test servers -- --ignored --nocapture
+  at "accepted configurations and the start script on real Redis and Valkey servers"
+  REDIS_SERVERS=$(tests/servers/install.sh) cargo test --locked --test servers --test start_script -- --ignored --nocapture
 }
 
 install() {

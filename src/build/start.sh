@@ -11,7 +11,8 @@ dump=$data/dump.rdb
 multi=$data/appendonlydir # Redis 7.0 and later, and Valkey
 manifest=$multi/appendonly.aof.manifest
 single=$data/appendonly.aof # Redis 6.2
-# Line 1: which files are complete, "aof" or "rdb"; the lines after it: the append-only file at that time.
+# Line 1: which files are complete, "aof" or "rdb", or "off" for an append-only file that was switched off while the server
+# runs; the lines after it: the append-only file at that time.
 note=$data/.redis-operator
 
 fail() {
@@ -42,22 +43,46 @@ listed() {
   done <"$manifest"
 }
 
-# Sets `aof` to "complete", "empty", "incomplete" or "none".
+# Whether this is a snapshot without keys, as the first file of a new append-only file is.
+is_keyless() {
+  [ "$(wc -c <"$1")" -lt 200 ] || return 1
+  case $(od -An -v -tx1 "$1" | tr -d ' \n') in
+    # The last field is "aof-base", or "aof-preamble" of Redis 6.2; then the end and the checksum follow.
+    *62617365c00?ff???????????????? | *616d626c65c00?ff????????????????) return 0 ;;
+    *62617365c00?* | *616d626c65c00?*) return 1 ;;
+  esac
+}
+
+# Sets `stray` to a file with data that belongs to an append-only file without a manifest.
+find_stray() {
+  for file in "$multi"/*; do
+    case ${file##*/} in
+      temp-* | *.manifest) continue ;;
+      *.base.rdb) ! is_keyless "$file" || continue ;;
+    esac
+    [ ! -f "$file" ] || [ ! -s "$file" ] || { stray=$file; aof=stray; return; }
+  done
+}
+
+# Sets `aof` to "complete", "empty", "incomplete", "stray" or "none".
 inspect_aof() {
   aof=none
   if [ -s "$manifest" ]; then
     aof=empty
     for name in $(listed); do
       file=$multi/$name
+      # Redis 7.0 and later writes the manifest first when it takes over the file of Redis 6.2.
+      [ "$name" != appendonly.aof ] || [ -f "$file" ] || [ ! -f "$single" ] || file=$single
       [ -f "$file" ] || { aof=incomplete; missing=$file; return; }
       case $name in
-        # A snapshot without keys has less than 200 bytes.
-        *.base.rdb) [ "$(wc -c <"$file")" -lt 200 ] || aof=complete ;;
+        *.base.rdb) is_keyless "$file" || aof=complete ;;
         *) [ ! -s "$file" ] || aof=complete ;;
       esac
     done
   elif [ -s "$single" ]; then
     aof=complete
+  else
+    find_stray
   fi
 }
 
@@ -79,13 +104,22 @@ aof_time() {
   newest=0
   if [ -s "$manifest" ]; then
     for name in $(listed); do
-      time=$(stat -c %Y "$multi/$name") || time=0
+      file=$multi/$name
+      [ -f "$file" ] || file=$single
+      time=$(stat -c %Y "$file") || time=0
       [ "$time" -le "$newest" ] || newest=$time
     done
   else
     newest=$(stat -c %Y "$single") || newest=0
   fi
   echo "$newest"
+}
+
+# Whether the snapshot has all that is in the append-only file. The first time in its header is that of its beginning, by the
+# clock of the primary for a replica; a process that is slow to begin may be a second late. The second time is that of its end.
+is_snapshot_newer() {
+  last=$(aof_time)
+  [ "$(snapshot_time)" -gt $((last + 1)) ] && [ "$(stat -c %Y "$dump")" -gt "$last" ]
 }
 
 note_running() {
@@ -98,16 +132,20 @@ note_running() {
         *aof_last_bgrewrite_status:ok*)
           inspect_aof
           case $recorded/$aof in
-            aof/* | */none | */incomplete) ;;
+            aof/* | */none | */incomplete | */stray) ;;
             *) write_note aof ;;
           esac
           ;;
       esac
       ;;
     *aof_enabled:0*rdb_last_bgsave_status:ok* | *rdb_last_bgsave_status:ok*aof_enabled:0*)
-      # Only a snapshot that was begun after the last write to the append-only file has all that is in it.
-      [ "$recorded" = rdb ] || { [ -s "$dump" ] && [ "$(snapshot_time)" -gt "$(aof_time)" ] && write_note rdb; }
+      if [ "$recorded" != rdb ] && [ -s "$dump" ] && is_snapshot_newer; then
+        write_note rdb
+      elif [ "$recorded" = aof ]; then
+        write_note off
+      fi
       ;;
+    *aof_enabled:0*) [ "$recorded" != aof ] || write_note off ;;
   esac
   exit 0
 }
@@ -119,13 +157,14 @@ for tool in redis-cli "$server"; do
 done
 [ -d "$data" ] && [ -r "$data" ] && [ -w "$data" ] && [ -x "$data" ] ||
   fail "user $(id -u) may not read and write $data: its owner is $(stat -c '%u:%g, mode %a' "$data"); change the owner to $(id -u):$(id -g), or use a storage driver that supports fsGroup"
+for file in "$single" "$manifest" "$note"; do
+  [ ! -e "$file" ] || [ -f "$file" ] || fail "$file is not a file; move it away"
+done
+[ ! -e "$multi" ] || [ -d "$multi" ] || fail "$multi is not a directory; move it away"
 for file in "$dump" "$single" "$multi" "$multi"/*; do
   [ ! -e "$file" ] || { [ -r "$file" ] && [ -w "$file" ]; } ||
     fail "user $(id -u) may not read and write $file: its owner is $(stat -c '%u:%g, mode %a' "$file"); change the owner to $(id -u):$(id -g)"
 done
-
-# A save or rewrite that was killed leaves its temporary file, which nothing reads any more.
-rm -f "$data"/temp-*.rdb "$data"/temp-rewriteaof-*.aof "$data"/temp-rewriteaof-bg-*.aof "$data"/appendonly.aof.tmp "$multi"/temp-*
 
 # The last one in the file counts.
 wanted=$(sed -n 's/^[[:space:]]*[aA][pP][pP][eE][nN][dD][oO][nN][lL][yY][[:space:]][[:space:]]*//p' "$conf" | tail -n 1 | tr -d '"'\''[:space:]' | tr '[:upper:]' '[:lower:]')
@@ -135,36 +174,58 @@ case $wanted in
 esac
 
 inspect_aof
-recorded= same=no
+recorded=""
+same=no
 if [ -r "$note" ]; then
   read -r recorded <"$note"
   [ "$(tail -n +2 "$note")" != "$(identity)" ] || same=yes
 fi
-[ -s "$manifest" ] && [ -s "$single" ] &&
+[ -s "$manifest" ] && [ -s "$single" ] && [ -n "$(listed)" ] && [ "$(listed)" != appendonly.aof ] &&
   fail "$data has the append-only files of two versions, $manifest and $single, and it is not known which is newer; move one of them away"
 
+# Redis was writing a first append-only file, as after a full synchronization: the present one lacks what came since.
+unfinished=no
+if [ -s "$manifest" ]; then
+  [ ! -e "$multi/temp-appendonly.aof.incr" ] || unfinished=yes
+else
+  for file in "$data"/temp-rewriteaof-*.aof; do
+    [ ! -e "$file" ] || unfinished=yes
+  done
+fi
+
 mode=$wanted
-if [ -s "$dump" ]; then
+case $aof in
+  incomplete)
+    [ "$recorded/$same" = rdb/yes ] && [ -s "$dump" ] ||
+      fail "the append-only file is incomplete: $missing is missing; restore it, or move $multi away to start without it"
+    ;;
+  stray)
+    [ "$recorded" = rdb ] && [ -s "$dump" ] ||
+      fail "$stray belongs to an append-only file whose manifest, $manifest, is missing; restore it, or move $multi away to start without these data"
+    ;;
+esac
+if [ -e "$dump" ] && { [ ! -f "$dump" ] || [ ! -s "$dump" ]; }; then
+  [ "$recorded" != rdb ] && [ "$aof" = complete ] ||
+    fail "$dump is not a snapshot: it is empty, or not a file; restore it, or move it away to start without it"
+  mode=aof
+elif [ -e "$dump" ]; then
   case $recorded/$same/$aof in
-    */*/none) mode=rdb ;;
-    # The server kept this append-only file complete. With `appendonly no`, it may have been switched off since, which the
-    # time of the snapshot shows.
-    aof/*/complete | aof/*/empty)
+    */*/none | */*/stray) mode=rdb ;;
+    # The server kept this append-only file complete, unless it was switched off since or is being written anew.
+    aof/*/* | off/*/*)
       mode=aof
-      [ "$wanted" = aof ] || [ "$(snapshot_time)" -le "$(aof_time)" ] || mode=rdb
+      if [ "$recorded/$wanted/$unfinished" != aof/aof/no ] && is_snapshot_newer; then mode=rdb; fi
       ;;
     # It was switched off before the last start, or while the server ran.
     rdb/yes/*) mode=rdb ;;
     # It was switched on, and completed, since the last start.
-    rdb/no/complete | rdb/no/empty) mode=aof ;;
-    */*/incomplete) fail "the append-only file is incomplete: $missing is missing; restore it, or move $multi away to load $dump" ;;
+    rdb/no/*) mode=aof ;;
     # A volume of unknown history.
     */*/empty) mode=rdb ;;
-    *) if [ "$(aof_time)" -ge "$(snapshot_time)" ]; then mode=aof; else mode=rdb; fi ;;
+    *) if is_keyless "$dump" || [ "$(aof_time)" -ge "$(snapshot_time)" ]; then mode=aof; else mode=rdb; fi ;;
   esac
 else
   case $aof in
-    incomplete) fail "the append-only file is incomplete: $missing is missing; restore it" ;;
     complete | empty) mode=aof ;;
   esac
 fi
@@ -173,6 +234,8 @@ if [ "$mode" = aof ] && [ -s "$manifest" ]; then
     *v=6.*) fail "the data are in $multi, which Redis 6.2 cannot read; use Redis 7.0 or later" ;;
   esac
 fi
+# A save or rewrite that was killed leaves its temporary file, which nothing reads any more.
+rm -f "$data"/temp-*.rdb "$data"/temp-rewriteaof-*.aof "$data"/temp-rewriteaof-bg-*.aof "$data"/appendonly.aof.tmp "$multi"/temp-*
 write_note "$mode" || fail "cannot write to $data; the volume may be full: grow spec.storage.size"
 if [ "$mode" = "$wanted" ]; then exec "$server" "$conf"; fi
 case $mode in

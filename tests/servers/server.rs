@@ -187,7 +187,7 @@ fn pause() {
 
 /// An address of the loopback that no other server is at: not even what is left of one that was killed, whose child may
 /// still have its socket, nor one of another test run.
-fn address() -> Ipv4Addr {
+pub(crate) fn address() -> Ipv4Addr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let process = std::process::id();
     let number = NEXT.fetch_add(1, Ordering::Relaxed) + process / 250 * 977;
