@@ -11,7 +11,6 @@ mod server;
 mod volume;
 
 use std::{
-    fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
@@ -35,6 +34,7 @@ enum Exit {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a dimension of the matrix")]
 struct Case {
     append_only: bool,
     snapshots: bool,
@@ -62,7 +62,7 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// The shells whose images are in use: the machine's own, and BusyBox with its tools and no others.
+/// The shells whose images are in use: the machine's own, and `BusyBox` with its tools and no others.
 fn tools(folder: &Path) -> Vec<Tools> {
     let mut tools = vec![Tools { shell: PathBuf::from("/bin/sh"), path: None }];
     let Some(busybox) = program("busybox") else {
@@ -80,7 +80,7 @@ fn tools(folder: &Path) -> Vec<Tools> {
     tools
 }
 
-/// Runs a property with every server, and with BusyBox on these release lines, all at once.
+/// Runs a property with every server, and with `BusyBox` on these release lines, all at once.
 fn everywhere(with_busybox: &[&str], property: impl Fn(&Release, &Tools) + Sync) {
     let folder = tempfile::tempdir().unwrap();
     let tools = tools(folder.path());

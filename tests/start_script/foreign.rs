@@ -116,7 +116,7 @@ pub(crate) fn damaged(release: &Release, tools: &Tools) {
     for (what, length, words) in [("half a snapshot", None, ""), ("an empty snapshot", Some(0), "is not a snapshot")] {
         let volume = snapshot();
         let dump = fs::OpenOptions::new().write(true).open(volume.path("dump.rdb")).unwrap();
-        dump.set_len(length.unwrap_or(dump.metadata().unwrap().len() / 2)).unwrap();
+        dump.set_len(length.unwrap_or_else(|| dump.metadata().unwrap().len() / 2)).unwrap();
         refuses(&volume, release, what, words);
     }
     for name in ["dump.rdb", SINGLE, MANIFEST] {
