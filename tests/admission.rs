@@ -132,7 +132,7 @@ async fn a_spec_of_junk_is_refused_by_its_length_and_never_taken_apart() {
     let (_, answer) = post(&router, "/mutate", review.clone()).await;
     assert!(answer.contains("\"allowed\":true") && !answer.contains("patch"), "{answer:.200}");
     let (_, answer) = post(&router, "/validate", review).await;
-    assert!(answer.contains("Too long: may not be more than 524288 bytes"), "{answer:.200}");
+    assert!(answer.contains("Too long: may not be more than 65536 bytes"), "{answer:.200}");
 }
 
 #[tokio::test]
@@ -323,8 +323,8 @@ fn of_spec(spec: &Value) -> Value {
 
 #[tokio::test]
 async fn a_list_longer_than_the_schema_allows_is_refused_by_its_length_alone() {
-    let tolerations = vec![json!({}); 170_000];
-    let constraints: Vec<Value> = (0..20_000).map(|n| json!({"topologyKey": format!("{n:x}")})).collect();
+    let tolerations = vec![json!({}); 20_000];
+    let constraints: Vec<Value> = (0..2_500).map(|n| json!({"topologyKey": format!("{n:x}")})).collect();
     for (field, list) in [("tolerations", tolerations), ("topologySpreadConstraints", constraints)] {
         for causes in refusals(&of_spec(&json!({"pod": {field: list}}))).await {
             assert_eq!(causes.len(), 1, "{causes:?}");
@@ -336,7 +336,7 @@ async fn a_list_longer_than_the_schema_allows_is_refused_by_its_length_alone() {
 
 #[tokio::test]
 async fn checks_stop_at_a_bound_of_faults() {
-    let expressions = vec![json!({"key": "a", "operator": "In", "values": vec!["!"; 32]}); 32];
+    let expressions = vec![json!({"key": "a", "operator": "In", "values": vec!["!"; 32]}); 8];
     let term = json!({"topologyKey": "a", "labelSelector": {"matchExpressions": expressions}});
     let affinity = json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": vec![term; 32]}});
     let names: serde_json::Map<String, Value> = (0..256).map(|n| (format!("unknown-{n:03}"), json!("1"))).collect();

@@ -5,6 +5,7 @@ mod asked;
 mod fence;
 mod pulse;
 mod retry_after;
+mod shortened;
 
 use std::{
     task::{Context, Poll},
@@ -112,10 +113,23 @@ where
                 pulse.answered(kind, verb, outcome);
             }
             let answer = retry_after::spelled_out(answer?).await;
-            Ok(if verb == Verb::Watch { felt(answer, kind, pulse) } else { answer })
+            Ok(match verb {
+                Verb::Watch => felt(answer, kind, pulse),
+                Verb::List if outcome == Outcome::Ok => shortened(answer),
+                _ => answer,
+            })
         }
         .boxed()
     }
+}
+
+/// The answer to a list, with its large objects shortened.
+fn shortened(answer: Answer) -> Answer {
+    let mut shortener = shortened::Shortener::default();
+    answer.map(|body| {
+        let body = body.map_frame(move |frame| frame.map_data(|part| shortener.pass(&part).into()));
+        Box::new(body) as Box<DynBody>
+    })
 }
 
 /// The answer to a watch, each piece of which is a sign of life.
@@ -173,6 +187,26 @@ mod tests {
             let line =
                 format!("redis_operator_api_requests_total{{kind=\"{kind}\",verb=\"list\",result=\"{result}\"}} 1\n");
             assert!(shown.contains(&line), "no {line} in {shown}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_object_of_a_list_is_shortened_and_one_that_is_asked_for_is_not() {
+        let pulse = Pulse::new(Health::new(std::time::Instant::now()));
+        let layer = Observed { metrics: Metrics::new().requests, pulse, leadership: Leadership::alone() };
+        let mut server = layer
+            .layer(service_fn(async |_: Request<Body>| {
+                let data = "x".repeat(900_000);
+                let list = serde_json::json!({"items": [{"metadata": {"name": "a"}, "data": {"x": data}}]}).to_string();
+                let body = Full::from(list).map_err(|never| -> BoxError { match never {} });
+                Ok(Response::new(Box::new(body) as Box<DynBody>))
+            }))
+            .boxed();
+        for (path, is_short) in [("/api/v1/configmaps?limit=100", true), ("/api/v1/namespaces/a/configmaps/b", false)] {
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            let answer = server.ready().await.unwrap().call(request).await.unwrap();
+            let length = answer.into_body().collect().await.unwrap().to_bytes().len();
+            assert_eq!(length < 1000, is_short, "{path}: {length} bytes");
         }
     }
 

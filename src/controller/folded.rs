@@ -14,12 +14,13 @@ use kube::{
     Resource,
     runtime::reflector::{ObjectRef, Store},
 };
-use serde::{
-    Deserializer,
-    de::{DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor},
-};
+use serde::{Deserializer, de::DeserializeOwned};
 
-use super::pruned::{Metadata, Name, Prune, of_its_kind};
+use super::{
+    kept,
+    parts::Parts,
+    pruned::{Prune, of_its_kind},
+};
 
 /// How many objects stay read: as many as are read again and again by the reconciles at work.
 const READ: usize = 16;
@@ -27,7 +28,8 @@ const READ: usize = 16;
 /// An object of which the metadata are read.
 pub(super) struct Folded<K> {
     metadata: ObjectMeta,
-    /// A JSON object: the fields but `apiVersion`, `kind` and `metadata`.
+    /// A JSON object: the fields but `apiVersion`, `kind` and `metadata`. None of what is no child; nothing, which cannot be
+    /// read, of what is larger than a child can be.
     rest: Box<str>,
     kind: PhantomData<fn() -> K>,
 }
@@ -61,51 +63,11 @@ impl<K> fmt::Debug for Folded<K> {
 
 of_its_kind!(Folded, this: &this.metadata, &mut this.metadata);
 
-impl<K> Prune for Folded<K> {
+impl<K: Resource<DynamicType = ()>> Prune for Folded<K> {
     fn read<'de, D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        source.deserialize_map(Folding(PhantomData))
-    }
-}
-
-struct Folding<K>(PhantomData<fn() -> K>);
-
-impl<'de, K> Visitor<'de> for Folding<K> {
-    type Value = Folded<K>;
-
-    fn expecting(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
-        text.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Folded<K>, A::Error> {
-        let (mut metadata, mut rest) = (ObjectMeta::default(), Vec::from(b"{"));
-        while let Some(Name(name)) = fields.next_key()? {
-            match name.as_ref() {
-                "apiVersion" | "kind" => drop(fields.next_value::<IgnoredAny>()?),
-                "metadata" => metadata = fields.next_value_seed(Metadata)?,
-                name => {
-                    if rest.len() > 1 {
-                        rest.push(b',');
-                    }
-                    serde_json::to_writer(&mut rest, name).map_err(A::Error::custom)?;
-                    rest.push(b':');
-                    fields.next_value_seed(Text(&mut rest))?;
-                }
-            }
-        }
-        rest.push(b'}');
-        let rest = String::from_utf8(rest).map_err(A::Error::custom)?;
-        Ok(Folded { metadata, rest: rest.into_boxed_str(), kind: PhantomData })
-    }
-}
-
-/// A value that goes over into JSON text, whatever it comes from: of an event whose type comes last, serde has made values.
-struct Text<'a>(&'a mut Vec<u8>);
-
-impl<'de> DeserializeSeed<'de> for Text<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<(), D::Error> {
-        serde_transcode::transcode(source, &mut serde_json::Serializer::new(self.0)).map_err(D::Error::custom)
+        let kind = K::kind(&());
+        let Parts { metadata, rest } = Parts::read(source, |metadata| kept::room(&kind, metadata))?;
+        Ok(Self { metadata, rest: rest.unwrap_or_default().into_boxed_str(), kind: PhantomData })
     }
 }
 
@@ -155,7 +117,12 @@ where
             // The API server keeps to its own types. A reconcile that goes on without it is refused its creation, reads
             // it from the API server and fails with what it finds.
             Err(error) => {
-                tracing::error!(kind = %K::kind(&()), child = object.name, %error, "the stored object cannot be read");
+                let reason = if folded.rest.is_empty() {
+                    "it is larger than a child can be".to_owned()
+                } else {
+                    error.to_string()
+                };
+                tracing::error!(kind = %K::kind(&()), child = object.name, reason, "the stored object cannot be read");
                 None
             }
         }
@@ -179,8 +146,9 @@ mod tests {
 
     fn object() -> Value {
         json!({"apiVersion": "v1", "kind": "Service",
-            "metadata": {"name": "cache", "namespace": "shop", "uid": "u", "resourceVersion": "7", "labels": {"a": "b"},
-                "annotations": {"note": "a \"quoted\"\nline"}, "managedFields": [{"manager": "x"}]},
+            "metadata": {"name": "cache", "namespace": "shop", "uid": "u", "resourceVersion": "7",
+                "labels": {"redis.github.com/instance": "cache", "app.kubernetes.io/managed-by": "redis-operator"},
+                "annotations": {"redis.github.com/note": "a \"quoted\"\nline"}, "managedFields": [{"manager": "x"}]},
             "spec": {"clusterIP": "None", "ports": [{"port": 6379, "name": "an \"odd\" one \u{1F600}"}]},
             "status": {"loadBalancer": {}}})
     }
@@ -194,6 +162,26 @@ mod tests {
         assert_eq!(folded.metadata, sent.metadata);
         assert_eq!(folded.unfold().unwrap(), sent);
         assert!(!folded.rest.contains("managedFields") && !folded.rest.contains("quoted"), "{}", folded.rest);
+    }
+
+    #[test]
+    fn of_a_stranger_only_whose_it_is_is_kept_and_of_a_child_that_is_too_large_no_field() {
+        let read = |change: fn(&mut Value)| {
+            let mut object = object();
+            change(&mut object);
+            let Pruned(folded) = serde_json::from_value::<Pruned<Folded<Service>>>(object).unwrap();
+            folded
+        };
+        let stranger =
+            read(|object| object["metadata"]["labels"] = json!({"redis.github.com/instance": "other", "a": "b"}));
+        assert_eq!((stranger.rest.as_ref(), stranger.metadata.annotations.as_ref()), ("{}", None));
+        assert_eq!(stranger.labels().len(), 1);
+        assert_eq!(stranger.unfold().unwrap().spec, None);
+        let large = |object: &mut Value| object["spec"]["externalName"] = json!("x".repeat(40_000));
+        assert!(read(large).rest.is_empty());
+        assert!(read(large).unfold().is_err(), "it is not taken for one without fields");
+        assert!(read(|object| object["shortened"] = json!(true)).unfold().is_err());
+        assert_eq!(read(large).annotations().len(), 1);
     }
 
     #[test]
@@ -217,7 +205,9 @@ mod tests {
         let shelf = Shelf::<StatefulSet>::new(reader);
         let place = ObjectRef::new("cache").within("shop");
         let mut shows = |version: &str, replicas: Value| {
-            let object = json!({"metadata": {"name": "cache", "namespace": "shop", "uid": "u", "resourceVersion": version},
+            let labels =
+                json!({"redis.github.com/instance": "cache", "app.kubernetes.io/managed-by": "redis-operator"});
+            let object = json!({"metadata": {"name": "cache", "namespace": "shop", "uid": "u", "resourceVersion": version, "labels": labels},
                 "spec": {"replicas": replicas, "selector": {}, "serviceName": "", "template": {}}});
             let Pruned(folded) = serde_json::from_str::<Pruned<Folded<StatefulSet>>>(&object.to_string()).unwrap();
             writer.apply_watcher_event(&Event::Apply(folded));

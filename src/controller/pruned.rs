@@ -11,18 +11,15 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use kube::{
-    Resource,
-    core::{PartialObjectMeta, error_boundary::InvalidObject},
-};
+use kube::{Resource, core::error_boundary::InvalidObject};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{self, DeserializeSeed, Error as _, IgnoredAny, IntoDeserializer, MapAccess, Visitor},
+    de::{self, DeserializeSeed, IgnoredAny, IntoDeserializer, MapAccess, Visitor},
 };
 use serde_json::Value;
 
-use super::Stored;
-use crate::api::v1::RedisInstance;
+use super::{Stored, kept, parts::Parts};
+use crate::api::v1::{RedisInstance, RedisInstanceSpec, RedisInstanceStatus};
 
 /// Which fields are passed over: of an object, and of its metadata.
 #[derive(Clone, Copy)]
@@ -48,30 +45,49 @@ macro_rules! without {
     ($($kind:ty: $fields:expr),*) => {$(
         impl Prune for $kind {
             fn read<'de, D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-                Self::deserialize(Pruning { source, unread: Unread { here: $fields, metadata: METADATA } })
+                let mut object = Self::deserialize(Pruning { source, unread: Unread { here: $fields, metadata: METADATA } })?;
+                kept::reduce(object.meta_mut(), Some(kept::CHILD));
+                Ok(object)
             }
         }
     )*};
 }
 without! {
     ConfigMap: NOTHING, Service: NOTHING, StatefulSet: NOTHING, PodDisruptionBudget: NOTHING,
-    PersistentVolumeClaim: NOTHING, Secret: NOTHING, RedisInstance: NOTHING,
-    // What a pod was made from is its StatefulSet's to tell.
-    Pod: &["spec"]
+    PersistentVolumeClaim: NOTHING, Secret: NOTHING, RedisInstance: NOTHING
+}
+
+impl Prune for Pod {
+    /// What a pod was made from is its StatefulSet's to tell.
+    fn read<'de, D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        let mut pod = Self::deserialize(Pruning { source, unread: Unread { here: &["spec"], metadata: METADATA } })?;
+        kept::reduce_pod(&mut pod);
+        Ok(pod)
+    }
 }
 
 impl Prune for Stored {
     /// One that cannot be read is an error of that instance, for which its metadata has to do.
     fn read<'de, D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        let unread = Unread { here: NOTHING, metadata: METADATA };
-        let value = Value::deserialize(Pruning { source, unread })?;
-        let error = match RedisInstance::deserialize(&value) {
-            Ok(instance) => return Ok(Self(Ok(instance))),
-            Err(error) => error.to_string(),
+        let Parts { metadata, rest } = Parts::read(source, |_| Some(kept::INSTANCE))?;
+        let Some(rest) = rest else {
+            let error = format!("spec and status have more than {} bytes", kept::INSTANCE.fields);
+            return Ok(Self(Err(InvalidObject { error, metadata })));
         };
-        let partial = PartialObjectMeta::<RedisInstance>::deserialize(&value).map_err(D::Error::custom)?;
-        Ok(Self(Err(InvalidObject { error, metadata: partial.metadata })))
+        // A value first: its errors do not tell a position in a text that nobody sees.
+        let read = serde_json::from_str::<Value>(&rest).and_then(|value| Fields::deserialize(&value));
+        Ok(Self(match read {
+            Ok(Fields { spec, status }) => Ok(RedisInstance { metadata, spec, status }),
+            Err(error) => Err(InvalidObject { error: error.to_string(), metadata }),
+        }))
     }
+}
+
+/// The fields of an instance beside its metadata.
+#[derive(Deserialize)]
+struct Fields {
+    spec: RedisInstanceSpec,
+    status: Option<RedisInstanceStatus>,
 }
 
 impl<'de, K: Prune> Deserialize<'de> for Pruned<K> {
@@ -164,12 +180,12 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Pruning<V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<V::Value, A::Error> {
-        self.source.visit_map(Fields { source: fields, unread: self.unread, in_metadata: false })
+        self.source.visit_map(Reading { source: fields, unread: self.unread, in_metadata: false })
     }
 }
 
 /// The fields of an object that are read.
-struct Fields<A> {
+struct Reading<A> {
     source: A,
     unread: Unread,
     in_metadata: bool,
@@ -179,7 +195,7 @@ struct Fields<A> {
 #[derive(Deserialize)]
 pub(super) struct Name<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Reading<A> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
@@ -233,7 +249,7 @@ mod tests {
     fn whole(kind: &str, version: &str, mut object: Value) -> Value {
         object["kind"] = json!(kind);
         object["apiVersion"] = json!(version);
-        object["metadata"] = json!({"name": "cache", "namespace": "shop", "uid": "u", "labels": {"managedFields": "kept"},
+        object["metadata"] = json!({"name": "cache-0", "namespace": "shop", "uid": "u", "labels": {"redis.github.com/instance": "cache"},
             "managedFields": [{"manager": "x", "operation": "Apply", "fieldsV1": {"f:spec": {}}}], "resourceVersion": "7"});
         object
     }
@@ -276,7 +292,11 @@ mod tests {
         let sound = read::<Stored>(&whole("RedisInstance", version, json!({"spec": {"replicas": 3}}))).0;
         assert_eq!(sound.0.unwrap().spec.replicas, Some(3));
         let broken = read::<Stored>(&whole("RedisInstance", version, json!({"spec": {"replicas": "three"}}))).0;
-        assert_eq!(broken.meta().name.as_deref(), Some("cache"));
+        assert_eq!(broken.meta().name.as_deref(), Some("cache-0"));
         assert!(broken.0.unwrap_err().error.contains("three"));
+        let large = json!({"spec": {"config": {"save": "x".repeat(200_000)}}});
+        let large = read::<Stored>(&whole("RedisInstance", version, large)).0;
+        assert_eq!(large.meta().name.as_deref(), Some("cache-0"));
+        assert!(large.0.unwrap_err().error.contains("more than 131072 bytes"));
     }
 }

@@ -1,5 +1,5 @@
-//! The watches, and the stores they fill: one list and one watch a kind, of our own children only.
-//! What a reconcile does not read is thrown away before it is stored.
+//! The watches, and the stores they fill: one list and one watch a kind, of what has the label of our children.
+//! What a reconcile does not read is thrown away before it is stored; how much of a stranger's object is kept is bounded.
 
 use std::{fmt::Debug, sync::Arc, time::Instant};
 
@@ -17,7 +17,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Api, Client, Resource,
     runtime::{
         WatchStreamExt,
         reflector::{self, ObjectRef, Store},
@@ -38,7 +38,7 @@ use super::{
     relisted,
 };
 use crate::{
-    domain::names::{CHILDREN_SELECTOR, INSTANCE_LABEL},
+    domain::names::INSTANCE_LABEL,
     health::Health,
     metrics::{ControllerMetrics, Kind},
 };
@@ -46,8 +46,9 @@ use crate::{
 /// Seconds after which the API server ends a watch and it is opened anew; a connection that died unnoticed is
 /// given up 5 s later (kube's margin).
 const TIMEOUT: u32 = 60;
-/// Objects a page of a list: small ones leave the API server room for others' requests between them.
-const PAGE: u32 = 100;
+/// Objects a page of a list: small ones leave the API server room for others' requests between them, and a page is in memory
+/// three times, each object with what `client::shortened` leaves of it.
+const PAGE: u32 = 50;
 /// The kinds that are watched.
 pub const WATCHED: [Kind; 7] = [
     Kind::RedisInstance,
@@ -58,9 +59,6 @@ pub const WATCHED: [Kind; 7] = [
     Kind::PersistentVolumeClaim,
     Kind::PodDisruptionBudget,
 ];
-
-/// Where `kubectl apply` keeps the whole object a second time.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 type Changes<K> = BoxStream<'static, Result<Arc<K>, watcher::Error>>;
 
@@ -106,16 +104,15 @@ pub(super) struct Opening<'a> {
 pub(super) fn open(opening: &Opening<'_>) -> (Store<Stored>, Stores, Streams) {
     let (listed, synced) = watch::channel(0);
     let all = watcher::Config::default().timeout(TIMEOUT).page_size(PAGE);
-    let ours = all.clone().labels(CHILDREN_SELECTOR);
-    let of_instances = all.clone().labels(INSTANCE_LABEL);
+    let ours = all.clone().labels(INSTANCE_LABEL);
     let open = (opening, &listed, &Lists::default());
-    let (reader, instances) = open_one(open, Kind::RedisInstance, all, itself, |_: &mut Stored| {});
+    let (reader, instances) = open_one(open, Kind::RedisInstance, all, itself);
     let (config_maps, of_config_maps) = open_folded(open, Kind::ConfigMap, ours.clone(), owner);
     let (services, of_services) = open_folded(open, Kind::Service, ours.clone(), owner);
     let (stateful_sets, of_stateful_sets) = open_folded(open, Kind::StatefulSet, ours.clone(), owner);
     let (budgets, of_budgets) = open_folded(open, Kind::PodDisruptionBudget, ours.clone(), owner);
-    let (pods, of_pods) = open_one(open, Kind::Pod, ours, named_in_label, pod_state);
-    let (claims, of_claims) = open_folded(open, Kind::PersistentVolumeClaim, of_instances, named_in_label);
+    let (pods, of_pods) = open_one(open, Kind::Pod, ours.clone(), named_in_label);
+    let (claims, of_claims) = open_folded(open, Kind::PersistentVolumeClaim, ours, named_in_label);
     let children = [
         calls(of_config_maps, owner),
         calls(of_services, owner),
@@ -148,17 +145,6 @@ fn named_in_label(metadata: &ObjectMeta) -> Option<ObjectRef<Stored>> {
     Some(ObjectRef::new(name).within(metadata.namespace.as_ref()?))
 }
 
-/// Of a pod its containers' states and what keeps it from serving.
-fn pod_state(pod: &mut Pod) {
-    if let Some(status) = &mut pod.status {
-        status
-            .conditions
-            .iter_mut()
-            .for_each(|all| all.retain(|one| ["Ready", "PodScheduled"].contains(&one.type_.as_str())));
-        (status.host_ip, status.host_ips, status.pod_ips, status.init_container_statuses) = (None, None, None, None);
-    }
-}
-
 fn calls<K>(changes: Changes<K>, whose: Whose) -> BoxStream<'static, ObjectRef<Stored>>
 where
     K: Resource<DynamicType = ()> + Send + Sync + 'static,
@@ -174,7 +160,7 @@ fn open_folded<K>(open: Open<'_>, kind: Kind, config: watcher::Config, whose: Wh
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + 'static,
 {
-    let (reader, changes) = open_one(open, kind, config, whose, |_: &mut Folded<K>| {});
+    let (reader, changes) = open_one(open, kind, config, whose);
     (Shelf::new(reader), changes)
 }
 
@@ -183,12 +169,11 @@ fn open_one<K>(
     kind: Kind,
     config: watcher::Config,
     whose: Whose,
-    trim: impl Fn(&mut K) + Send + 'static,
 ) -> (Store<K>, Changes<K>)
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Prune + Send + Sync + 'static,
 {
-    let (reader, writer) = reflector::store();
+    let (reader, writer) = reflector::store::<K>();
     let listed = listed.clone();
     let (health, metrics, queue) = (opening.health.clone(), opening.metrics.clone(), opening.queue.clone());
     health.watching(kind.word(), Instant::now());
@@ -206,19 +191,13 @@ where
         }
     };
     let mut first = true;
-    let shown = watched
-        .modify(move |object: &mut K| {
-            object.annotations_mut().remove(LAST_APPLIED);
-            trim(object);
-        })
-        .reflect(writer)
-        .inspect(move |event| {
-            if first && matches!(event, Ok(watcher::Event::InitDone)) {
-                first = false;
-                health.watch_synced(kind.word());
-                listed.send_modify(|kinds| *kinds += 1);
-            }
-        });
+    let shown = watched.reflect(writer).inspect(move |event| {
+        if first && matches!(event, Ok(watcher::Event::InitDone)) {
+            first = false;
+            health.watch_synced(kind.word());
+            listed.send_modify(|kinds| *kinds += 1);
+        }
+    });
     let changes = relisted::changes(shown, reader.clone()).filter(move |change| {
         if let Some(instance) = change.as_ref().ok().and_then(|object| whose(object.meta())) {
             queue.called(instance.namespace.as_deref().unwrap_or_default(), &instance.name, Instant::now());

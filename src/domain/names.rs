@@ -7,12 +7,11 @@ use std::collections::BTreeMap;
 /// fit a label value (63 bytes, kubernetes#64023), which leaves 52; our longest suffix, "-replicas", comes off that.
 pub const NAME_LIMIT: usize = 52 - "-replicas".len();
 
-/// Label that names the instance a child belongs to; part of every selector, so it never changes.
+/// Label that names the instance a child belongs to; part of every selector, so it never changes. The label selector of the
+/// watches: every child and every claim has it.
 pub const INSTANCE_LABEL: &str = "redis.github.com/instance";
 /// Value of `app.kubernetes.io/managed-by`, and the field manager of server-side apply.
 pub const OPERATOR: &str = "redis-operator";
-/// Selects every child of every instance: the label selector of the watches.
-pub const CHILDREN_SELECTOR: &str = "app.kubernetes.io/managed-by=redis-operator";
 /// Annotation of the pod template: sha256 of what of redis.conf the pods must have been started with, so that a change of
 /// it rolls them.
 pub const CONFIG_HASH_ANNOTATION: &str = "redis.github.com/config-hash";
@@ -37,6 +36,8 @@ pub const PROMOTE_ANNOTATION: &str = "redis.github.com/promote";
 pub const ADOPTED_ANNOTATION: &str = "redis.github.com/adopted";
 /// Label with the name of a pod, which the StatefulSet controller gives to each pod.
 pub const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
+/// Label with the revision of the pod template, which the StatefulSet controller gives to each pod.
+pub const REVISION_LABEL: &str = "controller-revision-hash";
 /// Label of a pod of a replicated instance: whether it takes the writes.
 pub const ROLE_LABEL: &str = "redis.github.com/role";
 /// Value of the role's label on the one pod that takes the writes.

@@ -10,12 +10,11 @@ use k8s_openapi::{
 };
 
 use super::{
-    names::{CAUSE_ANNOTATION, CONTAINER, DATA_VOLUME},
+    names::{CAUSE_ANNOTATION, CONTAINER, DATA_VOLUME, REVISION_LABEL},
     reason::Reason,
 };
 
 /// Label by which a StatefulSet's controller marks the revision a pod was made from.
-const REVISION_LABEL: &str = "controller-revision-hash";
 /// How long after its last moment a pod may still be there before its node is doubted.
 const OVERDUE_SECONDS: i64 = 30;
 
