@@ -21,6 +21,10 @@ use crate::{
     },
 };
 
+/// The longest note of an event, in bytes.
+const NOTE_LIMIT: usize = 1024;
+/// What stands at the end of a note that was longer.
+const CUT: &str = "...";
 /// Reasons of a phase that waits, for something that a person may have to mend.
 const WAITS: [Reason; 4] =
     [Reason::Unschedulable, Reason::SecretNotFound, Reason::PasswordUnusable, Reason::PrimaryUnreachable];
@@ -117,6 +121,15 @@ fn reference(instance: &ValidatedInstance) -> ObjectReference {
     }
 }
 
+/// A note that the API server takes: a longer one would lose the event.
+fn cut(mut note: String) -> String {
+    if note.len() > NOTE_LIMIT {
+        note.truncate(note.floor_char_boundary(NOTE_LIMIT - CUT.len()));
+        note.push_str(CUT);
+    }
+    note
+}
+
 async fn publish(reason: Reason, note: String, subject: &ObjectReference, context: &Context) {
     let type_ = match reason.urgency() {
         Some(Urgency::Normal) => EventType::Normal,
@@ -125,8 +138,25 @@ async fn publish(reason: Reason, note: String, subject: &ObjectReference, contex
     };
     // Events of one reason and action are counted under the first one's words: others must not get lost under them.
     let action = format!("Reconcile-{:.8}", hash(&note));
-    let event = Event { type_, reason: reason.to_string(), note: Some(note), action, secondary: None };
+    let event = Event { type_, reason: reason.to_string(), note: Some(cut(note)), action, secondary: None };
     if let Err(error) = context.recorder.publish(&event, subject).await {
         tracing::warn!(%error, reason = event.reason, "cannot write an event");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_cut_to_what_the_api_server_takes_between_two_characters() {
+        for note in ["", "image changed from a to b", &"x".repeat(NOTE_LIMIT), &"\u{1F600}".repeat(NOTE_LIMIT / 4)] {
+            assert_eq!(cut(note.to_owned()), note);
+        }
+        for (text, length) in [("x", 1024), ("é", 1023), ("\u{1F600}", 1023)] {
+            let cut = cut(text.repeat(NOTE_LIMIT + 1));
+            assert_eq!(cut.len(), length);
+            assert!(cut.trim_end_matches(CUT).chars().all(|c| text.starts_with(c)), "{cut}");
+        }
     }
 }

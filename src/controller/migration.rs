@@ -102,11 +102,11 @@ fn step(instance: &ValidatedInstance, roles: &Roles, context: &Context) -> Step 
         .iter()
         .map(|(ordinal, claim)| (*ordinal, Volume::of(claim, class)))
         .collect();
-    let pods = observe::pods(&instance.namespace, &instance.name, instance.replicas, context);
+    let pods = observe::pods(observe::of(instance), instance.replicas, context);
     let serves = |ordinal: i32| pods.iter().any(|(at, pod)| *at == ordinal && observed::is_ready(pod) && stays(pod));
     // A pod without a claim gets one from the StatefulSet; until then it is no copy.
     let all = volumes.len() == pods.len() && i32::try_from(pods.len()) == Ok(instance.replicas);
-    let seen = observe::observe(&instance.namespace, &instance.name, None, context);
+    let seen = observe::observe(observe::of(instance), None, context);
     let is_rolling = !seen.rollout.is_some_and(|rollout| rollout.complete);
     let is_settled = |ordinal| all && roles.is_settled(ordinal) && serves(ordinal);
     migration::next(&volumes, roles.primary, is_rolling, is_settled)

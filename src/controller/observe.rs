@@ -11,10 +11,16 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::Time,
 };
-use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 use serde::Deserialize;
 
-use super::{context::Context, folded::Folded, migration::is_moving, ownership::is_ours, replication::Roles};
+use super::{
+    context::Context,
+    folded::Folded,
+    migration::is_moving,
+    ownership::{PodHolder, is_ours, pod_holder, runs_pods},
+    replication::Roles,
+};
 use crate::{
     build::{Children, Gate},
     domain::{
@@ -32,6 +38,13 @@ use crate::{
         volumes,
     },
 };
+
+/// Namespace, name and uid of the instance that is looked at.
+pub(super) type Whose<'a> = (&'a str, &'a str, &'a str);
+
+pub(super) fn of(instance: &ValidatedInstance) -> Whose<'_> {
+    (&instance.namespace, &instance.name, &instance.uid)
+}
 
 /// Why the template changed when nothing in the spec did.
 const BY_OPERATOR: &str = "the operator's pod template changed";
@@ -67,11 +80,38 @@ pub(super) fn live(instance: &ValidatedInstance, context: &Context) -> Option<Li
     Some(Live::observed(&set, config_map(instance, context).as_deref(), release(&instance.image)))
 }
 
-/// The pods that are there, each with its ordinal.
-pub(super) fn pods(namespace: &str, name: &str, wanted: i32, context: &Context) -> Vec<(i32, Arc<Pod>)> {
-    let stored = |ordinal| context.stores.pods.get(&ObjectRef::new(&pod(name, ordinal)).within(namespace));
-    let labelled = |pod: &Pod| pod.labels().get(INSTANCE_LABEL).is_some_and(|owner| owner == name);
-    (0..wanted).filter_map(|ordinal| Some((ordinal, stored(ordinal).filter(|pod| labelled(pod))?))).collect()
+/// The pods that the StatefulSet of this instance has, each with its ordinal.
+pub(super) fn pods((namespace, name, uid): Whose<'_>, wanted: i32, context: &Context) -> Vec<(i32, Arc<Pod>)> {
+    let held = pods_held(namespace, name, uid, context).filter(|(ordinal, _, _)| *ordinal < wanted);
+    held.filter(|(_, _, holder)| *holder == PodHolder::Ours).map(|(ordinal, pod, _)| (ordinal, pod)).collect()
+}
+
+/// The first pod among so many that the StatefulSet does not have yet, though its controller is about to adopt or end it.
+pub(super) fn unadopted((namespace, name, uid): Whose<'_>, wanted: i32, context: &Context) -> Option<String> {
+    let mut held = pods_held(namespace, name, uid, context).filter(|(ordinal, _, _)| *ordinal < wanted);
+    held.find(|(_, _, holder)| *holder == PodHolder::Unadopted).map(|(_, pod, _)| pod.name_any())
+}
+
+/// The pods with the names of this instance's, and whose each is.
+fn pods_held<'a>(
+    namespace: &'a str,
+    name: &'a str,
+    uid: &str,
+    context: &'a Context,
+) -> impl Iterator<Item = (i32, Arc<Pod>, PodHolder)> + use<'a> {
+    let set = context.stores.stateful_sets.glance(&ObjectRef::new(name).within(namespace));
+    let set = set.filter(|set| runs_pods(set.meta(), name, uid)).and_then(|set| set.uid());
+    (0..REPLICAS_BOUND).filter_map(move |ordinal| {
+        let pod = context.stores.pods.get(&ObjectRef::new(&pod(name, ordinal)).within(namespace))?;
+        let holder = pod_holder(&pod.metadata, name, set.as_deref());
+        Some((ordinal, pod, holder))
+    })
+}
+
+/// The pods that are this instance's or are about to be, as after its StatefulSet was deleted without them.
+fn present_pods(instance: &ValidatedInstance, context: &Context) -> Vec<(i32, Arc<Pod>)> {
+    let held = pods_held(&instance.namespace, &instance.name, &instance.uid, context);
+    held.filter(|(_, _, holder)| *holder != PodHolder::Foreign).map(|(ordinal, pod, _)| (ordinal, pod)).collect()
 }
 
 /// The claims that are there, each with the ordinal of its pod.
@@ -120,7 +160,7 @@ pub(super) fn with_present_lead(instance: &ValidatedInstance, children: Children
     let selector = service.as_ref().and_then(|service| service.spec.as_ref()?.selector.as_ref());
     let is_led_by_label = selector.is_none_or(|selector| selector.contains_key(ROLE_LABEL));
     let is_primary = |pod: &Pod| pod.labels().get(ROLE_LABEL).is_some_and(|role| role == PRIMARY);
-    let pods = pods(&instance.namespace, &instance.name, REPLICAS_BOUND, context);
+    let pods = present_pods(instance, context);
     if is_led_by_label || pods.iter().any(|(_, pod)| is_primary(pod)) {
         children
     } else {
@@ -153,19 +193,19 @@ pub(super) fn pods_to_keep(
 
 /// How many pods there are without a StatefulSet, up to the last that stays.
 fn pods_left(instance: &ValidatedInstance, context: &Context) -> i32 {
-    let pods = pods(&instance.namespace, &instance.name, REPLICAS_BOUND, context);
+    let pods = present_pods(instance, context);
     let staying = pods.iter().filter(|(_, pod)| pod.metadata.deletion_timestamp.is_none());
     staying.map(|(ordinal, _)| ordinal + 1).max().unwrap_or(0)
 }
 
 /// Whether there is more than the first pod, be it on its way out.
 pub(super) fn has_several_pods(instance: &ValidatedInstance, context: &Context) -> bool {
-    pods(&instance.namespace, &instance.name, REPLICAS_BOUND, context).iter().any(|(ordinal, _)| *ordinal > 0)
+    present_pods(instance, context).iter().any(|(ordinal, _)| *ordinal > 0)
 }
 
 /// The pods that the StatefulSet is to run, in order of ordinal, as a rollout sees them.
 pub(super) fn seats(instance: &ValidatedInstance, running: i32, context: &Context) -> Vec<Seat> {
-    let pods = pods(&instance.namespace, &instance.name, running, context);
+    let pods = pods(of(instance), running, context);
     let now = Time(Timestamp::now());
     let hindered = |pod: &Pod| observed::trouble_of(pod, &now).is_some_and(|t| t.stalled || t.is_unscheduled());
     let pod_of = |ordinal| pods.iter().find(|(at, _)| *at == ordinal).map(|(_, pod)| pod.as_ref());
@@ -220,11 +260,15 @@ pub(super) fn gate(
 }
 
 /// What the pods of this instance do, from this StatefulSet or else the one the watch last showed.
-pub(super) fn observe(namespace: &str, name: &str, stateful_set: Option<&StatefulSet>, context: &Context) -> Observed {
+pub(super) fn observe(
+    (namespace, name, uid): Whose<'_>,
+    stateful_set: Option<&StatefulSet>,
+    context: &Context,
+) -> Observed {
     let cached = context.stores.stateful_sets.get(&ObjectRef::new(name).within(namespace));
     let stateful_set = stateful_set.or(cached.as_deref());
     let wanted = stateful_set.and_then(|set| set.spec.as_ref()?.replicas).unwrap_or(0);
-    let pods = pods(namespace, name, wanted, context);
+    let pods = pods((namespace, name, uid), wanted, context);
     let pods: Vec<&Pod> = pods.iter().map(|(_, pod)| pod.as_ref()).collect();
     observed::observe(stateful_set, &pods, &Time(Timestamp::now()))
 }

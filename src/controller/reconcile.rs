@@ -249,7 +249,7 @@ async fn pursue(
         Some(Blocked::Rejected(error)) => return Err(error),
         None => {}
     }
-    let seen = observe::observe(&instance.namespace, &instance.name, stateful_set.as_ref(), context);
+    let seen = observe::observe(observe::of(instance), stateful_set.as_ref(), context);
     let trouble = seen.trouble.or_else(|| observe::trouble(instance, context));
     Ok(Finding::Applied(Observed { trouble, config, password, storage, ..seen }))
 }

@@ -27,7 +27,7 @@ pub(super) async fn broken_pods(
     let set = observe::stateful_set(instance, context);
     let running = set.as_ref().and_then(|set| set.spec.as_ref()?.replicas).unwrap_or(instance.replicas);
     let seats = observe::seats(instance, running, context);
-    for (ordinal, pod) in observe::pods(&instance.namespace, &instance.name, running, context) {
+    for (ordinal, pod) in observe::pods(observe::of(instance), running, context) {
         let outdated = |seat: &Seat| {
             // The StatefulSet controller replaces one pod alone, which has nobody to wait for.
             running > 1 && set.as_ref().is_some_and(|set| is_to_be_replaced(set, seat))

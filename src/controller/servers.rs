@@ -31,7 +31,7 @@ pub(super) struct Running {
 pub(super) fn running(instance: &ValidatedInstance, context: &Context) -> Vec<Running> {
     let set = observe::stateful_set(instance, context);
     let present = set.and_then(|set| set.spec.as_ref()?.replicas).unwrap_or(0);
-    let pods = observe::pods(&instance.namespace, &instance.name, instance.replicas.max(present), context);
+    let pods = observe::pods(observe::of(instance), instance.replicas.max(present), context);
     let hash = restart_hash(instance);
     pods.iter().filter_map(|(_, pod)| of(pod, &hash)).collect()
 }

@@ -52,7 +52,7 @@ pub(super) async fn record(
     let previous = latest(stored, context);
     let mut observed = match finding {
         Finding::Applied(observed) => observed.clone(),
-        _ => observe::observe(&stored.namespace().unwrap_or_default(), &stored.name_any(), None, context),
+        _ => observe::observe((&stored.namespace().unwrap_or_default(), &stored.name_any(), &uid), None, context),
     };
     observed.replication = roles.filter(|_| !matches!(finding, Finding::Deleting)).map(|roles| Replication {
         primary: roles.primary.map(|ordinal| pod(&stored.name_any(), ordinal)),

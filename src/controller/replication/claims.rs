@@ -13,9 +13,9 @@ use kube::{
 
 use super::{Group, labels::is_another};
 use crate::{
-    controller::{context::Context, error::Error},
+    controller::{context::Context, error::Error, observe},
     domain::{
-        names::{ADOPTED_ANNOTATION, INSTANCE_LABEL, OPERATOR, claim, pod},
+        names::{ADOPTED_ANNOTATION, INSTANCE_LABEL, OPERATOR, claim},
         observed::container,
         validate::REPLICAS_BOUND,
     },
@@ -28,17 +28,16 @@ const SHOWN: Duration = Duration::from_secs(2);
 
 /// Labels the claims that the pods mount and that were made by hand or restored from a snapshot. Each is tried once a pod.
 pub(super) async fn adopt(namespace: &str, name: &str, uid: &str, context: &Context) -> Result<(), Error> {
+    let pods = observe::pods((namespace, name, uid), REPLICAS_BOUND, context);
     for ordinal in 0..REPLICAS_BOUND {
         let place = ObjectRef::new(&claim(name, ordinal)).within(namespace);
         if context.stores.claims.glance(&place).is_some() {
             continue;
         }
-        let Some(pod) = context.stores.pods.get(&ObjectRef::new(&pod(name, ordinal)).within(namespace)) else {
-            continue;
-        };
+        let Some((_, pod)) = pods.iter().find(|(at, _)| *at == ordinal) else { continue };
         let pod_uid = pod.uid().unwrap_or_default();
         let tried = context.recall(uid, |memory| memory.replication.adopted.get(&ordinal) == Some(&pod_uid));
-        if tried || !mounts(&pod) || pod.labels().get(INSTANCE_LABEL).is_none_or(|owner| owner != name) {
+        if tried || !mounts(pod) {
             continue;
         }
         label(namespace, name, ordinal, context).await?;

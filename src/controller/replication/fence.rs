@@ -6,21 +6,23 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Resource, ResourceExt,
     api::{DeleteParams, ListParams, Preconditions},
+    runtime::reflector::ObjectRef,
 };
 
 use super::{Group, Roles, SOON, labels::is_another};
 use crate::{
-    controller::{context::Context, error::Error, events},
+    controller::{
+        context::Context,
+        error::Error,
+        events,
+        ownership::{PodHolder, pod_holder},
+    },
     domain::{
-        names::INSTANCE_LABEL,
         observed::container,
         reason::Reason,
         replication::{Member, fence::GRACE_SECONDS, verdict::Cause},
     },
 };
-
-/// Label by which the watches select pods.
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// Has the kubelet end the pod of a primary that does not answer. A server that answers again before it is killed hands its
 /// role over like that of any pod that is deleted.
@@ -73,9 +75,10 @@ pub(super) async fn hidden_primary(
     let runs =
         |pod: &Pod| container(pod).is_some_and(|redis| redis.state.as_ref().is_some_and(|s| s.running.is_some()));
     // A new pod of this name, not shown yet, is another one: it starts without a role.
-    let labelled = |pod: &Pod| [INSTANCE_LABEL, MANAGED_BY].iter().all(|label| pod.labels().contains_key(*label));
-    let hidden = |pod: &&Pod| runs(pod) && !labelled(pod);
+    let place = ObjectRef::new(&group.name).within(&group.namespace);
+    let set = context.stores.stateful_sets.glance(&place).and_then(|set| set.uid());
+    let hidden = |pod: &&Pod| runs(pod) && pod_holder(&pod.metadata, &group.name, set.as_deref()) != PodHolder::Ours;
     Ok(pods.items.iter().find(hidden).map(|_| {
-        format!("pod {name} runs without the labels of its StatefulSet, so the operator cannot manage it; restore its labels, or delete it")
+        format!("pod {name} runs and is not a pod of the StatefulSet, so the operator cannot manage it; restore its labels, or delete it")
     }))
 }

@@ -62,6 +62,8 @@ pub(super) struct Group<'a> {
     /// Pods that the StatefulSet runs.
     running: i32,
     pods: Vec<(i32, Arc<Pod>)>,
+    /// A pod that the StatefulSet is about to have, as after it was made again under its pods.
+    unadopted: Option<String>,
     keys: Option<Keys>,
     record: Option<Record>,
     limits: Limits,
@@ -127,6 +129,11 @@ impl Group<'_> {
 /// Finds or makes the primary and brings the others behind it; `None` for an instance of one pod.
 pub(super) async fn keep(stored: &RedisInstance, context: &Context) -> Result<Option<Roles>, Error> {
     let Some(group) = gather(stored, context).await? else { return Ok(None) };
+    if let Some(pod) = &group.unadopted {
+        // It may be the primary, and may not be asked yet.
+        let message = format!("waiting for the StatefulSet controller to adopt or end pod {pod}");
+        return Ok(Some(Roles::missing(Vec::new(), Reason::PrimaryMissing, message)));
+    }
     let members = ask::members(&group, context).await; // redis
     let named = stored.annotations().get(PROMOTE_ANNOTATION).map(String::as_str);
     let patient = ask::is_early(&group, &members, context);
@@ -217,9 +224,11 @@ async fn gather<'a>(stored: &'a RedisInstance, context: &Context) -> Result<Opti
     } else {
         None
     };
-    let pods = observe::pods(&namespace, &name, running, context);
+    let whose = (namespace.as_str(), name.as_str(), uid.as_str());
+    let pods = observe::pods(whose, running, context);
+    let unadopted = observe::unadopted(whose, running, context);
     let limits = Limits::of(&stored.spec);
-    Ok(Some(Group { stored, namespace, name, uid, running, pods, keys, record, limits }))
+    Ok(Some(Group { stored, namespace, name, uid, running, pods, unadopted, keys, record, limits }))
 }
 
 /// The process in the container of a pod: a container that was started anew is another one.
