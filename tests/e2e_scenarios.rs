@@ -131,7 +131,12 @@ async fn a_full_volume_is_told_and_healed_by_a_larger_one() {
     // Noticed at the next look at the servers; nothing in the cluster shows it.
     let status = place.reaches("cache", Phase::Failed).await.status.unwrap();
     let message = status.last_condition_message.unwrap();
-    assert!(message.contains("redis cannot write its append-only file; its volume may be full"), "{message}");
+    assert!(
+        message.contains(
+            "redis cannot write its append-only file (aof_last_write_status:err) and refuses writes with MISCONF"
+        ),
+        "{message}"
+    );
     assert_eq!(status.conditions[0].reason, "PersistenceFailing");
 
     place.change("cache", json!({"storage": {"size": "64Mi"}})).await;

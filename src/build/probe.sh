@@ -52,6 +52,8 @@ case $1 in
     # Any answer is a living server, also "I am loading" or "too many clients"; only silence is not.
     answer=$(echo ping | ask)
     case $answer in
+      # redis-cli adds that the server closed the connection.
+      *"max number of clients"*) exit 0 ;;
       "" | *"Could not connect"* | *"Connection refused"* | *"Connection reset"* | *"Server closed"*) ;;
       *) exit 0 ;;
     esac

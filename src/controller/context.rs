@@ -16,7 +16,8 @@ use kube::{
 };
 
 use super::{
-    Stored, persistence, queue::Queue, replication, secret, seen::Known, sound::Sound, turns::Turns, watches::Stores,
+    Stored, persistence, queue::Queue, rejection, replication, secret, seen::Known, sound::Sound, turns::Turns,
+    watches::Stores, writes,
 };
 use crate::{
     api::v1::RedisInstanceStatus,
@@ -78,6 +79,10 @@ pub(super) struct Memory {
     pub(super) persistence: persistence::Memory,
     /// When growth of the volumes was last refused, to which size, and what was said.
     pub(super) growth_refused: Option<(Instant, Quantity, Aspect)>,
+    /// The pods that are missing.
+    pub(super) rejection: rejection::Memory,
+    /// Whether writes are accepted.
+    pub(super) writes: writes::Memory,
     /// What ails a server that answers, as it last told.
     pub(super) trouble: Option<Trouble>,
     /// The changes that were last told by events.

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::{Stored, context::Context};
 use crate::{
+    domain::reason::Reason,
     metrics::{Failure, Outcome},
     redis::ServerError,
 };
@@ -115,8 +116,18 @@ fn is_webhook_failure(status: &kube::core::Status) -> bool {
     status.code >= 500 && status.message.contains(WEBHOOK_FAILED)
 }
 
+/// The reason for which a server could not be asked.
+pub(super) const fn reason_of(error: &ServerError) -> Reason {
+    match error {
+        ServerError::Password { .. } | ServerError::Open { .. } => Reason::PasswordDiffers,
+        ServerError::Busy { .. } => Reason::Busy,
+        ServerError::Full { .. } => Reason::MaxClientsReached,
+        _ => Reason::Unreachable,
+    }
+}
+
 /// What the API server said, or else what happened to the request; kube's own text repeats the whole answer.
-fn words(error: &kube::Error) -> String {
+pub(super) fn words(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
         // serde quotes what it cannot read, which may be of a Secret.

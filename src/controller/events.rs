@@ -26,8 +26,16 @@ const NOTE_LIMIT: usize = 1024;
 /// What stands at the end of a note that was longer.
 const CUT: &str = "...";
 /// Reasons of a phase that waits, for something that a person may have to mend.
-const WAITS: [Reason; 4] =
-    [Reason::Unschedulable, Reason::SecretNotFound, Reason::PasswordUnusable, Reason::PrimaryUnreachable];
+const WAITS: [Reason; 8] = [
+    Reason::Unschedulable,
+    Reason::SecretNotFound,
+    Reason::PasswordUnusable,
+    Reason::PrimaryUnreachable,
+    Reason::Busy,
+    Reason::MaxClientsReached,
+    Reason::NotEnoughReplicas,
+    Reason::ReadOnly,
+];
 
 /// Tells what is about to be done about each change, and why.
 pub(super) async fn changing(instance: &ValidatedInstance, changes: &[Change], context: &Context) {

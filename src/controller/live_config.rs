@@ -8,9 +8,10 @@ use std::{
 
 use super::{
     context::Context,
-    error::Error,
-    events, secret,
+    error::{Error, reason_of},
+    events, full, secret,
     servers::{self, Running},
+    writes::persistence_trouble,
 };
 use crate::{
     api::v1::RedisInstanceStatus,
@@ -28,7 +29,7 @@ use crate::{
     },
     lease::Leadership,
     metrics::{LiveConfig, ServerFigures},
-    redis::{Credentials, Figures, Persistence, Server, ServerError},
+    redis::{Credentials, Figures, Server, ServerError},
 };
 
 /// How long what was proved on a server is taken to hold: somebody's own CONFIG SET, or a full volume, is seen after this.
@@ -71,6 +72,12 @@ enum Failure {
     NotLeading,
 }
 
+impl Failure {
+    fn is_full(&self) -> bool {
+        matches!(self, Self::Unasked(ServerError::Full { .. }))
+    }
+}
+
 impl From<ServerError> for Failure {
     fn from(error: ServerError) -> Self {
         Self::Unasked(error)
@@ -95,7 +102,7 @@ pub(super) async fn ensure(
     });
     // A file that somebody edited is no change of what a server can be given.
     let pending = changes.iter().any(|change| change.class == Class::Live) && !wanted.changed().is_empty();
-    let servers = servers(instance, context);
+    let servers = servers(instance, status.primary.as_ref(), context);
     let conf = hash(&render(instance));
     let fingerprint = fingerprint(&conf, &servers);
     let (proved, refused) = context.remember(&instance.uid, |memory| {
@@ -124,7 +131,15 @@ pub(super) async fn ensure(
             Ok(()) => report.asked += 1,
             // It is starting: it reads the file, maybe the former one, and is asked when it is ready.
             Err(Failure::Unasked(_)) if !server.ready => {}
-            Err(failure) => return failed(instance, &server.pod, failure, pending, fingerprint, context),
+            Err(failure) => {
+                let cure = full::Cure { instance, before, wanted: &wanted, servers: &servers, pending, status };
+                if failure.is_full()
+                    && let Some(outcome) = cure.apply(&server.pod, context).await?
+                {
+                    return Ok(outcome); // client
+                }
+                return failed(instance, &server.pod, failure, pending, fingerprint, context);
+            }
         }
     }
     context.servers.forget(&instance.namespace, &instance.name);
@@ -153,9 +168,11 @@ pub(super) async fn ensure(
 }
 
 /// The running servers that were started with the desired configuration; others are about to be restarted.
-fn servers(instance: &ValidatedInstance, context: &Context) -> Vec<Running> {
+fn servers(instance: &ValidatedInstance, primary: Option<&String>, context: &Context) -> Vec<Running> {
     let mut servers = servers::running(instance, context);
     servers.retain(|server| server.current && !server.leaving);
+    // The primary last: a replica that lacks nothing can take over from it.
+    servers.sort_by_key(|server| primary == Some(&server.pod));
     servers
 }
 
@@ -209,25 +226,9 @@ async fn bring(
         }
     }
     let told = server.report().await?;
-    report.trouble = report.trouble.take().or_else(|| trouble(&running.pod, told.persistence));
+    report.trouble = report.trouble.take().or_else(|| persistence_trouble(&running.pod, told.persistence));
     report.figures.push((running.pod.clone(), told.figures));
     Ok(())
-}
-
-/// What ails a server that answers.
-fn trouble(pod: &str, persistence: Persistence) -> Option<Trouble> {
-    let told = |reason, stalled, what: &str| Some(Trouble { reason, stalled, message: format!("{pod}: redis {what}") });
-    let full = "its volume may be full: grow spec.storage.size";
-    match persistence {
-        Persistence { loading: true, .. } => told(Reason::Loading, false, "reads its data"),
-        Persistence { append_only_written: false, .. } => {
-            told(Reason::PersistenceFailing, true, &format!("cannot write its append-only file; {full}"))
-        }
-        Persistence { snapshot_written: false, .. } => {
-            told(Reason::PersistenceFailing, true, &format!("cannot write a snapshot; {full}"))
-        }
-        _ => None,
-    }
 }
 
 /// What to tell when every server was asked and answered.
@@ -279,11 +280,7 @@ fn failed(
             return Ok(Outcome::Refused(refusal));
         }
         Failure::NotLeading => return Err(Error::NotLeading),
-        Failure::Unasked(error @ (ServerError::Password { .. } | ServerError::Open { .. })) => {
-            (Reason::PasswordDiffers, error)
-        }
-        Failure::Unasked(error @ ServerError::Busy { .. }) => (Reason::Busy, error),
-        Failure::Unasked(error) => (Reason::Unreachable, error),
+        Failure::Unasked(error) => (reason_of(&error), error),
     };
     tracing::debug!(pod, error = %why, "a server could not be asked for its configuration");
     if pending {

@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod expand;
 mod folded;
+mod full;
 mod kept;
 mod lists;
 mod live_config;
@@ -24,6 +25,7 @@ mod pruned;
 mod queue;
 mod reconcile;
 mod recreate;
+mod rejection;
 mod relisted;
 mod replication;
 mod restart;
@@ -37,6 +39,7 @@ mod status;
 mod surplus;
 mod turns;
 mod watches;
+mod writes;
 
 use std::{
     collections::BTreeMap,

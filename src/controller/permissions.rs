@@ -92,7 +92,12 @@ const LOOP: &[Permission] = &[
         &["create", "delete", "get", "list", "patch", "watch"],
         "the PodDisruptionBudget of an instance with several pods",
     ),
-    rule("events.k8s.io", &["events"], &["create", "patch"], "events about each instance"),
+    rule(
+        "events.k8s.io",
+        &["events"],
+        &["create", "list", "patch"],
+        "events about each instance; `list` reads why the API server rejects the pods of a StatefulSet that lacks pods",
+    ),
     rule(api::GROUP, &["redisinstances"], &["list", "watch"], "the instances"),
     rule(
         api::GROUP,

@@ -16,12 +16,12 @@ use super::{
     error::{Error, spread},
     expand::{self, Volumes},
     live_config::{self, Outcome},
-    migration, observe, persistence, recreate,
+    migration, observe, persistence, recreate, rejection,
     replication::{self, Roles},
     restart, retention, rotation, secret,
     seen::Versions,
     status::{self, Told},
-    surplus,
+    surplus, writes,
 };
 use crate::{
     api::v1::RedisInstance,
@@ -79,9 +79,13 @@ async fn pass(stored: &RedisInstance, context: &Context) -> Result<Action, Error
             Err(e) => return Err(status::record_failure(stored, judge(stored, context).instance(), e, context).await),
         },
     };
+    let ask_again = match stored.metadata.deletion_timestamp {
+        Some(_) => RESYNC,
+        None => writes::look(stored, roles.as_ref(), context).await, // redis
+    };
     let versions = Versions::shown(stored, context);
     if let Some(rest) = versions.as_ref().and_then(|versions| context.nothing_new(&uid, versions, roles.as_ref())) {
-        return Ok(Action::requeue(rest));
+        return Ok(Action::requeue(rest.min(ask_again)));
     }
     let judged = judge(stored, context);
     let outcome = async {
@@ -111,11 +115,13 @@ async fn pass(stored: &RedisInstance, context: &Context) -> Result<Action, Error
     let due = context.recall(&uid, |memory| memory.passwords.rest()).filter(|_| matches!(finding, Finding::Applied(_)));
     let rest = due.map(|due| due.saturating_duration_since(Instant::now()).max(SOON));
     let enough = rest.map_or(enough, |rest| enough.min(rest));
+    let lacking = context.recall(&uid, |memory| memory.rejection.is_lacking());
+    let enough = if lacking { enough.min(spread(WAITING, &uid)) } else { enough };
     let again = roles.as_ref().map_or(enough, |roles| roles.again.min(enough));
     if let Some(versions) = versions {
         context.saw(stored, versions, told, (enough, roles.as_ref()));
     }
-    Ok(Action::requeue(again))
+    Ok(Action::requeue(again.min(ask_again)))
 }
 
 /// A primary that does not answer is asked again at once: no other question may hold that up.
@@ -130,7 +136,12 @@ fn enough(finding: &Finding, uid: &str) -> Duration {
     let enough = match finding {
         Finding::Waiting(..) => WAITING,
         Finding::Stalled(..) => STALLED,
-        Finding::Applied(Observed { config: Some(config), .. }) if config.reason == Reason::PersistenceChange => SOON,
+        Finding::Applied(Observed { config: Some(config), .. })
+            if matches!(config.reason, Reason::PersistenceChange | Reason::MaxClientsReached)
+                && config.holds.is_some() =>
+        {
+            SOON
+        }
         Finding::Applied(Observed { config, .. }) if unreached(config) => UNREACHED,
         // No watch tells that somebody made it.
         Finding::Applied(Observed { storage: Some(storage), .. }) if storage.reason == Reason::StorageClassNotFound => {
@@ -250,7 +261,9 @@ async fn pursue(
         None => {}
     }
     let seen = observe::observe(observe::of(instance), stateful_set.as_ref(), context);
-    let trouble = seen.trouble.or_else(|| observe::trouble(instance, context));
+    let rejected = rejection::look(instance, stateful_set.as_ref(), context).await; // client
+    let trouble = seen.trouble.or(rejected).or_else(|| observe::trouble(instance, context));
+    let password = password.map(Box::new);
     Ok(Finding::Applied(Observed { trouble, config, password, storage, ..seen }))
 }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{
     context::Context,
-    error::Error,
+    error::{Error, reason_of},
     secret::{self, Followed},
     servers::{self, Running},
 };
@@ -129,11 +129,7 @@ async fn hold(
         return Ok(Held::Yes);
     };
     tracing::debug!(pod, %error, "a server could not be given its passwords");
-    let reason = match &error {
-        ServerError::Password { .. } | ServerError::Open { .. } => Reason::PasswordDiffers,
-        ServerError::Busy { .. } => Reason::Busy,
-        _ => Reason::Unreachable,
-    };
+    let reason = reason_of(&error);
     let told = changing || reason == Reason::PasswordDiffers;
     let message = format!("which passwords are accepted waits for {pod}: {error}");
     let aspect = told.then_some(Aspect { holds: Some(false), reason, message });

@@ -109,6 +109,11 @@ impl Known {
         })
     }
 
+    /// What is known does not tell all any more: the next reconcile looks at everything.
+    pub(super) fn doubt(&mut self) {
+        self.seen = None;
+    }
+
     /// If the last look was just now: how long until there is to be another. Else this is one.
     fn just_looked(&mut self, now: Instant) -> Option<Duration> {
         let rest = self.looked.map(|looked| (looked + APART).saturating_duration_since(now));

@@ -58,6 +58,7 @@ pub(super) async fn record(
         primary: roles.primary.map(|ordinal| pod(&stored.name_any(), ordinal)),
         aspect: roles.aspect.clone(),
     });
+    observed.writes = context.recall(&uid, |memory| memory.writes.reported());
     let subject = Subject { generation: stored.metadata.generation, instance, observed: &observed };
     let status = derive(&previous, subject, finding, &Time(whole_second(Timestamp::now())));
     let now = Instant::now();

@@ -25,6 +25,9 @@ pub const CAUSE_ANNOTATION: &str = "kubernetes.io/change-cause";
 /// where it decided nothing.
 pub const POD_OPTIONS_ANNOTATION: &str = "redis.github.com/pod-options";
 
+/// Annotation of the StatefulSet: when its controller was last made to create missing pods again.
+pub const RETRIED_ANNOTATION: &str = "redis.github.com/retried-at";
+
 /// Annotation of an instance: directives that its user vouches for though no table has them, separated by commas.
 pub const VOUCHED_ANNOTATION: &str = "redis.github.com/allow-unknown-directives";
 /// Annotation of an instance: the image that it may go down to, though the data cannot be read by it.

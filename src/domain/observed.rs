@@ -25,12 +25,14 @@ pub struct Observed {
     pub rollout: Option<Rollout>,
     /// Why the first pod that does not serve does not, as far as it is known.
     pub trouble: Option<Trouble>,
+    /// Why the server that takes the writes accepts none, or whether it does is not known.
+    pub writes: Option<Box<Trouble>>,
     /// Whether the running servers hold the configuration; `None` when this pass did not ask them.
     pub config: Option<Aspect>,
     /// Who takes the writes, and whether the others have its data; `None` for one pod alone.
     pub replication: Option<Replication>,
     /// Whether the servers accept one password; `None` when none changes.
-    pub password: Option<Aspect>,
+    pub password: Option<Box<Aspect>>,
     /// Whether the volumes have the size that the spec wants; `None` while there is none.
     pub storage: Option<Aspect>,
 }
@@ -250,7 +252,7 @@ fn unreadable_data(said: &str) -> Option<&str> {
 }
 
 /// Text from outside as one printable line of at most 300 characters; one that was cut shows it.
-fn one_line(text: Option<&str>) -> String {
+pub(super) fn one_line(text: Option<&str>) -> String {
     let mut clean = text.unwrap_or("no reason given").chars().map(|c| if c.is_control() { ' ' } else { c });
     let mut line: String = clean.by_ref().take(299).collect();
     match (clean.next(), clean.next()) {

@@ -97,6 +97,8 @@ reasons! {
     /// The servers accept the password of the Secret and no other.
     PasswordRotated NORMAL,
 
+    /// The API server rejects a pod, or its claim.
+    PodsRejected WARNING,
     /// No node takes a pod.
     Unschedulable WARNING,
     /// A pod's volume is not there.
@@ -119,6 +121,12 @@ reasons! {
     PodStuck WARNING,
     /// Redis cannot write its data.
     PersistenceFailing WARNING,
+    /// Redis has all the clients that `maxclients` allows, and refuses new ones.
+    MaxClientsReached WARNING,
+    /// Redis refuses writes because too few replicas are connected.
+    NotEnoughReplicas WARNING,
+    /// The only server is a replica of another and refuses writes.
+    ReadOnly WARNING,
     /// A pod that could not start was deleted, to start with the corrected configuration.
     PodReplaced NORMAL,
 

@@ -82,9 +82,11 @@ pub fn derive(
     status.conditions = conditions(&previous.conditions, &summary, ready, subject, now);
     let replication = subject.observed.replication.as_ref().map(|replication| &replication.aspect);
     let Observed { config, storage, password, .. } = subject.observed;
-    let beside = [config.as_ref(), storage.as_ref(), password.as_ref(), replication];
+    let beside = [config.as_ref(), storage.as_ref(), password.as_deref(), replication];
     for aspect in beside.into_iter().flatten() {
-        if aspect.holds != Some(true) && aspect.reason != summary.reason {
+        let told = aspect.reason == summary.reason
+            || subject.observed.writes.as_ref().is_some_and(|w| w.reason == aspect.reason);
+        if aspect.holds != Some(true) && !told {
             let message = status.last_condition_message.unwrap_or_default();
             status.last_condition_message = Some(bounded(&format!("{message}; {}", aspect.message)));
         }
@@ -132,10 +134,11 @@ fn applied(subject: Subject<'_>, observed: &Observed, previous: &RedisInstanceSt
     if let Some(stuck) = roles.filter(|aspect| aspect.reason == Reason::NoSafePrimary) {
         return summary(Phase::Failed, stuck.reason, stuck.message.clone());
     }
-    if let Some(trouble) = observed.trouble.as_ref().filter(|trouble| trouble.stalled) {
+    let troubles = || [observed.trouble.as_ref(), observed.writes.as_deref()].into_iter().flatten();
+    if let Some(trouble) = troubles().find(|trouble| trouble.stalled) {
         return summary(Phase::Failed, trouble.reason, waiting(trouble));
     }
-    let soft = observed.trouble.as_ref();
+    let soft = troubles().next();
     if !rollout.complete {
         let progress = format!("{} of {wanted} pods updated", rollout.updated.min(wanted));
         let cause = rollout.cause.as_deref().unwrap_or("the pods are being brought to the new spec");
@@ -159,6 +162,9 @@ fn applied(subject: Subject<'_>, observed: &Observed, previous: &RedisInstanceSt
         let message = soft.map_or_else(|| format!("waiting for pods: {} of {wanted} ready", rollout.ready), waiting);
         return summary(Phase::Pending, soft.map_or(Reason::PodsNotReady, |trouble| trouble.reason), message);
     }
+    if let Some(refused) = observed.writes.as_ref().filter(|writes| writes.reason != Reason::Unreachable) {
+        return summary(Phase::Pending, refused.reason, refused.message.clone());
+    }
     if let Some(aspect) = roles {
         let changing = previous.status == Phase::Updating && previous.observed_generation == subject.generation;
         let phase = if changing { Phase::Updating } else { Phase::Pending };
@@ -168,7 +174,9 @@ fn applied(subject: Subject<'_>, observed: &Observed, previous: &RedisInstanceSt
     if let Some(aspect) = [&observed.config, &observed.storage].into_iter().flatten().find(unfinished) {
         return summary(Phase::Updating, aspect.reason, aspect.message.clone());
     }
-    summary(Phase::Running, Reason::Ready, format!("{wanted} of {wanted} pods serve"))
+    // One that the operator cannot ask serves, as its kubelet tells.
+    let unknown = observed.writes.as_ref().map(|writes| format!("; {}", writes.message)).unwrap_or_default();
+    summary(Phase::Running, Reason::Ready, format!("{wanted} of {wanted} pods serve{unknown}"))
 }
 
 /// A message from outside may be long and of several lines; the schema and the events bound what is told.
@@ -267,6 +275,7 @@ mod tests {
         domain::{
             instance::tests::validated,
             observed::{Replication, Rollout},
+            writes::Refusal,
         },
     };
 
@@ -392,7 +401,7 @@ mod tests {
     fn a_password_that_changes_takes_nothing_from_the_clients_and_is_told_until_it_has() {
         let changing = |holds, reason| {
             let Finding::Applied(serving) = seen(1, 1, true) else { unreachable!() };
-            let password = Some(aspect(Some(holds), reason, "both are accepted"));
+            let password = Some(Box::new(aspect(Some(holds), reason, "both are accepted")));
             Finding::Applied(Observed { password, ..serving })
         };
         let both = || changing(false, Reason::PasswordChanged);
@@ -476,6 +485,34 @@ mod tests {
         assert_eq!(troubled(Reason::ImagePullFailed, true, false), (Phase::Failed, "ImagePullFailed".to_owned()));
         assert_eq!(troubled(Reason::Unschedulable, false, true), (Pending, "Unschedulable".to_owned()));
         assert_eq!(troubled(Reason::Unschedulable, false, false), (Updating, "RollingOut".to_owned()));
+    }
+
+    #[test]
+    fn an_instance_whose_primary_refuses_writes_is_not_ready_whatever_else_holds() {
+        let with = |refusal: Refusal, ready: i32, complete: bool, config: Option<Aspect>| {
+            let Finding::Applied(seen) = seen(1, ready, complete) else { unreachable!() };
+            let writes = Some(Box::new(refusal.trouble("cache-0")));
+            let status = after(&[Finding::Applied(Observed { writes, config, ..seen })]);
+            let ready = status.conditions[0].clone();
+            (status.status, ready.status, ready.reason, status.last_condition_message.unwrap())
+        };
+        let full = || Some(aspect(None, Reason::MaxClientsReached, "cannot be asked"));
+        for (refusal, ready, complete, config, phase, reason) in [
+            (Refusal::Busy, 1, true, None, Pending, "Busy"),
+            (Refusal::Busy, 0, true, None, Pending, "Busy"),
+            (Refusal::NoReplicas { good: 0, wanted: 1 }, 1, true, None, Pending, "NotEnoughReplicas"),
+            (Refusal::Full, 1, true, full(), Pending, "MaxClientsReached"),
+            (Refusal::Full, 1, false, None, Updating, "RollingOut"),
+            (Refusal::Snapshot, 1, true, None, Phase::Failed, "PersistenceFailing"),
+        ] {
+            let (told, state, why, message) = with(refusal.clone(), ready, complete, config);
+            assert_eq!((told, state.as_str(), why.as_str()), (phase, "False", reason), "{refusal:?}");
+            assert!(message.contains(&refusal.trouble("cache-0").message), "{message}");
+            assert!(!message.contains("cannot be asked"), "told twice: {message}");
+        }
+        let (phase, state, _, message) = with(Refusal::Unreachable("no route".to_owned()), 1, true, None);
+        assert_eq!((phase, state.as_str()), (Running, "True"), "its kubelet says that it serves");
+        assert!(message.contains("1 of 1 pods serve; cache-0: ") && message.ends_with("no route"), "{message}");
     }
 
     #[test]

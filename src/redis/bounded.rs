@@ -41,6 +41,9 @@ pub enum Excess {
     Protocol,
 }
 
+/// What a server with all the clients that it may have says to a new one, before it closes the connection.
+const FULL: &[u8] = b"-ERR max number of clients";
+
 /// What may still come in reply to the present command; clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Budget(Arc<Mutex<Spent>>);
@@ -50,6 +53,7 @@ struct Spent {
     bytes: usize,
     values: usize,
     excess: Option<Excess>,
+    is_full: bool,
 }
 
 impl Budget {
@@ -63,6 +67,11 @@ impl Budget {
         self.with(|spent| spent.excess)
     }
 
+    /// Whether the server refused the connection because it has all the clients that it may have.
+    pub(super) fn is_full(&self) -> bool {
+        self.with(|spent| spent.is_full)
+    }
+
     fn with<T>(&self, change: impl FnOnce(&mut Spent) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -73,6 +82,8 @@ impl Budget {
 struct Position {
     /// The line that has begun.
     line: Vec<u8>,
+    /// Whether the first line has ended.
+    begun: bool,
     /// Bytes of a bulk string that are to come.
     text: usize,
     /// Whether the text of a bulk string has to end here.
@@ -104,6 +115,8 @@ impl Position {
             if piece.ends_with(b"\n") {
                 // The library ends a line at CR LF alone: both have to see the same lines.
                 let line = self.line.strip_suffix(b"\r\n").ok_or(Excess::Protocol)?;
+                spent.is_full |= !self.begun && line.starts_with(FULL);
+                self.begun = true;
                 let header = if self.after_text { Header::end_of_text(line) } else { Header::read(line) }?;
                 self.line.clear();
                 self.take(header, spent)?;
@@ -277,6 +290,23 @@ mod tests {
         );
         for piece in [1, 2, 3, 7, 8_192] {
             assert_eq!(through(replies.as_bytes(), piece).await, (replies.len(), None), "{piece}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_with_all_its_clients_is_recognised_by_its_first_line_alone() {
+        for (sent, expected) in [
+            (b"-ERR max number of clients reached\r\n".as_slice(), true),
+            (b"-ERR max number of clients + cluster connections reached\r\n", true),
+            (b"+OK\r\n-ERR max number of clients reached\r\n", false),
+            (b"-ERR max number\r\n", false),
+        ] {
+            for piece in [1, 7, 8_192] {
+                let budget = Budget::default();
+                let mut taken = Vec::new();
+                Bounded::new(in_pieces(sent, piece), budget.clone()).read_to_end(&mut taken).await.unwrap();
+                assert_eq!((budget.is_full(), taken.as_slice()), (expected, sent), "{piece}");
+            }
         }
     }
 

@@ -46,6 +46,12 @@ pub enum ServerError {
         /// Where.
         address: SocketAddr,
     },
+    /// The server has all the clients that `maxclients` allows, and refuses new ones.
+    #[error("{address} refuses new connections: all connections that maxclients allows are in use")]
+    Full {
+        /// Where.
+        address: SocketAddr,
+    },
     /// The server takes none of the passwords given.
     #[error("{address} takes no password that its Secret has: restart the pod, which then starts with that one")]
     Password {
@@ -80,6 +86,14 @@ pub enum ServerError {
         /// What it said, as one line.
         why: String,
     },
+}
+
+impl ServerError {
+    /// Whether the server answers that it still reads its data.
+    #[must_use]
+    pub fn is_loading(&self) -> bool {
+        matches!(self, Self::Busy { why, .. } if why.contains("loading the dataset"))
+    }
 }
 
 /// How a server keeps its data, as `INFO persistence` tells.
@@ -173,6 +187,7 @@ impl Server {
         let (connection, driver) = opened.unwrap_or_else(late).map_err(|error: redis::RedisError| {
             match (budget.excess(), error.is_connection_refusal()) {
                 (Some(excess), _) => ServerError::Excess { address, excess },
+                _ if budget.is_full() => ServerError::Full { address },
                 (None, true) => ServerError::Closed { address },
                 (None, false) => ServerError::Unreachable { address, why: one_line(&error.to_string()) },
             }
@@ -236,6 +251,10 @@ impl Server {
         let address = self.address;
         if let Some(excess) = self.budget.excess() {
             return ServerError::Excess { address, excess };
+        }
+        // The library gives an error of the connection, since the server closes it.
+        if self.budget.is_full() {
+            return ServerError::Full { address };
         }
         let why = || {
             let said = error.detail().map_or_else(|| error.to_string(), str::to_owned);
@@ -336,6 +355,17 @@ mod tests {
             assert!(error.to_string().contains(expected), "{error}");
             let sent = sent.await.unwrap();
             assert!(sent <= IN_FLIGHT, "{expected}: {sent} bytes were accepted");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_with_all_its_clients_is_not_unreachable() {
+        for _ in 0..20 {
+            let (address, _sent) = sending(b"-ERR max number of clients reached\r\n".to_vec()).await;
+            let credentials = Credentials { current: b"hunter2", former: Some(b"hunter1") };
+            let connected = Server::connect((address.ip(), address.port()), Some(credentials)).await;
+            let error = connected.err().expect("it answers nothing");
+            assert!(matches!(error, ServerError::Full { .. }), "{error}");
         }
     }
 

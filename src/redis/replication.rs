@@ -38,9 +38,18 @@ pub struct Standing {
     pub empty: bool,
     /// Whether it still reads its data.
     pub loading: bool,
-    /// Whether it refuses writes, or would as a primary, because it cannot write its append-only file or a snapshot.
-    pub cannot_persist: bool,
+    /// Whether it refuses writes, or would as a primary, because it cannot write its append-only file.
+    pub append_only_fails: bool,
+    /// The same because it cannot save a snapshot.
+    pub snapshot_fails: bool,
+    /// How many replicas are connected and not far behind; `None` where writes do not depend on it.
+    pub good_replicas: Option<u64>,
+    /// How many there have to be for writes (`min-replicas-to-write`); `None` where it was not asked.
+    pub wanted_replicas: Option<u64>,
 }
+
+/// How many replicas writes depend on.
+const WANTED_REPLICAS: &str = "min-replicas-to-write";
 
 /// What decides, beside `INFO`, whether a failed snapshot stops writes.
 const STOPS_WRITES: &str = "stop-writes-on-bgsave-error";
@@ -67,9 +76,16 @@ impl Standing {
             offset: number(if is_primary { "master_repl_offset" } else { "slave_repl_offset" }).unwrap_or(0),
             empty: !fields.keys().any(|name| name.strip_prefix("db").is_some_and(|rest| rest.parse::<u32>().is_ok())),
             loading: field("loading") == "1",
-            cannot_persist: field("aof_enabled") == "1" && field("aof_last_write_status") == "err",
+            append_only_fails: field("aof_enabled") == "1" && field("aof_last_write_status") == "err",
+            snapshot_fails: false,
+            good_replicas: number("min_slaves_good_slaves"),
+            wanted_replicas: None,
         }
     }
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// Whether the last snapshot failed, as `INFO persistence` tells.
@@ -104,8 +120,12 @@ impl Server {
         let text = sections.concat();
         let mut standing = Standing::read(&text);
         // A server that loads its data answers no CONFIG GET, and takes no writes anyway.
-        if has_failed_snapshot(&text) && !standing.cannot_persist && !standing.loading {
-            standing.cannot_persist = stops_writes(&self.config(&[STOPS_WRITES, SAVE_POINTS]).await?);
+        if has_failed_snapshot(&text) && !standing.append_only_fails && !standing.loading {
+            standing.snapshot_fails = stops_writes(&self.config(&[STOPS_WRITES, SAVE_POINTS]).await?);
+        }
+        if standing.good_replicas.is_some() && standing.is_primary && !standing.loading {
+            let held = self.config(&[WANTED_REPLICAS]).await?;
+            standing.wanted_replicas = held.get(WANTED_REPLICAS).and_then(|held| number(held));
         }
         Ok(standing)
     }
@@ -172,7 +192,7 @@ mod tests {
             history: "0123456789abcdef0123456789abcdef01234567".to_owned(),
             former_history: "0".repeat(40),
             offset: 42,
-            cannot_persist: true,
+            append_only_fails: true,
             ..Standing::default()
         };
         assert_eq!(Standing::read(text), expected);
@@ -192,10 +212,10 @@ mod tests {
 
     #[test]
     fn a_primary_tells_that_it_takes_writes() {
-        let text = "role:master\r\nmaster_replid:aa\r\nmaster_repl_offset:7\r\n";
+        let text = "role:master\r\nmin_slaves_good_slaves:1\r\nmaster_replid:aa\r\nmaster_repl_offset:7\r\n";
         let standing = Standing::read(text);
         assert!(standing.is_primary && standing.empty && standing.follows.is_none());
-        assert_eq!(standing.offset, 7);
+        assert_eq!((standing.offset, standing.good_replicas), (7, Some(1)));
     }
 
     #[test]

@@ -162,7 +162,7 @@ pub(super) async fn settle(
         }
         sync::record(group, &members, (primary, term), &in_sync, context).await?;
     }
-    let busy = members.iter().any(|member| member.ordinal == primary && member.answer == Answer::Evasive);
+    let busy = members.iter().any(|member| member.ordinal == primary && matches!(member.answer, Answer::Evasive(_)));
     let steady = &in_sync | &sync::hiccups(group, &members, context);
     let reads = if busy { sync::still_in_sync(group, &members, primary, context) } else { steady.clone() };
     label(group, &members, primary, &reads, context).await?;

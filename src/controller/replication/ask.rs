@@ -16,7 +16,8 @@ use crate::{
     domain::{
         names::PORT,
         observed::{container, is_ready, revision, trouble_of, unready_seconds},
-        replication::{Answer, Link, Member, Role, Told},
+        replication::{Answer, Evasion, Link, Member, Role, Told},
+        writes::Facts,
     },
     redis::{Server, ServerError, replication::Standing},
 };
@@ -93,11 +94,28 @@ async fn ask(group: &Group<'_>, address: IpAddr) -> Option<Answer> {
         Ok(Ok(standing)) => Some(Answer::Told(told(address, standing))),
         // Also where the connection is refused: the process may have ended, or something between the two refuses.
         Ok(Err(ServerError::Closed { .. } | ServerError::Unreachable { .. })) | Err(_) => None,
-        Ok(Err(_)) => Some(Answer::Evasive),
+        Ok(Err(error)) => Some(Answer::Evasive(match error {
+            ServerError::Busy { .. } => Evasion::Busy,
+            ServerError::Full { .. } => Evasion::Full,
+            _ => Evasion::Other,
+        })),
+    }
+}
+
+/// What decides whether a server accepts writes.
+pub(in crate::controller) fn facts(standing: &Standing) -> Facts {
+    Facts {
+        loading: standing.loading,
+        is_replica: !standing.is_primary,
+        append_only_fails: standing.append_only_fails,
+        snapshot_fails: standing.snapshot_fails,
+        good_replicas: standing.good_replicas,
+        wanted_replicas: standing.wanted_replicas,
     }
 }
 
 fn told(address: IpAddr, standing: Standing) -> Told {
+    let refusal = facts(&standing).refusal();
     // Where it says that it follows the loopback it waits to be told whom.
     let of = standing.follows.and_then(|(host, _)| host.parse().ok()).filter(|host: &IpAddr| !host.is_loopback());
     let link =
@@ -110,7 +128,8 @@ fn told(address: IpAddr, standing: Standing) -> Told {
         offset: standing.offset,
         empty: standing.empty,
         loading: standing.loading,
-        cannot_persist: standing.cannot_persist,
+        cannot_persist: standing.append_only_fails || standing.snapshot_fails,
+        refusal,
     }
 }
 

@@ -22,6 +22,7 @@ use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 
 pub(super) use self::{
+    ask::facts,
     handover::make_way,
     marks::{is_elsewhere, record_alone},
 };

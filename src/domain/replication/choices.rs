@@ -17,7 +17,7 @@ impl<'a> Election<'a> {
         // A server that runs and does not say yet what it holds may hold data.
         let runs = |member: &Member| match &member.answer {
             Answer::Silent { seconds } => *seconds < self.limits.silence,
-            Answer::Evasive | Answer::Told(_) => true,
+            Answer::Evasive(_) | Answer::Told(_) => true,
             Answer::Absent => false,
         };
         let missing = self.unheard(|member| member.inherited || runs(member));

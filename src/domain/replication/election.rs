@@ -153,7 +153,7 @@ impl<'a> Election<'a> {
     /// Whether every server that runs has been silent for longer than the limit: that is the network's fault, or the
     /// operator's own.
     fn is_blind(&self) -> bool {
-        let answers = |member: &Member| matches!(member.answer, Answer::Told(_) | Answer::Evasive);
+        let answers = |member: &Member| matches!(member.answer, Answer::Told(_) | Answer::Evasive(_));
         let silent =
             |member: &Member| matches!(member.answer, Answer::Silent { seconds } if seconds >= self.limits.silence);
         self.members.iter().any(silent) && !self.members.iter().any(answers)
@@ -167,7 +167,7 @@ impl<'a> Election<'a> {
         };
         match &primary.answer {
             // It lives, and has the role as far as anybody knows; what it runs ends some time.
-            Answer::Evasive => Err(Verdict::Primary(primary.ordinal)),
+            Answer::Evasive(_) => Err(Verdict::Primary(primary.ordinal)),
             Answer::Told(told) if told.loading => Ok("was started anew and reads its data"),
             Answer::Told(_) => Ok("was started anew"),
             Answer::Absent => heard().map(|()| "is gone"),
@@ -272,6 +272,7 @@ impl<'a> Election<'a> {
 mod tests {
     use super::*;
     use crate::domain::replication::{
+        Evasion,
         fence::SILENCE_LIMIT,
         record::Mark,
         tests::{address, member, primary, replica, started, told_mut},
@@ -400,7 +401,7 @@ mod tests {
             assert_eq!(promoted(dead), Some((2, seen.to_owned())));
         }
         assert_eq!(promoted(silent(0, SILENCE_LIMIT - 1)), None, "it may be slow");
-        let evasive = [member(0, Answer::Evasive), deaf(replica(1, 0, "a", 50))];
+        let evasive = [member(0, Answer::Evasive(Evasion::Full)), deaf(replica(1, 0, "a", 50))];
         assert_eq!(judge(&evasive, Some(&record), None), Verdict::Primary(0), "it lives");
     }
 
@@ -514,7 +515,7 @@ mod tests {
             (absent(0), &new[0], None),
             (loading, &new[0], None),
             (silent(0, 1), &unfenced, None),
-            (member(0, Answer::Evasive), &unfenced, Some(Verdict::Primary(0))),
+            (member(0, Answer::Evasive(Evasion::Full)), &unfenced, Some(Verdict::Primary(0))),
             (primary(0, "x", 9), &unfenced, Some(Verdict::Primary(0))),
             (started(0, false), &new[0], Some(Verdict::Promote(0, Cause::Restart))),
         ] {
@@ -552,7 +553,7 @@ mod tests {
             let verdict = judge(&members, Some(&record), Some("cache-1@4"));
             assert!(!matches!(verdict, Verdict::Promote(..)), "{verdict:?}");
         }
-        let busy = [member(0, Answer::Evasive), replica(1, 0, "a", 9)];
+        let busy = [member(0, Answer::Evasive(Evasion::Full)), replica(1, 0, "a", 9)];
         assert_eq!(judge(&busy, Some(&record), Some("cache-1@4")), Verdict::Primary(0));
         let lost = [Member { hindered: true, ..absent(0) }, started(1, false)];
         assert!(matches!(word(&lost, "cache-1@4"), Word::Used(_)));

@@ -12,7 +12,7 @@ pub mod verdict;
 use std::{collections::BTreeSet, net::IpAddr};
 
 pub use self::record::Record;
-use super::{names, observed::Aspect, reason::Reason};
+use super::{names, observed::Aspect, reason::Reason, writes::Refusal};
 
 /// How far behind its primary, in bytes, a replica may be and still count as in sync. The two are not asked in the same
 /// instant, so what a busy primary writes meanwhile must not count.
@@ -59,10 +59,21 @@ pub enum Answer {
         /// Since the first question without an answer.
         seconds: u64,
     },
-    /// It lives and does not say what it is: it runs a script, or takes another password.
-    Evasive,
+    /// It lives and does not say what it is.
+    Evasive(Evasion),
     /// What it is.
     Told(Told),
+}
+
+/// Why a server that lives does not say what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evasion {
+    /// It runs a script, or reads its data.
+    Busy,
+    /// It has all the clients that it may have.
+    Full,
+    /// It takes another password, or answers what cannot be understood.
+    Other,
 }
 
 /// What a server tells of itself.
@@ -84,6 +95,8 @@ pub struct Told {
     pub loading: bool,
     /// Whether it cannot write to its volume.
     pub cannot_persist: bool,
+    /// Why it accepts no writes, if it does not.
+    pub refusal: Option<Refusal>,
 }
 
 /// Whether a server takes writes.
@@ -145,7 +158,7 @@ impl Member {
         match &self.answer {
             Answer::Absent => true,
             Answer::Told(told) => told.role != Role::Primary,
-            Answer::Silent { .. } | Answer::Evasive => false,
+            Answer::Silent { .. } | Answer::Evasive(_) => false,
         }
     }
 
@@ -211,10 +224,17 @@ pub fn in_sync(members: &[Member], primary: i32, hearing: u64) -> BTreeSet<i32> 
 #[must_use]
 pub fn aspect(instance: &str, members: &[Member], primary: i32, in_sync: &BTreeSet<i32>) -> Aspect {
     let leader = names::pod(instance, primary);
-    if members.iter().any(|member| member.ordinal == primary && member.told().is_none()) {
-        let message =
-            format!("primary {leader} does not say how its replicas are: it is busy, or has another password");
-        return Aspect { holds: None, reason: Reason::Busy, message };
+    let silent = members.iter().find(|member| member.ordinal == primary && member.told().is_none());
+    if let Some(silent) = silent {
+        let (reason, why) = match silent.answer {
+            Answer::Evasive(Evasion::Full) => {
+                (Reason::MaxClientsReached, "all connections that maxclients allows are in use")
+            }
+            Answer::Evasive(Evasion::Busy) => (Reason::Busy, "it is busy"),
+            _ => (Reason::Busy, "it is busy, or has another password"),
+        };
+        let message = format!("primary {leader} does not say how its replicas are: {why}");
+        return Aspect { holds: None, reason, message };
     }
     let others = members.iter().map(|member| member.ordinal).filter(|ordinal| *ordinal != primary);
     let behind: Vec<String> =
@@ -297,6 +317,7 @@ pub(crate) mod tests {
             empty: false,
             loading: false,
             cannot_persist: false,
+            refusal: None,
         }
     }
 
@@ -344,6 +365,11 @@ pub(crate) mod tests {
         };
         assert_eq!(told(&members, &[1]), (Some(false), "not in sync with primary cache-0 yet: cache-2".to_owned()));
         assert_eq!(told(&members, &[1, 2]), (Some(true), "all replicas are in sync with primary cache-0".to_owned()));
-        assert_eq!(told(&[member(0, Answer::Evasive)], &[]).0, None);
+        for (evasion, reason) in
+            [(Evasion::Full, Reason::MaxClientsReached), (Evasion::Busy, Reason::Busy), (Evasion::Other, Reason::Busy)]
+        {
+            let aspect = aspect("cache", &[member(0, Answer::Evasive(evasion))], 0, &BTreeSet::new());
+            assert_eq!((aspect.holds, aspect.reason), (None, reason));
+        }
     }
 }
