@@ -2,11 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 /// Whether the probe succeeds where `redis-cli` prints this.
 fn succeeds(probe: &str, answer: &str) -> bool {
-    let folder = std::env::temp_dir().join(format!("redis-operator-probe-{}-{probe}", std::process::id()));
+    static RUN: AtomicU64 = AtomicU64::new(0);
+    let run = RUN.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("redis-operator-probe-{}-{run}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let client = folder.join("redis-cli");
     fs::write(&client, format!("#!/bin/sh\ncat >/dev/null\nprintf '{answer}'\n")).unwrap();
