@@ -1,6 +1,6 @@
 //! The pods of a replicated instance: who is primary, what each server says it is, and how one dies. Knows no test.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -110,6 +110,13 @@ impl Members<'_> {
         let filter = ["-t", &process, "-n", "iptables", action];
         let done = Command::new("nsenter").args(filter).args(rule).status().unwrap();
         assert!(done.success(), "iptables {action} {rule:?} in the network of {pod}");
+    }
+
+    /// The folder of the data of a pod, as its server sees it.
+    pub(crate) async fn data(&self, pod: &str) -> PathBuf {
+        let uid = self.pod(pod).await.unwrap().uid().unwrap();
+        let process = eventually(&format!("redis-server of {pod}"), || async { process(&uid, "redis-server") }).await;
+        PathBuf::from(format!("/proc/{process}/root/data"))
     }
 
     /// Sends a signal to the server of a pod, as `KILL` or `STOP`.
