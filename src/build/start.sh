@@ -162,6 +162,8 @@ for file in "$single" "$manifest" "$note"; do
 done
 [ ! -e "$multi" ] || [ -d "$multi" ] || fail "$multi is not a directory; move it away"
 for file in "$dump" "$single" "$multi" "$multi"/*; do
+  # What cannot be a snapshot is judged below.
+  [ "$file" != "$dump" ] || [ ! -d "$dump" ] || continue
   [ ! -e "$file" ] || { [ -r "$file" ] && [ -w "$file" ]; } ||
     fail "user $(id -u) may not read and write $file: its owner is $(stat -c '%u:%g, mode %a' "$file"); change the owner to $(id -u):$(id -g)"
 done

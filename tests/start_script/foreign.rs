@@ -80,6 +80,14 @@ pub(crate) fn whole(release: &Release, tools: &Tools) {
     assert!(others.iter().all(|name| files.contains_key(*name)), "{:?}", files.keys());
     assert!(!files.keys().any(|name| name.contains("41.") || name.contains("4\n1")), "{:?}", files.keys());
 
+    // What keeps Redis from saving a snapshot keeps it from nothing else.
+    let volume = made(release, tools, true, KEYS);
+    volume.write("dump.rdb/x", b"");
+    fs::set_permissions(volume.path("dump.rdb"), fs::Permissions::from_mode(0o555)).unwrap();
+    let mut server = volume.start(release, conf(true)).unwrap();
+    assert_eq!(server.count("old", KEYS), KEYS, "{}: a directory dump.rdb beside an append-only file", release.image());
+    server.end(End::Kill);
+
     // An append-only file with one small key is no empty one, and newer than the snapshot beside it.
     let volume = made(release, tools, true, 1);
     let mut server = volume.start(release, conf(true)).unwrap();
