@@ -258,3 +258,39 @@ async fn block(client: &mut Redis, seconds: u32) -> Option<String> {
     );
     client.try_ask(&format!("EVAL \"{script}\" 0")).await
 }
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn pods_that_lose_their_labels_get_them_back_and_lose_no_write() {
+    let place = Place::new("labels").await;
+    several(&place, 3, json!({})).await;
+    let members = Members { place: &place, instance: "cache" };
+    let writer = Writer::start(&place, "cache").await;
+    writer.goes_on(50).await;
+    let pods = ["cache-0", "cache-1", "cache-2"];
+    let primary = members.primary().await.unwrap();
+    for lost in [vec![primary.as_str()], pods.to_vec()] {
+        let mut uids = Vec::new();
+        for pod in &lost {
+            uids.push(members.pod(pod).await.unwrap().uid());
+            let without = json!({"metadata": {"labels": {"redis.github.com/instance": null, "app": null}}});
+            place.api::<Pod>().patch(pod, &PatchParams::default(), &Patch::Merge(without)).await.unwrap();
+        }
+        for (pod, uid) in lost.iter().zip(uids) {
+            eventually(&format!("labels of {pod}"), || async {
+                let pod = members.pod(pod).await?;
+                assert_eq!(pod.uid(), uid, "the pod is the same");
+                let is_adopted = pod.owner_references().iter().any(|owner| owner.kind == "StatefulSet");
+                (is_adopted && pod.labels().contains_key("app")).then_some(())
+            })
+            .await;
+        }
+        assert_eq!(members.one_takes_writes().await, primary, "nobody else was promoted");
+        place.reaches("cache", Phase::Running).await;
+        writer.goes_on(50).await;
+    }
+    let outcome = writer.stop().await;
+    eprintln!("pods without labels: {outcome}");
+    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+    place.leave().await;
+}

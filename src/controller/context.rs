@@ -87,6 +87,8 @@ pub(super) struct Memory {
     pub(super) trouble: Option<Trouble>,
     /// The changes that were last told by events.
     pub(super) announced: Vec<Change>,
+    /// When pods that the watch does not show were last looked for.
+    pub(super) looked_for_pods: Option<Instant>,
     /// What is known of the roles of several pods.
     pub(super) replication: replication::Memory,
     /// Failed reconciles in a row.

@@ -26,6 +26,7 @@ mod queue;
 mod reconcile;
 mod recreate;
 mod rejection;
+mod relabel;
 mod relisted;
 mod replication;
 mod restart;

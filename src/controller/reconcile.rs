@@ -16,7 +16,7 @@ use super::{
     error::{Error, spread},
     expand::{self, Volumes},
     live_config::{self, Outcome},
-    migration, observe, persistence, recreate, rejection,
+    migration, observe, persistence, recreate, rejection, relabel,
     replication::{self, Roles},
     restart, retention, rotation, secret,
     seen::Versions,
@@ -74,7 +74,7 @@ async fn pass(stored: &RedisInstance, context: &Context) -> Result<Action, Error
     let uid = stored.uid().unwrap_or_default();
     let mut roles = match stored.metadata.deletion_timestamp {
         Some(_) => None,
-        None => match replication::keep(stored, context).await {
+        None => match keep(stored, context).await {
             Ok(roles) => roles, // client, redis
             Err(e) => return Err(status::record_failure(stored, judge(stored, context).instance(), e, context).await),
         },
@@ -122,6 +122,13 @@ async fn pass(stored: &RedisInstance, context: &Context) -> Result<Action, Error
         context.saw(stored, versions, told, (enough, roles.as_ref()));
     }
     Ok(Action::requeue(again.min(ask_again)))
+}
+
+/// Keeps the pods in the StatefulSet and one of several the primary.
+async fn keep(stored: &RedisInstance, context: &Context) -> Result<Option<Roles>, Error> {
+    let roles = replication::keep(stored, context).await?;
+    relabel::restore(stored, context).await?;
+    Ok(roles)
 }
 
 /// A primary that does not answer is asked again at once: no other question may hold that up.
