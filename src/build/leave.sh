@@ -3,9 +3,10 @@
 password=/usr/local/etc/redis-auth/password
 note=${REDIS_DATA:-/data}/.redis-operator
 ask() {
-  # The password reaches redis-cli by its environment: an argument would show in the process list.
+  # The password reaches redis-cli by its environment: an argument would show in the process list. With the name of the user,
+  # a server without a password takes it too.
   if [ -r "$password" ]; then
-    REDISCLI_AUTH=$(cat "$password") redis-cli -h "$POD_IP" -p "${REDIS_PORT:-6379}" --no-auth-warning "$@" 2>&1
+    REDISCLI_AUTH=$(cat "$password") redis-cli -h "$POD_IP" -p "${REDIS_PORT:-6379}" --user default --no-auth-warning "$@" 2>&1
   else
     redis-cli -h "$POD_IP" -p "${REDIS_PORT:-6379}" "$@" 2>&1
   fi

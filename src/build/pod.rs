@@ -17,7 +17,8 @@ use crate::domain::{
     instance::ValidatedInstance,
     names::{
         AUTH_PATH, AUTH_VOLUME, CONFIG_HASH_ANNOTATION, CONFIG_PATH, CONFIG_VOLUME, CONTAINER, DATA_PATH, DATA_VOLUME,
-        LEAVE_KEY, PORT, PORT_NAME, PROBE_KEY, START_KEY, TLS_PATH, TLS_PORT, TLS_PORT_NAME, TLS_VOLUME, tls_secret,
+        LEAVE_KEY, PASSWORD_ANNOTATION, PASSWORD_REQUIRED, PASSWORD_VARIABLE, PORT, PORT_NAME, PROBE_KEY, START_KEY,
+        TLS_PATH, TLS_PORT, TLS_PORT_NAME, TLS_VOLUME, tls_secret,
     },
     quantity,
     redis_conf::restart_hash,
@@ -31,6 +32,9 @@ pub(super) fn template(instance: &ValidatedInstance) -> PodTemplateSpec {
     // The operator's own come last: whatever admission let through, they win.
     let mut annotations = options.annotations.clone();
     annotations.insert(CONFIG_HASH_ANNOTATION.to_owned(), restart_hash(instance));
+    if instance.auth.is_enabled() {
+        annotations.insert(PASSWORD_ANNOTATION.to_owned(), PASSWORD_REQUIRED.to_owned());
+    }
     let mut labels = options.labels.clone();
     labels.extend(instance.labels());
     PodTemplateSpec {
@@ -71,13 +75,11 @@ fn container(instance: &ValidatedInstance) -> Container {
         requests: quantities(&instance.resources.requests),
         ..ResourceRequirements::default()
     };
-    let pod_ip = ObjectFieldSelector { field_path: "status.podIP".to_owned(), ..ObjectFieldSelector::default() };
-    let pod_ip = EnvVarSource { field_ref: Some(pod_ip), ..EnvVarSource::default() };
     Container {
         name: CONTAINER.to_owned(),
         image: Some(instance.image.as_str().to_owned()),
         command: Some(script(START_KEY)),
-        env: Some(vec![EnvVar { name: "POD_IP".to_owned(), value_from: Some(pod_ip), ..EnvVar::default() }]),
+        env: Some(environment(instance)),
         ports: Some(vec![port(PORT_NAME, PORT), port(TLS_PORT_NAME, TLS_PORT)]),
         resources: (resources != ResourceRequirements::default()).then_some(resources),
         // Also where there is nobody to hand anything to: with it or without it, the number of replicas changes no template.
@@ -94,9 +96,21 @@ fn container(instance: &ValidatedInstance) -> Container {
         security_context: Some(container_security()),
         // Redis prints why it refused its configuration and ends: those lines become the pod's own message.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        volume_mounts: Some(mounts(instance)),
+        volume_mounts: Some(mounts()),
         ..Container::default()
     }
+}
+
+/// What the scripts need to know.
+fn environment(instance: &ValidatedInstance) -> Vec<EnvVar> {
+    let pod_ip = ObjectFieldSelector { field_path: "status.podIP".to_owned(), ..ObjectFieldSelector::default() };
+    let pod_ip = EnvVarSource { field_ref: Some(pod_ip), ..EnvVarSource::default() };
+    let mut variables = vec![EnvVar { name: "POD_IP".to_owned(), value_from: Some(pod_ip), ..EnvVar::default() }];
+    if instance.auth.is_enabled() {
+        let name = PASSWORD_VARIABLE.to_owned();
+        variables.push(EnvVar { name, value: Some("yes".to_owned()), ..EnvVar::default() });
+    }
+    variables
 }
 
 fn port(name: &str, number: i32) -> ContainerPort {
@@ -123,30 +137,30 @@ fn probe(question: &str) -> Probe {
     Probe { exec: Some(ExecAction { command: Some(command) }), ..Probe::default() }
 }
 
-fn mounts(instance: &ValidatedInstance) -> Vec<VolumeMount> {
+fn mounts() -> Vec<VolumeMount> {
     let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),
         read_only: read_only.then_some(true),
         ..VolumeMount::default()
     };
-    let mut mounts = vec![mount(DATA_VOLUME, DATA_PATH, false), mount(CONFIG_VOLUME, CONFIG_PATH, true)];
-    if instance.auth.is_enabled() {
-        mounts.push(mount(AUTH_VOLUME, AUTH_PATH, true));
-    }
-    mounts.push(mount(TLS_VOLUME, TLS_PATH, true));
-    mounts
+    vec![
+        mount(DATA_VOLUME, DATA_PATH, false),
+        mount(CONFIG_VOLUME, CONFIG_PATH, true),
+        mount(AUTH_VOLUME, AUTH_PATH, true),
+        mount(TLS_VOLUME, TLS_PATH, true),
+    ]
 }
 
 fn volumes(instance: &ValidatedInstance) -> Vec<Volume> {
     let config = ConfigMapVolumeSource { name: instance.name.clone(), ..ConfigMapVolumeSource::default() };
-    let mut volumes = vec![Volume { name: CONFIG_VOLUME.to_owned(), config_map: Some(config), ..Volume::default() }];
-    if instance.auth.is_enabled() {
-        volumes.push(secret(AUTH_VOLUME, instance.auth_secret(), None));
-    }
-    // Nothing makes this Secret yet. A pod that mounts it from the start need not be restarted when there is one.
-    volumes.push(secret(TLS_VOLUME, tls_secret(&instance.name), Some(true)));
-    volumes
+    vec![
+        Volume { name: CONFIG_VOLUME.to_owned(), config_map: Some(config), ..Volume::default() },
+        // Also in a pod without a password: when one is asked for, redis.conf includes it before the pod is replaced.
+        secret(AUTH_VOLUME, instance.auth_secret(), (!instance.auth.is_enabled()).then_some(true)),
+        // Nothing makes this Secret yet. A pod that mounts it from the start need not be restarted when there is one.
+        secret(TLS_VOLUME, tls_secret(&instance.name), Some(true)),
+    ]
 }
 
 fn secret(volume: &str, name: String, optional: Option<bool>) -> Volume {

@@ -6,6 +6,7 @@
 data=${REDIS_DATA:-/data}
 conf=${REDIS_CONF:-/usr/local/etc/redis/redis.conf}
 server=${REDIS_SERVER:-redis-server}
+auth=${REDIS_AUTH_CONF:-/usr/local/etc/redis-auth/auth.conf}
 
 dump=$data/dump.rdb
 multi=$data/appendonlydir # Redis 7.0 and later, and Valkey
@@ -168,6 +169,15 @@ for file in "$dump" "$single" "$multi" "$multi"/*; do
     fail "user $(id -u) may not read and write $file: its owner is $(stat -c '%u:%g, mode %a' "$file"); change the owner to $(id -u):$(id -g)"
 done
 
+# The kubelet brings new files of the ConfigMap and of the Secret one after the other: redis.conf may ask for a password that
+# is not there yet.
+tries=0
+while grep -qxF "include $auth" "$conf" && [ ! -r "$auth" ]; do
+  [ "$tries" -lt 50 ] || fail "redis.conf includes $auth, which is missing: the Secret with the password does not exist, or is not mounted yet"
+  tries=$((tries + 1))
+  sleep 1
+done
+
 # The last one in the file counts.
 wanted=$(sed -n 's/^[[:space:]]*[aA][pP][pP][eE][nN][dD][oO][nN][lL][yY][[:space:]][[:space:]]*//p' "$conf" | tail -n 1 | tr -d '"'\''[:space:]' | tr '[:upper:]' '[:lower:]')
 case $wanted in
@@ -239,8 +249,15 @@ fi
 # A save or rewrite that was killed leaves its temporary file, which nothing reads any more.
 rm -f "$data"/temp-*.rdb "$data"/temp-rewriteaof-*.aof "$data"/temp-rewriteaof-bg-*.aof "$data"/appendonly.aof.tmp "$multi"/temp-*
 write_note "$mode" || fail "cannot write to $data; the volume may be full: grow spec.storage.size"
-if [ "$mode" = "$wanted" ]; then exec "$server" "$conf"; fi
+set -- "$conf"
+# A pod that was made to have a password has it, whether redis.conf is older or newer than the pod.
+if [ -n "$REDIS_PASSWORD_REQUIRED" ] && ! grep -qxF "include $auth" "$conf"; then
+  [ -r "$auth" ] || fail "a password is required, and $auth is missing: the Secret with the password does not exist, or is not mounted yet"
+  set -- "$@" --include "$auth" --protected-mode yes
+fi
 case $mode in
-  aof) exec "$server" "$conf" --appendonly yes ;;
-  rdb) exec "$server" "$conf" --appendonly no ;;
+  "$wanted") ;;
+  aof) set -- "$@" --appendonly yes ;;
+  rdb) set -- "$@" --appendonly no ;;
 esac
+exec "$server" "$@"

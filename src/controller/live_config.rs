@@ -8,8 +8,9 @@ use std::{
 
 use super::{
     context::Context,
+    credentials,
     error::{Error, reason_of},
-    events, full, secret,
+    events, full,
     servers::{self, Running},
     writes::persistence_trouble,
 };
@@ -123,8 +124,8 @@ pub(super) async fn ensure(
     if servers.is_empty() || (proved && !pending) {
         return Ok(Outcome::Held(None));
     }
-    let keys = secret::keys(instance, context).await?;
-    let credentials = keys.as_ref().map(secret::credentials);
+    let keys = credentials::keys(instance, context).await?;
+    let credentials = keys.as_ref().map(credentials::credentials);
     let mut report = Report::default();
     for server in &servers {
         match bring(&wanted, server, credentials, &mut report, &context.leadership).await {
@@ -280,6 +281,7 @@ fn failed(
             return Ok(Outcome::Refused(refusal));
         }
         Failure::NotLeading => return Err(Error::NotLeading),
+        Failure::Unasked(error @ ServerError::Password { .. }) => (credentials::refused(instance, context), error),
         Failure::Unasked(error) => (reason_of(&error), error),
     };
     tracing::debug!(pod, error = %why, "a server could not be asked for its configuration");

@@ -4,6 +4,7 @@
 mod announce;
 mod apply;
 mod context;
+mod credentials;
 mod error;
 mod events;
 mod expand;
@@ -16,6 +17,7 @@ mod measure;
 mod migration;
 mod namespaces;
 mod observe;
+mod opening;
 mod ownership;
 mod parts;
 mod patience;

@@ -10,8 +10,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{
     context::Context,
+    credentials,
     error::Error,
-    events, secret,
+    events,
     servers::{self, Running},
 };
 use crate::{
@@ -101,8 +102,8 @@ pub(super) async fn ensure(
     if servers.is_empty() || proved {
         return Ok(None);
     }
-    let keys = secret::keys(instance, context).await?;
-    let credentials = keys.as_ref().map(secret::credentials);
+    let keys = credentials::keys(instance, context).await?;
+    let credentials = keys.as_ref().map(credentials::credentials);
     let (mut obstacles, mut given) = (Vec::new(), false);
     for server in &servers {
         let stage = context.recall(&instance.uid, |memory| Some(memory.persistence.stages.get(&server.start).copied()));

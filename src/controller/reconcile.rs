@@ -16,7 +16,7 @@ use super::{
     error::{Error, spread},
     expand::{self, Volumes},
     live_config::{self, Outcome},
-    migration, observe, persistence, recreate, rejection, relabel,
+    migration, observe, opening, persistence, recreate, rejection, relabel,
     replication::{self, Roles},
     restart, retention, rotation, secret,
     seen::Versions,
@@ -211,7 +211,8 @@ async fn pursue(
     let instance = eased.as_ref().unwrap_or(instance);
     // Before anything restarts, and before redis.conf changes, the data files are complete.
     let files = persistence::ensure(instance, &changes, settled, context).await?; // redis
-    let may_restart = files.is_none();
+    let opened = opening::keep(instance, rotating, context).await?; // redis
+    let may_restart = files.is_none() && !opened.waits;
     let config = match files {
         Some(aspect) => Outcome::Pending(aspect),
         None => live_config::ensure(instance, live.as_ref(), &changes, &told, settled, context).await?, // redis
@@ -270,7 +271,7 @@ async fn pursue(
     let seen = observe::observe(observe::of(instance), stateful_set.as_ref(), context);
     let rejected = rejection::look(instance, stateful_set.as_ref(), context).await; // client
     let trouble = seen.trouble.or(rejected).or_else(|| observe::trouble(instance, context));
-    let password = password.map(Box::new);
+    let password = password.or(opened.aspect).map(Box::new);
     Ok(Finding::Applied(Observed { trouble, config, password, storage, ..seen }))
 }
 

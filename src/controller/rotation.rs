@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::{
     context::Context,
+    credentials::credentials,
     error::{Error, reason_of},
     secret::{self, Followed},
     servers::{self, Running},
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     domain::{
         auth::Password,
-        instance::ValidatedInstance,
+        instance::{Auth, ValidatedInstance},
         names::PORT,
         observed::Aspect,
         reason::Reason,
@@ -64,6 +65,10 @@ pub(super) async fn keep(
     told: bool,
     context: &Context,
 ) -> Result<Result<Option<Aspect>, Finding>, Error> {
+    // What is known then is what servers had that are about to have none.
+    if instance.auth == Auth::Disabled {
+        return Ok(Ok(None));
+    }
     for _ in 0..STEPS {
         let known = context.recall(&instance.uid, |memory| {
             let passwords = &memory.passwords;
@@ -150,13 +155,13 @@ async fn bring<'a>(rotation: Rotation<'_>, servers: &'a [Running], context: &Con
             Ok(server) => open.push((running, server)),
             // It starts, and is asked when it is ready.
             Err(ServerError::Closed { .. }) if !running.ready => {}
-            // It started before spec.auth asked for a password, and is about to be restarted.
-            Err(ServerError::Open { .. }) if !running.current => {}
             Err(error) => return Err(Failure { pod: &running.pod, error }),
         }
     }
+    // Also one without a password: it may have to follow one that has it.
     for (running, server) in &mut open {
-        lead(rotation, server).await.map_err(|error| Failure { pod: &running.pod, error })?;
+        let led = server.log_in_at_primary(rotation.keys.current.as_bytes()).await;
+        led.map_err(|error| Failure { pod: &running.pod, error })?;
     }
     for (running, server) in &mut open {
         let closed = close(rotation, server, &running.pod, context).await;
@@ -168,7 +173,7 @@ async fn bring<'a>(rotation: Rotation<'_>, servers: &'a [Running], context: &Con
 /// A connection to a server that accepts all that it has to; what it was given is proved by a login.
 async fn open(rotation: Rotation<'_>, running: &Running) -> Result<Server, ServerError> {
     let address = (running.address, u16::try_from(PORT).unwrap_or_default());
-    let known = secret::credentials(rotation.keys);
+    let known = credentials(rotation.keys);
     let mut server = match Server::connect_within(address, Some(known), DEADLINES).await {
         // The Secret may be what somebody changed, and not the server.
         Err(ServerError::Password { .. }) => {
@@ -177,7 +182,12 @@ async fn open(rotation: Rotation<'_>, running: &Running) -> Result<Server, Serve
         }
         outcome => outcome?,
     };
-    let held = server.accepted().await?.into_iter().collect();
+    let held = match server.accepted().await? {
+        Some(held) => held.into_iter().collect(),
+        None if running.current => return Err(ServerError::Open { address: address.into() }),
+        // It started before spec.auth asked for a password, and is about to be restarted.
+        None => return Ok(server),
+    };
     for password in rotation.lacking(&held) {
         server.accept(&password.digest()).await?;
         server.authenticate(password.as_bytes()).await?;
@@ -186,20 +196,10 @@ async fn open(rotation: Rotation<'_>, running: &Running) -> Result<Server, Serve
     Ok(server)
 }
 
-/// Has a server give the current password to its primary.
-async fn lead(rotation: Rotation<'_>, server: &mut Server) -> Result<(), ServerError> {
-    const DIRECTIVE: &str = "masterauth";
-    let current = rotation.keys.current.as_bytes();
-    if server.config(&[DIRECTIVE]).await?.get(DIRECTIVE).map(Vec::as_slice) != Some(current) {
-        server.set_primary_password(current).await?;
-    }
-    Ok(())
-}
-
 /// Has a server accept no more than it has to, and proves the current password once more.
 async fn close(rotation: Rotation<'_>, server: &mut Server, pod: &str, context: &Context) -> Result<(), ServerError> {
-    let held = server.accepted().await?.into_iter().collect();
-    let surplus = rotation.surplus(&held);
+    let Some(held) = server.accepted().await? else { return Ok(()) };
+    let surplus = rotation.surplus(&held.into_iter().collect());
     if surplus.is_empty() || !context.leadership.is_held() {
         return Ok(());
     }

@@ -11,6 +11,7 @@ use super::{
     apply,
     context::Context,
     error::{Error, spread, within},
+    opening,
     ownership::obstacle,
     rotation,
 };
@@ -19,18 +20,17 @@ use crate::{
     domain::{
         auth::Password,
         instance::{Auth, ValidatedInstance},
-        names::{self, AUTH_CONF_KEY, FORMER_PASSWORD_KEY, FORMER_UNTIL_ANNOTATION, OPERATOR, PASSWORD_KEY},
+        names::{AUTH_CONF_KEY, FORMER_PASSWORD_KEY, FORMER_UNTIL_ANNOTATION, OPERATOR, PASSWORD_KEY},
         reason::Reason,
         rotation::{Former, Keys},
         status::Finding,
     },
-    redis::Credentials,
 };
 
 /// How long a Secret of our own that was found right is taken to be so.
 const TRUSTED: Duration = Duration::from_mins(4);
 /// The same for the user's, and for ours while its password changes.
-const LOOK: Duration = Duration::from_secs(30);
+pub(super) const LOOK: Duration = Duration::from_secs(30);
 
 /// What is remembered of the passwords of an instance; all of it can be lost.
 #[derive(Clone, Debug, Default)]
@@ -45,13 +45,19 @@ pub(super) struct Memory {
     pub(super) wanted: Option<Password>,
     /// How far the running servers are.
     pub(super) rotation: rotation::Memory,
+    /// Until when a Secret that was not there is not looked for again.
+    pub(super) absent_until: Option<Instant>,
+    /// Whether a server asked for a password though its pod was not made to have one.
+    pub(super) demanded: bool,
+    /// Which servers were seen to ask for none.
+    pub(super) opened: opening::Memory,
 }
 
 impl Memory {
     /// Until when nothing has to be looked at or done.
     pub(super) fn rest(&self) -> Option<Instant> {
         let own = self.trusted.as_ref().map(|(until, _)| *until);
-        [own, self.source_trusted, self.rotation.due()].into_iter().flatten().min()
+        [own, self.source_trusted, self.rotation.due(), self.opened.due()].into_iter().flatten().min()
     }
 }
 
@@ -66,7 +72,9 @@ pub(super) async fn ensure(
     let (own, source) = context.remember(&instance.uid, |memory| {
         let memory = &mut memory.passwords;
         if instance.auth == Auth::Disabled {
-            *memory = Memory::default();
+            // What the servers had is needed until none of them asks for it.
+            let Memory { keys, absent_until, demanded, opened, .. } = std::mem::take(memory);
+            *memory = Memory { keys, absent_until, demanded, opened, ..Memory::default() };
         } else if settled {
             // The operator before this one saw to it: of a large fleet not all are asked for at once.
             let time = if instance.auth == Auth::Generated { context.time_for_all() } else { LOOK };
@@ -95,38 +103,6 @@ pub(super) async fn ensure(
         }
     });
     Ok(finding)
-}
-
-/// What the servers of an instance accept; `None` for an instance without a password.
-pub(super) async fn keys(instance: &ValidatedInstance, context: &Context) -> Result<Option<Keys>, Error> {
-    match instance.auth {
-        Auth::Disabled => Ok(None),
-        _ => keys_of(&instance.namespace, &instance.name, &instance.uid, context).await,
-    }
-}
-
-/// The same for an instance of which no more is known than that its pods mount a password.
-pub(super) async fn keys_of(
-    namespace: &str,
-    instance: &str,
-    uid: &str,
-    context: &Context,
-) -> Result<Option<Keys>, Error> {
-    if let Some(keys) = context.recall(uid, |memory| memory.passwords.keys.clone()) {
-        return Ok(Some(keys));
-    }
-    let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
-    let name = names::auth_secret(instance);
-    let secret = api.get_opt(&name).await.map_err(Error::request("get", "Secret", &name))?;
-    let keys = secret.as_ref().and_then(read);
-    context.remember(uid, |memory| memory.passwords.keys.clone_from(&keys));
-    Ok(keys)
-}
-
-/// What to log in with.
-pub(super) fn credentials(keys: &Keys) -> Credentials<'_> {
-    let former = keys.former.as_ref().map(|former| former.password.as_bytes());
-    Credentials { current: keys.current.as_bytes(), former }
 }
 
 /// What became of a write of the Secret.
@@ -280,11 +256,12 @@ fn note(instance: &ValidatedInstance, keys: Keys, wanted: Option<Password>, cont
     context.remember(&instance.uid, |memory| {
         memory.passwords.keys = Some(keys);
         memory.passwords.wanted = wanted;
+        memory.passwords.absent_until = None;
     });
 }
 
 /// What a Secret of ours says: a server that starts takes the lines, whatever the password beside them.
-fn read(secret: &Secret) -> Option<Keys> {
+pub(super) fn read(secret: &Secret) -> Option<Keys> {
     let included = bytes(secret, AUTH_CONF_KEY).and_then(Password::of_conf);
     let current = included.or_else(|| Password::parse(bytes(secret, PASSWORD_KEY)).ok())?;
     let former = Password::parse(bytes(secret, FORMER_PASSWORD_KEY)).ok().map(|password| {

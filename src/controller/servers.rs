@@ -9,12 +9,14 @@ use kube::ResourceExt;
 use super::{context::Context, observe};
 use crate::domain::{
     instance::ValidatedInstance,
+    live::has_password,
     names::CONFIG_HASH_ANNOTATION,
     observed::{container, is_ready},
     redis_conf::restart_hash,
 };
 
 /// A running server.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the pod")]
 pub(super) struct Running {
     pub(super) pod: String,
     pub(super) address: IpAddr,
@@ -25,6 +27,8 @@ pub(super) struct Running {
     pub(super) current: bool,
     /// Whether its pod is on its way out.
     pub(super) leaving: bool,
+    /// Whether it was started to ask for a password.
+    pub(super) has_password: bool,
 }
 
 /// All of them, also those that a smaller number is about to take away.
@@ -50,6 +54,7 @@ fn of(pod: &Pod, hash: &String) -> Option<Running> {
         ready: is_ready(pod),
         current: pod.annotations().get(CONFIG_HASH_ANNOTATION) == Some(hash),
         leaving: pod.metadata.deletion_timestamp.is_some(),
+        has_password: has_password(&pod.metadata),
     })
 }
 

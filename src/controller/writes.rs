@@ -7,14 +7,16 @@ use kube::ResourceExt;
 
 use super::{
     context::Context,
+    credentials,
     error::{spread, within},
     observe,
     replication::{self, Roles},
-    secret, servers, status,
+    servers, status,
 };
 use crate::{
     api::v1::RedisInstance,
     domain::{
+        live::has_password,
         names::{PORT, pod},
         observed::{Trouble, container},
         reason::Reason,
@@ -144,13 +146,15 @@ async fn ask(stored: &RedisInstance, uid: &str, context: &Context) -> Option<Ref
     let (_, first) = observe::pods((&namespace, &name, uid), 1, context).into_iter().next()?;
     container(&first)?.state.as_ref()?.running.as_ref()?;
     let address = servers::address(&first)?;
-    let keys = match stored.spec.auth.as_ref().and_then(|auth| auth.enabled) {
-        Some(false) => None,
-        _ => secret::keys_of(&namespace, &name, uid, context).await.ok()?, // client
+    let required = stored.spec.auth.as_ref().and_then(|auth| auth.enabled) != Some(false);
+    let keys = if required || has_password(&first.metadata) || credentials::is_demanded(uid, context) {
+        credentials::keys_of(&namespace, &name, uid, context).await.ok()? // client
+    } else {
+        None
     };
     let question = async {
         let address = (address, u16::try_from(PORT).unwrap_or_default());
-        let credentials = keys.as_ref().map(secret::credentials);
+        let credentials = keys.as_ref().map(credentials::credentials);
         let mut server = Server::connect_within(address, credentials, (DEADLINE, DEADLINE)).await?;
         server.standing().await
     };
@@ -162,6 +166,10 @@ async fn ask(stored: &RedisInstance, uid: &str, context: &Context) -> Option<Ref
             ServerError::Full { .. } => Some(Refusal::Full),
             ServerError::Closed { .. } | ServerError::Unreachable { .. } => {
                 Some(Refusal::Unreachable(error.to_string()))
+            }
+            ServerError::Password { .. } if keys.is_none() => {
+                credentials::demand(uid, context);
+                None
             }
             // It answers, and clients may have another password than the operator.
             _ => None,

@@ -8,6 +8,8 @@ use thiserror::Error;
 
 use super::{hex, words};
 
+/// The user that clients and replicas are.
+const USER: &str = "default";
 /// The longest password that Redis' own AUTH takes comfortably; longer ones are a file mounted by mistake.
 const LENGTH_LIMIT: usize = 512;
 
@@ -63,7 +65,8 @@ impl Password {
         &self.0
     }
 
-    /// The lines that redis.conf includes: clients need the password, and a replica gives it to its primary.
+    /// The lines that redis.conf includes: clients need the password, and a replica gives it to its primary. With the name of
+    /// the user, so that a primary without a password takes it too.
     #[must_use]
     pub fn conf(&self) -> String {
         let quoted = self.0.iter().fold(String::new(), |mut quoted, byte| {
@@ -74,7 +77,7 @@ impl Password {
             }
             quoted
         });
-        format!("masterauth \"{quoted}\"\nrequirepass \"{quoted}\"\n")
+        format!("masterauth \"{quoted}\"\nmasteruser {USER}\nrequirepass \"{quoted}\"\n")
     }
 
     /// The password that a server takes which includes these lines.
@@ -114,14 +117,17 @@ mod tests {
     }
 
     #[test]
-    fn any_password_is_two_lines_that_read_back() {
+    fn any_password_is_lines_that_read_back() {
         let odd = Password::parse(Some("a \"b\\ é#".as_bytes())).unwrap();
         let conf = odd.conf();
         assert_eq!(Password::of_conf(conf.as_bytes()), Some(odd));
         for other in [&b""[..], b"requirepass", b"requirepass \"", b"requirepass \"\"", b"masterauth a\n", b"\xff"] {
             assert_eq!(Password::of_conf(other), None);
         }
-        assert_eq!(conf, "masterauth \"a \\\"b\\\\ \\xc3\\xa9#\"\nrequirepass \"a \\\"b\\\\ \\xc3\\xa9#\"\n");
+        assert_eq!(
+            conf,
+            "masterauth \"a \\\"b\\\\ \\xc3\\xa9#\"\nmasteruser default\nrequirepass \"a \\\"b\\\\ \\xc3\\xa9#\"\n"
+        );
     }
 
     #[test]

@@ -6,16 +6,19 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
-        core::v1::{ConfigMap, Container, PersistentVolumeClaimSpec, PodSpec},
+        core::v1::{ConfigMap, Container, PersistentVolumeClaimSpec, PodTemplateSpec},
     },
-    apimachinery::pkg::api::resource::Quantity as Amount,
+    apimachinery::pkg::{api::resource::Quantity as Amount, apis::meta::v1::ObjectMeta},
 };
 
 use super::{
     directives::release::{Release, release},
     effective::Effective,
     instance::ValidatedInstance,
-    names::{AUTH_VOLUME, CONFIG_HASH_ANNOTATION, CONFIG_KEY, CONTAINER, POD_OPTIONS_ANNOTATION},
+    names::{
+        AUTH_VOLUME, CONFIG_HASH_ANNOTATION, CONFIG_KEY, CONTAINER, PASSWORD_ANNOTATION, PASSWORD_REQUIRED,
+        POD_OPTIONS_ANNOTATION,
+    },
     quantity::Quantity,
     redis_conf::restart_hash,
     resources::Resources,
@@ -85,7 +88,7 @@ impl Live {
             pod: pod_options(set),
             size: claim.and_then(requested),
             class: claim.and_then(|claim| claim.storage_class_name.clone()),
-            auth: pod.is_some_and(mounts_password),
+            auth: template.is_some_and(requires_password),
             config: conf.map(|conf| Effective::read(conf, release)),
             restart_hash: annotations
                 .and_then(|annotations| annotations.get(CONFIG_HASH_ANNOTATION).cloned())
@@ -135,10 +138,21 @@ fn pod_options(set: &StatefulSet) -> BTreeMap<String, String> {
     told.and_then(|told| serde_json::from_str(told).ok()).unwrap_or_default()
 }
 
-/// Whether the pods of this template ask for a password.
+/// Whether the servers of this template ask for a password.
 #[must_use]
-pub fn mounts_password(pod: &PodSpec) -> bool {
-    pod.volumes.iter().flatten().any(|volume| volume.name == AUTH_VOLUME)
+pub fn requires_password(template: &PodTemplateSpec) -> bool {
+    let spec = template.spec.as_ref();
+    let mounted = spec.into_iter().flat_map(|pod| pod.volumes.iter().flatten()).find(|one| one.name == AUTH_VOLUME);
+    // A template from before the annotation has the volume only with a password.
+    let before = mounted.and_then(|volume| volume.secret.as_ref()).is_some_and(|secret| secret.optional != Some(true));
+    before || template.metadata.as_ref().is_some_and(has_password)
+}
+
+/// Whether the server of a pod with these metadata asks for a password.
+#[must_use]
+pub fn has_password(metadata: &ObjectMeta) -> bool {
+    let annotation = metadata.annotations.as_ref().and_then(|annotations| annotations.get(PASSWORD_ANNOTATION));
+    annotation.is_some_and(|value| value == PASSWORD_REQUIRED)
 }
 
 #[cfg(test)]

@@ -73,6 +73,12 @@ pub const DATA_PATH: &str = "/data";
 pub const CONFIG_VOLUME: &str = "redis-config";
 /// Where the ConfigMap is mounted.
 pub const CONFIG_PATH: &str = "/usr/local/etc/redis";
+/// Annotation of a pod whose server has a password.
+pub const PASSWORD_ANNOTATION: &str = "redis.github.com/password";
+/// The value of that annotation.
+pub const PASSWORD_REQUIRED: &str = "required";
+/// Environment variable by which start.sh knows the same.
+pub const PASSWORD_VARIABLE: &str = "REDIS_PASSWORD_REQUIRED";
 /// Volume of the Secret.
 pub const AUTH_VOLUME: &str = "redis-auth";
 /// Where the Secret is mounted.

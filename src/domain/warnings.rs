@@ -47,6 +47,11 @@ pub fn of_change(old: &ValidatedInstance, new: &ValidatedInstance) -> Vec<String
     if old.auth != new.auth && old.auth.is_enabled() && new.auth.is_enabled() {
         told.push("spec.auth.secretName: the running servers take the other password too; the former one goes after 5 minutes".to_owned());
     }
+    match (old.auth.is_enabled(), new.auth.is_enabled()) {
+        (false, true) => told.push("spec.auth.enabled: each server asks for the password once restarted; AUTH default PASSWORD works before and after".to_owned()),
+        (true, false) => told.push("spec.auth.enabled: the running servers stop asking for a password at once; AUTH default PASSWORD still works".to_owned()),
+        _ => {}
+    }
     if old.storage.retention != new.storage.retention && new.storage.retention == Retention::Delete {
         told.push(
             "spec.storage.retention: deleting the instance will delete its volumes, and all data in them".to_owned(),
@@ -170,6 +175,21 @@ mod tests {
             let told = told.filter(|text| text.len() <= 120);
             assert_eq!(told.is_some(), volumes.is_some(), "{old} to {new}, {retention}: {told:?}");
             assert!(volumes.is_none_or(|words| told.unwrap().contains(words)));
+        }
+        let off = json!({"auth": {"enabled": false}, "replicas": 3});
+        let on = json!({"replicas": 3});
+        for (old, new, told_of) in [
+            (
+                &off,
+                &on,
+                "each server asks for the password once restarted; AUTH default PASSWORD works before and after",
+            ),
+            (&on, &off, "the running servers stop asking for a password at once; AUTH default PASSWORD still works"),
+        ] {
+            let lines = told(old.clone(), new.clone());
+            let expected = ["rolls 3 pods, one at a time, the primary last", told_of];
+            assert_eq!(lines, expected.map(|line| format!("spec.auth.enabled: {line}")));
+            assert!(lines.iter().all(|line| line.len() <= 120));
         }
         let secret = |name: &str| json!({"auth": {"secretName": name}});
         assert_eq!(told(secret("one"), secret("two")).len(), 1);

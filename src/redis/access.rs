@@ -34,22 +34,36 @@ impl Server {
         }
     }
 
-    /// Logs in; that it can be done proves the password. One that is refused leaves the connection as it was.
+    /// Logs in; that it can be done proves the password, unless the server asks for none. One that is refused leaves the
+    /// connection as it was. With the name of the user, a server without a password takes any.
     ///
     /// # Errors
     /// [`ServerError::Password`], or when it cannot be asked.
     pub async fn authenticate(&mut self, password: &[u8]) -> Result<(), ServerError> {
-        self.ask(cmd("AUTH").arg(password)).await
+        self.ask(cmd("AUTH").arg(USER).arg(password)).await
     }
 
-    /// The digests (sha256, hexadecimal) of the passwords that it accepts.
+    /// The digests (sha256, hexadecimal) of the passwords that it accepts; `None` where it asks for no password.
     ///
     /// # Errors
     /// When it cannot be asked, or answers what cannot be understood.
-    pub async fn accepted(&mut self) -> Result<Vec<String>, ServerError> {
+    pub async fn accepted(&mut self) -> Result<Option<Vec<String>>, ServerError> {
         let user: BTreeMap<String, Value> = self.ask(cmd("ACL").arg("GETUSER").arg(USER)).await?;
-        let digests = user.get("passwords").and_then(|digests| Vec::from_redis_value(digests).ok());
-        digests.ok_or_else(|| ServerError::Refused { why: "it does not tell which passwords it accepts".to_owned() })
+        let words = |field: &str| user.get(field).and_then(|words| Vec::<String>::from_redis_value(words).ok());
+        match (words("flags"), words("passwords")) {
+            (Some(flags), _) if flags.iter().any(|flag| flag == "nopass") => Ok(None),
+            (Some(_), Some(digests)) => Ok(Some(digests)),
+            _ => Err(ServerError::Refused { why: "it does not tell which passwords it accepts".to_owned() }),
+        }
+    }
+
+    /// Has it ask for no password. Protected mode goes first: with it, a server without a password answers no other pod.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub async fn open(&mut self) -> Result<(), ServerError> {
+        self.set("protected-mode", b"no").await?;
+        self.set("requirepass", b"").await.map_err(|error| wordless(error, "to ask for no password"))
     }
 
     /// Makes it accept the password of this digest, beside those that it accepts.
@@ -68,12 +82,17 @@ impl Server {
         self.change(&format!("!{digest}"), "that a password goes").await
     }
 
-    /// Sets what it gives to its primary.
+    /// Has it give this password to its primary, if it does not yet.
     ///
     /// # Errors
     /// When it cannot be told.
-    pub async fn set_primary_password(&mut self, password: &[u8]) -> Result<(), ServerError> {
-        self.set("masterauth", password).await.map_err(|error| wordless(error, "masterauth"))
+    pub async fn log_in_at_primary(&mut self, password: &[u8]) -> Result<(), ServerError> {
+        for (directive, wanted) in [("masteruser", USER.as_bytes()), ("masterauth", password)] {
+            if self.config(&[directive]).await?.get(directive).map(Vec::as_slice) != Some(wanted) {
+                self.set(directive, wanted).await.map_err(|error| wordless(error, directive))?;
+            }
+        }
+        Ok(())
     }
 
     async fn change(&mut self, rule: &str, what: &str) -> Result<(), ServerError> {

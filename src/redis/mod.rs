@@ -58,7 +58,7 @@ pub enum ServerError {
         /// Where.
         address: SocketAddr,
     },
-    /// The server asks for no password at all.
+    /// The server asks for no password at all, and should.
     #[error("{address} has no password, though there is one: restart the pod")]
     Open {
         /// Where.
@@ -266,10 +266,6 @@ impl Server {
             }
             Some("NOAUTH" | "WRONGPASS" | "NOPERM" | "AUTH") => ServerError::Password { address },
             Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN") => ServerError::Busy { address, why: why() },
-            // A server without a password says so in an error of no class of its own.
-            _ if error.detail().is_some_and(|said| said.contains("without any password configured")) => {
-                ServerError::Open { address }
-            }
             _ => ServerError::Refused { why: why() },
         }
     }

@@ -130,6 +130,13 @@ impl Place {
         String::from_utf8(secret.data.unwrap()["password"].0.clone()).unwrap()
     }
 
+    /// The command by which a client logs in, which a server without a password takes too; none while there is no password.
+    pub(crate) async fn login(&self, instance: &str) -> Option<String> {
+        let secret: Option<Secret> = self.api().get_opt(&format!("{instance}-auth")).await.unwrap();
+        let password = String::from_utf8(secret?.data?["password"].0.clone()).unwrap();
+        Some(format!("AUTH default {password}"))
+    }
+
     /// A connection to the instance's Service, as a client outside its pod makes it.
     pub(crate) async fn connect(&self, instance: &str) -> Redis {
         let service: Service = self.api().get(instance).await.unwrap();

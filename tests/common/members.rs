@@ -61,8 +61,9 @@ impl Members<'_> {
         let address = self.pod(pod).await?.status?.pod_ip?;
         let stream = timeout(Duration::from_secs(1), TcpStream::connect((address, 6379))).await.ok()?.ok()?;
         let mut redis = Redis::from(stream);
-        let login = format!("AUTH {}", self.place.password(self.instance).await);
-        timeout(Duration::from_secs(1), redis.try_ask(&login)).await.ok()??;
+        if let Some(login) = self.place.login(self.instance).await {
+            timeout(Duration::from_secs(1), redis.try_ask(&login)).await.ok()??;
+        }
         Some(redis)
     }
 

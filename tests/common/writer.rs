@@ -67,19 +67,23 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts to write to the Service of an instance.
     pub(crate) async fn start(place: &Place, instance: &str) -> Self {
-        Self::begin(place, instance, false).await
+        Self::begin(place, instance, place.password(instance).await, false).await
+    }
+
+    /// The same with a password that the instance does not have yet.
+    pub(crate) async fn start_with(place: &Place, instance: &str, password: &str) -> Self {
+        Self::begin(place, instance, password.to_owned(), false).await
     }
 
     /// The same, counting a write as acknowledged when a replica has it too (`WAIT 1`).
     pub(crate) async fn start_confirmed(place: &Place, instance: &str) -> Self {
-        Self::begin(place, instance, true).await
+        Self::begin(place, instance, place.password(instance).await, true).await
     }
 
-    async fn begin(place: &Place, instance: &str, confirmed: bool) -> Self {
+    async fn begin(place: &Place, instance: &str, password: String, confirmed: bool) -> Self {
         let (stop, stopped) = oneshot::channel();
         let service: k8s_openapi::api::core::v1::Service = place.api().get(instance).await.unwrap();
         let address = format!("{}:6379", service.spec.unwrap().cluster_ip.unwrap());
-        let password = place.password(instance).await;
         let count = Arc::new(AtomicU64::new(0));
         let work = tokio::spawn(write(address, password, confirmed, Arc::clone(&count), stopped));
         Self { count, stop, work }
@@ -167,8 +171,8 @@ impl Client {
     async fn exchange(&mut self, command: &str) -> Option<String> {
         if self.stream.is_none() {
             let mut stream = TcpStream::connect(&self.address).await.ok()?;
-            // A server without a password answers with an error, which is as good.
-            send(&mut stream, &format!("AUTH {}", self.password)).await?;
+            // With the name of the user, a server without a password takes it too.
+            send(&mut stream, &format!("AUTH default {}", self.password)).await?;
             self.stream = Some(stream);
         }
         send(self.stream.as_mut()?, command).await

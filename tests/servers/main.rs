@@ -2,6 +2,7 @@
 //! CONFIG GET; and the same reached on a running server with CONFIG SET. Needs the servers of `install.sh`, and only the
 //! loopback. `CONFIGS=20000 just test-servers` tries that many a server; `SERVER='redis 7.0'` tries only that one.
 
+mod passwords;
 mod server;
 mod values;
 
@@ -31,7 +32,7 @@ use redis_operator::{
     },
     redis::{Credentials, Server as Connection, ServerError},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use server::{Release, Server};
 
 /// Name of a directive and a seed for its value.
@@ -83,45 +84,6 @@ fn a_change_on_a_running_server_is_what_a_start_would_have_brought() {
         }
         Ok(())
     });
-}
-
-#[test]
-#[ignore = "needs real servers: just test-servers"]
-fn a_running_server_takes_a_second_password_and_leaves_the_first() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    for release in Release::all() {
-        let (_, conf) = accepted(&release, &[], &mut Figures::default()).unwrap();
-        let [old, new] = [[7; 24], [8; 24]].map(Password::from_entropy);
-        let server = Server::start(&release, &conf, Some(&old)).unwrap();
-        let address = (server.address.into(), 6379);
-        let connect = async |current: &Password, former: Option<&Password>| {
-            let credentials = Credentials { current: current.as_bytes(), former: former.map(Password::as_bytes) };
-            Connection::connect(address, Some(credentials)).await
-        };
-        let image = release.image();
-        runtime.block_on(async {
-            assert!(matches!(connect(&new, None).await, Err(ServerError::Password { .. })), "{image}");
-            let mut first = connect(&new, Some(&old)).await.unwrap();
-            assert_eq!(first.accepted().await.unwrap(), [old.digest()], "{image}");
-            first.accept(&new.digest()).await.unwrap();
-            first.accept(&new.digest()).await.unwrap();
-            assert_eq!(first.accepted().await.unwrap(), [old.digest(), new.digest()], "{image}");
-            for password in [&old, &new] {
-                connect(password, None).await.unwrap();
-            }
-            first.set_primary_password(new.as_bytes()).await.unwrap();
-            assert_eq!(first.config(&["masterauth"]).await.unwrap()["masterauth"], new.as_bytes(), "{image}");
-            let mut second = connect(&new, None).await.unwrap();
-            second.refuse(&old.digest()).await.unwrap();
-            assert!(matches!(connect(&old, None).await, Err(ServerError::Password { .. })), "{image}");
-            assert!(matches!(first.authenticate(old.as_bytes()).await, Err(ServerError::Password { .. })), "{image}");
-            assert_eq!(first.accepted().await.unwrap(), [new.digest()], "{image}: who is logged in stays");
-            connect(&new, Some(&old)).await.unwrap();
-            let refusal = second.refuse(&old.digest()).await.unwrap_err().to_string();
-            assert!(!refusal.contains(&old.digest()), "{image}: {refusal}");
-        });
-        println!("{image}: a password added, proved and dropped");
-    }
 }
 
 fn configs() -> u32 {
@@ -203,15 +165,18 @@ fn accepted(
             figures.refused += 1;
         }
     }
-    let object = json!({"metadata": {"name": "cache", "namespace": "shop"},
-        "spec": {"image": release.image(), "auth": {"enabled": auth}, "config": config}});
-    let instance: RedisInstance = serde_json::from_value(object).unwrap();
-    let defaults = Defaults { image: release.image() };
     // Refused for what they are together, such as more replicas to write to than there are.
-    let instance =
-        validate::validate(&defaults.applied(&instance)).map_err(|_| TestCaseError::reject("refused together"))?;
+    rendered(json!({"image": release.image(), "auth": {"enabled": auth}, "config": config}))
+        .ok_or_else(|| TestCaseError::reject("refused together"))
+}
+
+/// The instance with this spec, and its redis.conf, if it is valid.
+fn rendered(spec: Value) -> Option<(ValidatedInstance, String)> {
+    let object = json!({"metadata": {"name": "cache", "namespace": "shop"}, "spec": spec});
+    let instance: RedisInstance = serde_json::from_value(object).unwrap();
+    let instance = validate::validate(&Defaults { image: String::new() }.applied(&instance)).ok()?;
     let conf = build::build(&instance).config_map.data.unwrap()["redis.conf"].clone();
-    Ok((instance, conf))
+    Some((instance, conf))
 }
 
 fn is_accepted(release: &Release, name: &str, value: &str) -> bool {
@@ -292,6 +257,7 @@ fn is_untouched(release: release::Release, directive: &Directive, value: &[u8], 
         "dir" => value == server.folder.path().as_os_str().as_encoded_bytes(),
         "protected-mode" => value == if server.password.is_empty() { "no" } else { "yes" }.as_bytes(),
         "requirepass" | "masterauth" | "primaryauth" => value == server.password,
+        "masteruser" | "primaryuser" => value == if server.password.is_empty() { "" } else { "default" }.as_bytes(),
         // Lowered to what the limit on open files leaves.
         "maxclients" => true,
         name => held::default_words(release, name).is_none_or(|words| held::holds(release, name, &words, value)),

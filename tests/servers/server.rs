@@ -18,7 +18,7 @@ use redis_operator::domain::{
     names::{AUTH_CONF_KEY, AUTH_PATH, DATA_PATH, PORT},
 };
 
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A binary of a release line.
 #[derive(Clone)]
@@ -181,7 +181,7 @@ impl Server {
 }
 
 #[expect(clippy::disallowed_methods, reason = "between two looks at the condition, which has a deadline")]
-fn pause() {
+pub(crate) fn pause() {
     std::thread::sleep(Duration::from_micros(200));
 }
 

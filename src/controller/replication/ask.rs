@@ -12,7 +12,7 @@ use kube::ResourceExt;
 
 use super::{Group, claims, process};
 use crate::{
-    controller::{context::Context, observe, servers},
+    controller::{context::Context, credentials, observe, servers},
     domain::{
         names::PORT,
         observed::{container, is_ready, revision, trouble_of, unready_seconds},
@@ -34,7 +34,7 @@ pub(super) async fn members(group: &Group<'_>, context: &Context) -> Vec<Member>
     let newest = observe::update_revision(&group.namespace, &group.name, context);
     let asked = (0..group.running).map(|ordinal| async move {
         let answer = match group.object(ordinal).and_then(serving_at) {
-            Some(address) => ask(group, address).await,
+            Some(address) => ask(group, address, context).await,
             None => Some(Answer::Absent),
         };
         (ordinal, answer)
@@ -84,7 +84,7 @@ fn serving_at(pod: &Pod) -> Option<IpAddr> {
 }
 
 /// The answer, or nothing.
-async fn ask(group: &Group<'_>, address: IpAddr) -> Option<Answer> {
+async fn ask(group: &Group<'_>, address: IpAddr, context: &Context) -> Option<Answer> {
     let port = u16::try_from(PORT).unwrap_or_default();
     let question = async {
         let mut server = Server::connect_within((address, port), group.credentials(), (DEADLINE, DEADLINE)).await?;
@@ -94,11 +94,16 @@ async fn ask(group: &Group<'_>, address: IpAddr) -> Option<Answer> {
         Ok(Ok(standing)) => Some(Answer::Told(told(address, standing))),
         // Also where the connection is refused: the process may have ended, or something between the two refuses.
         Ok(Err(ServerError::Closed { .. } | ServerError::Unreachable { .. })) | Err(_) => None,
-        Ok(Err(error)) => Some(Answer::Evasive(match error {
-            ServerError::Busy { .. } => Evasion::Busy,
-            ServerError::Full { .. } => Evasion::Full,
-            _ => Evasion::Other,
-        })),
+        Ok(Err(error)) => {
+            if matches!(error, ServerError::Password { .. }) && group.keys.is_none() {
+                credentials::demand(&group.uid, context);
+            }
+            Some(Answer::Evasive(match error {
+                ServerError::Busy { .. } => Evasion::Busy,
+                ServerError::Full { .. } => Evasion::Full,
+                _ => Evasion::Other,
+            }))
+        }
     }
 }
 

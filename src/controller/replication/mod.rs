@@ -27,11 +27,11 @@ pub(super) use self::{
     marks::{is_elsewhere, record_alone},
 };
 use self::{sync::Sighting, written::Written};
-use super::{context::Context, error::Error, events, observe, secret};
+use super::{context::Context, credentials, error::Error, events, observe};
 use crate::{
     api::v1::RedisInstance,
     domain::{
-        live::mounts_password,
+        live::{has_password, requires_password},
         names::{PROMOTE_ANNOTATION, pod},
         observed::{Aspect, container},
         reason::Reason,
@@ -119,7 +119,7 @@ impl Group<'_> {
     }
 
     fn credentials(&self) -> Option<Credentials<'_>> {
-        self.keys.as_ref().map(secret::credentials)
+        self.keys.as_ref().map(credentials::credentials)
     }
 
     fn term(&self) -> u64 {
@@ -220,14 +220,16 @@ async fn gather<'a>(stored: &'a RedisInstance, context: &Context) -> Result<Opti
     if running <= 1 && record.is_none() {
         return Ok(None);
     }
-    let keys = if context.stores.stateful_sets.get(&place).is_some_and(|set| has_password(&set)) {
-        secret::keys_of(&namespace, &name, &uid, context).await? // client
-    } else {
-        None
-    };
     let whose = (namespace.as_str(), name.as_str(), uid.as_str());
     let pods = observe::pods(whose, running, context);
     let unadopted = observe::unadopted(whose, running, context);
+    // While `auth.enabled` changes, some pods have a password and others do not.
+    let any = pods.iter().any(|(_, pod)| has_password(&pod.metadata)) || credentials::is_demanded(&uid, context);
+    let keys = if any || context.stores.stateful_sets.get(&place).is_some_and(|set| is_protected(&set)) {
+        credentials::keys_of(&namespace, &name, &uid, context).await? // client
+    } else {
+        None
+    };
     let limits = Limits::of(&stored.spec);
     Ok(Some(Group { stored, namespace, name, uid, running, pods, unadopted, keys, record, limits }))
 }
@@ -237,9 +239,8 @@ fn process(pod: &Pod) -> Option<String> {
     Some(format!("{}/{}", pod.uid()?, container(pod)?.container_id.as_ref()?))
 }
 
-fn has_password(set: &StatefulSet) -> bool {
-    let pod = set.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
-    pod.is_some_and(mounts_password)
+fn is_protected(set: &StatefulSet) -> bool {
+    set.spec.as_ref().is_some_and(|spec| requires_password(&spec.template))
 }
 
 fn address(members: &[Member], ordinal: i32) -> Option<IpAddr> {

@@ -1,0 +1,122 @@
+//! An instance that is to have no password: its running servers are opened before any pod restarts, since a replica without a
+//! password cannot follow a primary with one.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+
+use super::{
+    context::Context,
+    credentials::{self, credentials},
+    error::{Error, reason_of},
+    secret,
+    servers::{self, Running},
+};
+use crate::{
+    domain::{
+        instance::{Auth, ValidatedInstance},
+        names::PORT,
+        observed::Aspect,
+        reason::Reason,
+    },
+    redis::{Credentials, Server, ServerError},
+};
+
+/// How long a server may take to accept a connection, and to answer a command.
+const DEADLINES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
+/// When a server that could not be opened is asked again, unless a watch calls.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// What is remembered of the running servers; all of it can be lost.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory {
+    /// Which servers were seen to ask for no password.
+    proved: Option<String>,
+    /// Which could not be opened, until when they are left alone, and what was told of it.
+    held: Option<(Instant, String, Aspect)>,
+}
+
+impl Memory {
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.held.as_ref().map(|(until, ..)| *until)
+    }
+}
+
+/// What came of it.
+#[derive(Default)]
+pub(super) struct Opened {
+    /// Whether restarts have to wait.
+    pub(super) waits: bool,
+    /// What to tell of it, if anything.
+    pub(super) aspect: Option<Aspect>,
+}
+
+/// Has every running server ask for no password, if the instance is to have none. `told` says whether a change of the password
+/// was told to be under way.
+pub(super) async fn keep(instance: &ValidatedInstance, told: bool, context: &Context) -> Result<Opened, Error> {
+    if instance.auth != Auth::Disabled {
+        context.remember(&instance.uid, |memory| memory.passwords.opened = Memory::default());
+        return Ok(Opened::default());
+    }
+    let mut servers = servers::running(instance, context);
+    servers.retain(|server| !server.leaving);
+    if !servers.iter().any(|server| server.has_password) && !credentials::is_demanded(&instance.uid, context) {
+        context.remember(&instance.uid, |memory| memory.passwords = secret::Memory::default());
+        return Ok(done(told));
+    }
+    let fingerprint = servers::fingerprint(&servers);
+    let Memory { proved, held } = context.recall(&instance.uid, |memory| memory.passwords.opened.clone());
+    if proved.as_ref() == Some(&fingerprint) {
+        return Ok(done(told));
+    }
+    if let Some((.., aspect)) = held.filter(|(until, of, _)| *of == fingerprint && Instant::now() < *until) {
+        return Ok(waits(aspect, &servers));
+    }
+    if !context.leadership.is_held() {
+        return Err(Error::NotLeading);
+    }
+    let keys = credentials::keys(instance, context).await?;
+    let outcomes = join_all(servers.iter().map(|server| open(server, keys.as_ref().map(credentials)))).await;
+    let failed = servers.iter().zip(outcomes).find_map(|(server, outcome)| match outcome {
+        // It starts, and is asked when it is ready.
+        Err(ServerError::Closed { .. }) if !server.ready => None,
+        outcome => Some((server, outcome.err()?)),
+    });
+    let waiting = failed.map(|(server, error)| waiting(server, &error));
+    context.remember(&instance.uid, |memory| {
+        let passwords = &mut memory.passwords;
+        passwords.demanded &= waiting.is_some();
+        passwords.opened = match &waiting {
+            None => Memory { proved: Some(fingerprint), held: None },
+            Some(aspect) => Memory { proved: None, held: Some((Instant::now() + AGAIN, fingerprint, aspect.clone())) },
+        };
+    });
+    Ok(waiting.map_or_else(|| done(told), |aspect| waits(aspect, &servers)))
+}
+
+fn done(told: bool) -> Opened {
+    let message = "the servers ask for no password".to_owned();
+    let aspect = told.then_some(Aspect { holds: Some(true), reason: Reason::PasswordRotated, message });
+    Opened { waits: false, aspect }
+}
+
+/// One that is alone has nobody to follow, and no replica to lose.
+fn waits(aspect: Aspect, servers: &[Running]) -> Opened {
+    let waits = servers.len() > 1;
+    Opened { waits, aspect: waits.then_some(aspect) }
+}
+
+async fn open(running: &Running, credentials: Option<Credentials<'_>>) -> Result<(), ServerError> {
+    let address = (running.address, u16::try_from(PORT).unwrap_or_default());
+    let mut server = Server::connect_within(address, credentials, DEADLINES).await?;
+    if server.accepted().await?.is_some() {
+        server.open().await?;
+        tracing::info!(pod = running.pod, "asks for no password any more");
+    }
+    Ok(())
+}
+
+fn waiting(server: &Running, error: &ServerError) -> Aspect {
+    let message = format!("spec.auth.enabled: false: restarts wait until {} asks for no password: {error}", server.pod);
+    Aspect { holds: Some(false), reason: reason_of(error), message }
+}
