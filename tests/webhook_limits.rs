@@ -88,15 +88,43 @@ async fn bodies_still_arriving_take_no_turn_and_only_the_memory_they_fill() {
     assert_eq!(answer.status(), StatusCode::OK);
 }
 
+/// Bodies of ten bytes that never end, one after the other.
+fn slow(chunks: usize) -> impl futures::Stream<Item = Result<Bytes, axum::Error>> {
+    let five = (0..chunks).map(|_| Ok(Bytes::from_static(b"xxxxx")));
+    futures::stream::iter(five).chain(futures::stream::pending())
+}
+
+#[tokio::test]
+async fn half_sent_bodies_that_hold_all_the_memory_give_way_to_an_honest_one() {
+    let limits = Limits { body_bytes: 1000, requests: 24, ..Limits::default() };
+    let router = echo(&limits);
+    let half_sent = || {
+        let most = futures::stream::iter([Ok::<_, axum::Error>(Bytes::from_static(&[b'x'; 1000]))]);
+        Body::from_stream(most.chain(futures::stream::pending()))
+    };
+    let held = futures::future::join_all((0..24).map(|_| post_to(&router, half_sent())));
+    let honest = async {
+        for _ in 0..100 {
+            assert_eq!(post_to(&router, vec![b'x'; 900]).await.status(), StatusCode::OK);
+        }
+    };
+    let (held, honest) = (Box::pin(held), Box::pin(honest));
+    let futures::future::Either::Right(((), rest)) = futures::future::select(held, honest).await else {
+        panic!("the half-sent bodies were answered before the honest ones");
+    };
+    drop(rest);
+    assert_eq!(post_to(&router, vec![b'x'; 1000]).await.status(), StatusCode::OK);
+}
+
 #[tokio::test]
 async fn what_bodies_may_fill_together_is_bounded() {
     let router = echo(&tight());
     let held = futures::stream::iter([Ok::<_, axum::Error>(Bytes::from_static(&[b'x'; 10]))]);
     let held = post_to(&router, Body::from_stream(held.chain(futures::stream::pending())));
-    let second = post_to(&router, vec![b'x'; 10]);
+    let second = post_to(&router, Body::from_stream(slow(2)));
     let (held, second) = futures::future::join(held, second).await;
-    assert_eq!(held.status(), StatusCode::REQUEST_TIMEOUT);
-    assert_eq!(second.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(held.status(), StatusCode::TOO_MANY_REQUESTS, "the one on its way for longer gives way");
+    assert_eq!(second.status(), StatusCode::REQUEST_TIMEOUT);
     assert_eq!(post_to(&router, vec![b'x'; 10]).await.status(), StatusCode::OK, "memory is given back");
 }
 

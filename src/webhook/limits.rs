@@ -19,7 +19,7 @@ use axum::{
 use futures::{FutureExt, StreamExt};
 use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
 
-use super::{seats::Seat, throttle::Throttle};
+use super::{bodies::Bodies, seats::Seat, throttle::Throttle};
 use crate::{
     domain::field_error::quoted,
     metrics::{RequestRefusal, WebhookMetrics},
@@ -126,8 +126,7 @@ impl IntoResponse for Refusal {
 struct Intake {
     limits: Limits,
     turns: Semaphore,
-    /// Counts bytes, not bodies, and only those that have arrived: a slow sender must not take an honest one's turn.
-    memory: Semaphore,
+    bodies: Bodies,
     busy: Throttle,
     metrics: WebhookMetrics,
 }
@@ -139,7 +138,7 @@ pub fn limited(router: Router, limits: &Limits, metrics: &WebhookMetrics) -> Rou
     let intake = Intake {
         limits: *limits,
         turns: Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)),
-        memory: Semaphore::new(memory.min(Semaphore::MAX_PERMITS)),
+        bodies: Bodies::new(memory),
         busy: Throttle::new(Duration::from_secs(10)),
         metrics: metrics.clone(),
     };
@@ -182,29 +181,35 @@ impl Intake {
         refusal.into_response()
     }
 
-    async fn admit(&self, body: Body) -> Result<(Body, [SemaphorePermit<'_>; 2]), Refusal> {
+    async fn admit(&self, body: Body) -> Result<(Body, [Option<SemaphorePermit<'_>>; 2]), Refusal> {
         let deadline = self.limits.body;
         let (body, memory) =
             tokio::time::timeout(deadline, self.receive(body)).await.map_err(|_| Refusal::TooSlow(deadline))??;
         let turn = self.turns.try_acquire()?;
-        Ok((body.into(), [memory, turn]))
+        Ok((body.into(), [memory, Some(turn)]))
     }
 
-    async fn receive(&self, body: Body) -> Result<(Bytes, SemaphorePermit<'_>), Refusal> {
+    async fn receive(&self, body: Body) -> Result<(Bytes, Option<SemaphorePermit<'_>>), Refusal> {
         let limit = self.limits.body_bytes;
-        let mut memory = self.memory.try_acquire_many(0)?;
+        let mut arriving = self.bodies.begin();
         let mut received = Received::Nothing;
         let mut chunks = body.into_data_stream();
-        while let Some(chunk) = chunks.next().await {
+        loop {
+            let chunk = tokio::select! {
+                biased;
+                _ = &mut arriving.gives_way => return Err(Refusal::Busy),
+                chunk = chunks.next() => chunk,
+            };
+            let Some(chunk) = chunk else { break };
             let chunk = chunk.map_err(|_| Refusal::Broken)?;
             let size = u32::try_from(chunk.len()).map_err(|_| Refusal::TooLarge(limit))?;
             if received.length().saturating_add(chunk.len()) > limit {
                 return Err(Refusal::TooLarge(limit));
             }
-            memory.merge(self.memory.try_acquire_many(size)?);
+            arriving.take(size).await?;
             received.add(chunk);
         }
-        Ok((received.whole(), memory))
+        Ok((received.whole(), arriving.complete()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The admission webhooks: HTTP and TLS around the pure rules of `domain`. No I/O beyond the connection itself:
 //! an answer depends on the request alone.
 
+mod bodies;
 pub mod certificate;
 pub(crate) mod connections;
 mod handshake;
@@ -8,6 +9,7 @@ pub mod limits;
 mod mutate;
 mod object;
 mod outline;
+mod part;
 mod review;
 mod seats;
 pub mod server;

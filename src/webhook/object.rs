@@ -5,7 +5,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::{outline::Outline, review::ReviewError};
+use super::{
+    outline::Outline,
+    part::{self, Part},
+    review::ReviewError,
+};
 use crate::{
     api::v1::{RedisInstance, RedisInstanceStatus},
     domain::{
@@ -18,7 +22,7 @@ use crate::{
 /// The parts of an object that are judged.
 #[derive(Deserialize)]
 pub(super) struct Object<'a> {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "part::object")]
     metadata: Metadata,
     #[serde(borrow, default)]
     spec: Option<&'a RawValue>,
@@ -34,7 +38,7 @@ struct Metadata {
     namespace: Option<String>,
     uid: Option<String>,
     deletion_timestamp: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "part::optional")]
     annotations: Option<Annotations>,
 }
 
@@ -107,7 +111,8 @@ impl Object<'_> {
     }
 
     fn served(&self) -> Option<Served> {
-        self.status.and_then(|status| serde_json::from_str::<Option<Served>>(status.get()).ok()?)
+        let status = self.status.map(|status| serde_json::from_str::<Option<Part<Served>>>(status.get()));
+        status.and_then(|status| status.ok()?).map(|Part(served)| served)
     }
 
     /// What defaults depend on, as JSON: of the spec the fields that have one, without what is below them.

@@ -10,7 +10,10 @@ use k8s_openapi::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::object::Object;
+use super::{
+    object::Object,
+    part::{self, Part},
+};
 use crate::{
     api,
     domain::field_error::{FAULT_LIMIT, FieldError, quoted},
@@ -29,7 +32,7 @@ const NAME_LIMIT: usize = 253;
 /// What is wrong with a body that should be a review.
 #[derive(Debug, Error)]
 pub(super) enum ReviewError {
-    /// Not JSON, or not of the shape of a review. The parser's message may repeat a part of the body, of any length.
+    /// Not JSON, or not of the shape of a review. The parser's message may repeat a text of the spec.
     #[error("not an AdmissionReview of admission.k8s.io/v1: {}", quoted(&.0.to_string()))]
     Malformed(#[from] serde_json::Error),
     /// Not text, and so not JSON; where a field is passed over, only this tells.
@@ -65,7 +68,7 @@ impl ReviewError {
 struct Review<'a> {
     api_version: String,
     kind: String,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "part::optional")]
     request: Option<Request<'a>>,
 }
 
@@ -80,11 +83,12 @@ pub(super) struct Request<'a> {
     #[serde(default)]
     sub_resource: Option<String>,
     /// The object as it would be stored.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "part::optional")]
     pub(super) object: Option<Object<'a>>,
     /// The object as it is stored; absent on CREATE.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "part::optional")]
     pub(super) old_object: Option<Object<'a>>,
+    #[serde(deserialize_with = "part::object")]
     kind: GroupVersionKind,
 }
 
@@ -123,7 +127,7 @@ impl Request<'_> {
 
 /// Reads a review.
 pub(super) fn parse(body: &[u8]) -> Result<Request<'_>, ReviewError> {
-    let review: Review<'_> = serde_json::from_str(std::str::from_utf8(body)?)?;
+    let Part(review) = serde_json::from_str::<Part<Review<'_>>>(std::str::from_utf8(body)?)?;
     if review.api_version != API_VERSION || review.kind != KIND {
         return Err(ReviewError::OtherVersion);
     }
@@ -226,5 +230,42 @@ fn cause(error: &FieldError) -> StatusCause {
         field: Some(error.field.clone()),
         message: Some(error.message()),
         reason: Some(error.reason().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The error about a review with a megabyte of letters at this place.
+    fn malformed(place: &str) -> String {
+        let mut review = json!({"apiVersion": API_VERSION, "kind": KIND, "request": {"uid": "u", "operation": "UPDATE",
+            "kind": {"group": api::GROUP, "version": "v1", "kind": api::KIND},
+            "object": {"metadata": {"name": "a", "annotations": {}}}, "oldObject": {}}});
+        *review.pointer_mut(place).unwrap() = Value::from("A".repeat(1 << 20));
+        match parse(review.to_string().as_bytes()) {
+            Err(ReviewError::Malformed(error)) => error.to_string(),
+            Err(error) => panic!("{place}: {error}"),
+            Ok(_) => panic!("{place}: it was read"),
+        }
+    }
+
+    #[test]
+    fn an_error_does_not_repeat_a_text_in_the_place_of_an_object() {
+        for place in [
+            "",
+            "/request",
+            "/request/kind",
+            "/request/object",
+            "/request/oldObject",
+            "/request/object/metadata",
+            "/request/object/metadata/annotations",
+        ] {
+            let error = malformed(place);
+            assert!(error.starts_with("invalid type: string, expected an object at line 1"), "{place}: {error:.200}");
+            assert!(error.len() < 200, "{place}: {} bytes", error.len());
+        }
     }
 }
