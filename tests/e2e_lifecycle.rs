@@ -133,13 +133,42 @@ async fn deleting_an_instance_keeps_its_volume_unless_told_otherwise() {
         place.gone::<ConfigMap>(name).await;
         place.gone::<Service>(name).await;
         place.gone::<Service>(&format!("{name}-pods")).await;
-        place.gone::<Secret>(&format!("{name}-auth")).await;
         place.gone::<Pod>(&format!("{name}-0")).await;
     }
     place.gone::<PersistentVolumeClaim>("redis-data-gone-0").await;
     let claims = place.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap();
     let names: Vec<String> = claims.items.iter().map(ResourceExt::name_any).collect();
     assert_eq!(names, ["redis-data-kept-0"]);
+    place.gone::<Secret>("gone-auth").await;
+    assert!(place.api::<Secret>().get_opt("kept-auth").await.unwrap().is_some(), "the password stays with the volume");
+    place.leave().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn an_instance_that_is_replaced_keeps_its_data_and_its_password() {
+    let place = Place::new("replaced").await;
+    place.create("cache", json!({"image": "redis:7.0.15", "storage": {"size": "64Mi"}})).await.unwrap();
+    place.reaches("cache", Phase::Running).await;
+    let password = place.password("cache").await;
+    let login = format!("AUTH {password}");
+    let mut redis = place.connect("cache").await;
+    assert_eq!((redis.ask(&login).await, redis.ask("SET order 4711").await), ("+OK".into(), "+OK".into()));
+    // As `kubectl replace --force` does.
+    for _ in 0..3 {
+        place.api::<RedisInstance>().delete("cache", &DeleteParams::background()).await.unwrap();
+        place.gone::<RedisInstance>("cache").await;
+        place.create("cache", json!({"image": "redis:7.0.15", "storage": {"size": "64Mi"}})).await.unwrap();
+        place.reaches("cache", Phase::Running).await;
+        assert_eq!(place.password("cache").await, password);
+        let mut redis = place.connect("cache").await;
+        assert_eq!((redis.ask(&login).await, redis.ask("GET order").await), ("+OK".into(), "4711".into()));
+    }
+    // Without its volume nothing holds the password.
+    place.api::<RedisInstance>().delete("cache", &DeleteParams::background()).await.unwrap();
+    place.gone::<Pod>("cache-0").await;
+    place.delete::<PersistentVolumeClaim>("redis-data-cache-0").await;
+    place.gone::<Secret>("cache-auth").await;
     place.leave().await;
 }
 

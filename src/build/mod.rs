@@ -19,7 +19,10 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
 
-pub use self::{secret::auth_secret, stateful_set::claim_ownership};
+pub use self::{
+    secret::auth_secret,
+    stateful_set::{claim_ownership, claims_as_owners},
+};
 use crate::{
     api,
     domain::{instance::ValidatedInstance, names::CONFIG_KEY, redis_conf},

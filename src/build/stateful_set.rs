@@ -113,6 +113,23 @@ pub fn claim_ownership(instance: &ValidatedInstance, claim: &str, uid: &str) -> 
     }
 }
 
+/// The claims as owners of an object that is to live as long as any of them. None of them controls it.
+#[must_use]
+pub fn claims_as_owners<'a>(claims: impl Iterator<Item = &'a PersistentVolumeClaim>) -> Vec<OwnerReference> {
+    let owner = |claim: &PersistentVolumeClaim| {
+        let ObjectMeta { name, uid, .. } = &claim.metadata;
+        Some(OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "PersistentVolumeClaim".to_owned(),
+            name: name.clone()?,
+            uid: uid.clone()?,
+            controller: None,
+            block_owner_deletion: None,
+        })
+    };
+    claims.filter_map(owner).collect()
+}
+
 fn volume_claim(instance: &ValidatedInstance) -> PersistentVolumeClaim {
     let requests = BTreeMap::from([("storage".to_owned(), Quantity(instance.storage.size.to_string()))]);
     PersistentVolumeClaim {

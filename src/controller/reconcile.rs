@@ -223,6 +223,7 @@ async fn pursue(
         Outcome::Held(aspect) => (aspect.or_else(|| persistence::completed(&told)), false),
     };
     retention::ensure(instance, context).await?; // client
+    retention::keep_password(instance, settled, context).await?; // client
     replication::record_alone(instance, live.as_ref().map(|live| live.replicas), context).await?; // client
     let pods = observe::pods_to_keep(instance, live.as_ref(), roles.as_ref(), context);
     let mut children = build_with(instance, pods, pods > 1 || observe::has_several_pods(instance, context));

@@ -1,7 +1,10 @@
 //! The Secret of an instance: made once, or following the user's. Secrets are not watched, so they are looked at now and
 //! then. A password that is to be another is only noted here: it is written when the running servers accept it.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -47,6 +50,8 @@ pub(super) struct Memory {
     pub(super) rotation: rotation::Memory,
     /// Until when a Secret that was not there is not looked for again.
     pub(super) absent_until: Option<Instant>,
+    /// The claims (uids) that own the Secret; `None` while it was not looked at.
+    pub(super) owners: Option<BTreeSet<String>>,
     /// Whether a server asked for a password though its pod was not made to have one.
     pub(super) demanded: bool,
     /// Which servers were seen to ask for none.
@@ -177,6 +182,9 @@ async fn existing(instance: &ValidatedInstance, live: &Secret, context: &Context
     if let Some(finding) = obstacle("Secret", &live.metadata, instance) {
         return Ok(Some(finding));
     }
+    let claims = live.owner_references().iter().filter(|owner| owner.kind == "PersistentVolumeClaim");
+    let owners = claims.map(|owner| owner.uid.clone()).collect();
+    context.remember(&instance.uid, |memory| memory.passwords.owners = Some(owners));
     match Password::parse(bytes(live, PASSWORD_KEY)) {
         Ok(password) => bring(instance, password, Some(live), context).await,
         Err(error) => {
