@@ -9,7 +9,7 @@ use common::{
     cluster::{DEADLINE, Place, Redis, eventually},
     members::Members,
 };
-use k8s_openapi::api::core::v1::{LimitRange, Pod, ResourceQuota};
+use k8s_openapi::api::core::v1::{LimitRange, Pod, ResourceQuota, Secret};
 use kube::{
     Api, ResourceExt,
     api::{Patch, PatchParams},
@@ -194,5 +194,28 @@ async fn a_primary_that_waits_for_replicas_is_named_until_they_are_back() {
     }
     ready_is(&place, "True", "Ready", &[]).await;
     assert_eq!(members.ask(&primary, "SET probe 2").await, "+OK");
+    place.leave().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn a_missing_secret_is_named_while_the_servers_keep_their_password() {
+    let place = Place::new("nosecret").await;
+    place.create("cache", json!({})).await.unwrap();
+    place.reaches("cache", Phase::Running).await;
+    place.change("cache", json!({"auth": {"secretName": "absent"}})).await;
+    let named = |instance: Option<&RedisInstance>| {
+        let conditions = instance.and_then(|instance| Some(instance.status.clone()?.conditions)).unwrap_or_default();
+        let rotated = conditions.into_iter().find(|held| held.type_ == "PasswordRotated");
+        rotated.is_some_and(|held| held.reason == "SecretNotFound" && held.message.contains("Secret absent"))
+    };
+    place.until("cache", "PasswordRotated with reason SecretNotFound", named).await;
+    let secret = json!({"metadata": {"name": "absent"}, "stringData": {"password": "a-password-of-the-user"}});
+    place.put::<Secret>(secret).await;
+    eventually("password of the user", || async {
+        let mut redis = place.connect("cache").await;
+        (redis.try_ask("AUTH a-password-of-the-user").await.as_deref() == Some("+OK")).then_some(())
+    })
+    .await;
     place.leave().await;
 }

@@ -93,6 +93,8 @@ pub(super) struct Memory {
     pub(super) replication: replication::Memory,
     /// Failed reconciles in a row.
     pub(super) failures: u32,
+    /// When the first of them began.
+    pub(super) failing: Option<Instant>,
     /// Whether the last of them was the API server's failing.
     pub(super) outage: bool,
 }

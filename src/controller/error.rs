@@ -87,6 +87,16 @@ impl Error {
         }
     }
 
+    /// Whether it belongs into the status when it lasts: what this instance asks for fails. An API server that cannot be
+    /// reached or asks for patience concerns all instances, and has no status written.
+    pub(super) fn is_shown(&self) -> bool {
+        match self {
+            Self::Request { .. } => self.class() == Failure::ServerError && self.rest().is_zero(),
+            Self::NotLeading => false,
+            Self::Entropy(_) | Self::Server { .. } | Self::Json { .. } | Self::Panicked | Self::Deadline(_) => true,
+        }
+    }
+
     /// Whether the namespace is on its way out, in which nothing can be created any more.
     pub(super) fn is_namespace_leaving(&self) -> bool {
         let Self::Request { source, .. } = self else { return false };

@@ -26,7 +26,7 @@ const NOTE_LIMIT: usize = 1024;
 /// What stands at the end of a note that was longer.
 const CUT: &str = "...";
 /// Reasons of a phase that waits, for something that a person may have to mend.
-const WAITS: [Reason; 8] = [
+const WAITS: [Reason; 9] = [
     Reason::Unschedulable,
     Reason::SecretNotFound,
     Reason::PasswordUnusable,
@@ -35,6 +35,7 @@ const WAITS: [Reason; 8] = [
     Reason::MaxClientsReached,
     Reason::NotEnoughReplicas,
     Reason::ReadOnly,
+    Reason::ReconcileFailing,
 ];
 
 /// Tells what is about to be done about each change, and why.

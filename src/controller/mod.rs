@@ -8,6 +8,7 @@ mod credentials;
 mod error;
 mod events;
 mod expand;
+mod failure;
 mod folded;
 mod full;
 mod kept;

@@ -15,6 +15,7 @@ use super::{
     context::Context,
     error::{Error, spread},
     expand::{self, Volumes},
+    failure,
     live_config::{self, Outcome},
     migration, observe, opening, persistence, recreate, rejection, relabel,
     replication::{self, Roles},
@@ -72,19 +73,21 @@ pub(super) async fn reconcile(stored: Arc<Stored>, context: Arc<Context>) -> Res
 
 async fn pass(stored: &RedisInstance, context: &Context) -> Result<Action, Error> {
     let uid = stored.uid().unwrap_or_default();
+    let began = Instant::now();
     let mut roles = match stored.metadata.deletion_timestamp {
         Some(_) => None,
         None => match keep(stored, context).await {
             Ok(roles) => roles, // client, redis
-            Err(e) => return Err(status::record_failure(stored, judge(stored, context).instance(), e, context).await),
+            Err(e) => {
+                let failed = failure::record(stored, judge(stored, context).instance(), None, e, began, context).await;
+                return Err(failed); // client
+            }
         },
     };
-    let ask_again = match stored.metadata.deletion_timestamp {
-        Some(_) => RESYNC,
-        None => writes::look(stored, roles.as_ref(), context).await, // redis
-    };
+    let ask_again = writes::look(stored, roles.as_ref(), context).await; // redis
     let versions = Versions::shown(stored, context);
     if let Some(rest) = versions.as_ref().and_then(|versions| context.nothing_new(&uid, versions, roles.as_ref())) {
+        context.remember(&uid, |memory| memory.failing.take_if(|_| !memory.known.has_failed()));
         return Ok(Action::requeue(rest.min(ask_again)));
     }
     let judged = judge(stored, context);
@@ -98,14 +101,21 @@ async fn pass(stored: &RedisInstance, context: &Context) -> Result<Action, Error
         let told = status::record(stored, judged.instance(), &finding, roles.as_ref(), context).await?; // client
         failure.map_or(Ok((finding, told)), Err)
     };
-    let (finding, told) = outcome.await.inspect_err(|_| context.failed_with(&uid, versions.as_ref()))?;
+    let (finding, told) = match outcome.await {
+        Ok(outcome) => outcome,
+        Err(e) => {
+            context.failed_with(&uid, versions.as_ref());
+            let roles = roles.as_ref();
+            return Err(failure::record(stored, judged.instance(), roles, e, began, context).await); // client
+        }
+    };
     if matches!(finding, Finding::Deleting) {
         context.forget(&uid);
         context.metrics.roles.forget(&uid);
         context.servers.forget(&stored.namespace().unwrap_or_default(), &stored.name_any());
         return Ok(Action::await_change());
     }
-    context.remember(&uid, |memory| memory.failures = 0);
+    context.remember(&uid, |memory| (memory.failures, memory.failing) = (0, None));
     let (enough, told) = match told {
         Told::Same => (enough(&finding, &uid), None),
         Told::Written(version) => (enough(&finding, &uid), version),

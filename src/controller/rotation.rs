@@ -45,9 +45,21 @@ pub(super) struct Memory {
     held: Option<(Instant, String, Option<Aspect>)>,
     /// When the former password is to go.
     ends: Option<Instant>,
+    /// The user's Secret that is not there.
+    missing: Option<String>,
 }
 
 impl Memory {
+    /// Notes that the user's Secret is not there.
+    pub(super) fn miss(&mut self, source: &str) {
+        self.missing = Some(source.to_owned());
+    }
+
+    /// Notes that the source of the password is there.
+    pub(super) fn find(&mut self) {
+        self.missing = None;
+    }
+
     pub(super) fn due(&self) -> Option<Instant> {
         [self.ends, self.held.as_ref().map(|(until, ..)| *until)].into_iter().flatten().min()
     }
@@ -83,7 +95,9 @@ pub(super) async fn keep(
         }
         let next = match step {
             Step::Follow(next) | Step::Forget(next) => next,
-            Step::Settled => return Ok(Ok(told.then(|| settled(instance, context)))),
+            Step::Settled => {
+                return Ok(Ok(missing(instance, context).or_else(|| told.then(|| settled(instance, context)))));
+            }
             Step::Overlap(until) => return Ok(Ok(Some(overlapping(instance, until, rotation.now, context)))),
             Step::Later(until) => return Ok(Ok(Some(queued(instance, until, rotation.now, context)))),
         };
@@ -215,6 +229,14 @@ async fn close(rotation: Rotation<'_>, server: &mut Server, pod: &str, context: 
 fn fingerprint(rotation: Rotation<'_>, servers: &[Running]) -> String {
     let accepted = rotation.accepted().into_iter().map(Password::digest);
     hash(&format!("{} {}", accepted.collect::<Vec<_>>().join(" "), servers::fingerprint(servers)))
+}
+
+/// What to tell of a source of the password that is not there.
+fn missing(instance: &ValidatedInstance, context: &Context) -> Option<Aspect> {
+    let source = context.recall(&instance.uid, |memory| memory.passwords.rotation.missing.clone())?;
+    let message =
+        format!("Secret {source} with the password is not there, and the servers keep the one they have; create it");
+    Some(Aspect { holds: Some(false), reason: Reason::SecretNotFound, message })
 }
 
 fn settled(instance: &ValidatedInstance, context: &Context) -> Aspect {

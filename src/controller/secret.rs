@@ -206,7 +206,7 @@ async fn derived(
     let password = theirs.as_ref().map(|theirs| Password::parse(bytes(theirs, PASSWORD_KEY)));
     let same = context.recall(&instance.uid, |memory| {
         let known = memory.passwords.wanted.as_ref().or_else(|| Some(&memory.passwords.keys.as_ref()?.current));
-        password.as_ref().is_none_or(|password| password.as_ref().ok() == known)
+        password.as_ref().is_some_and(|password| password.as_ref().ok() == known)
     });
     if same && !own {
         return Ok(None);
@@ -217,11 +217,10 @@ async fn derived(
         Some(Err(error)) => Ok(Some(Finding::Waiting(Reason::PasswordUnusable, format!("Secret {source} {error}")))),
         None => {
             if let Some(live) = live.filter(|live| obstacle("Secret", &live.metadata, instance).is_none()) {
-                // Redis has its password and serves; that its source is gone is no reason to say otherwise.
-                tracing::warn!(secret = source, "the Secret of the password is gone; the one derived from it stays");
                 if let Some(keys) = read(&live) {
                     note(instance, keys, None, context);
                 }
+                context.remember(&instance.uid, |memory| memory.passwords.rotation.miss(source));
                 return Ok(None);
             }
             let message =
@@ -262,9 +261,9 @@ fn replaced(instance: &ValidatedInstance, password: &Password, context: &Context
 
 fn note(instance: &ValidatedInstance, keys: Keys, wanted: Option<Password>, context: &Context) {
     context.remember(&instance.uid, |memory| {
-        memory.passwords.keys = Some(keys);
-        memory.passwords.wanted = wanted;
-        memory.passwords.absent_until = None;
+        let memory = &mut memory.passwords;
+        (memory.keys, memory.wanted, memory.absent_until) = (Some(keys), wanted, None);
+        memory.rotation.find();
     });
 }
 

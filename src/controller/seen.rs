@@ -114,6 +114,11 @@ impl Known {
         self.seen = None;
     }
 
+    /// Whether the last reconcile failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
     /// If the last look was just now: how long until there is to be another. Else this is one.
     fn just_looked(&mut self, now: Instant) -> Option<Duration> {
         let rest = self.looked.map(|looked| (looked + APART).saturating_duration_since(now));

@@ -87,23 +87,6 @@ pub(super) async fn record(
     Ok(Told::Written(version(&written).filter(|_| differ_in_status_only(stored, &written))))
 }
 
-/// Shows why the replication step failed, if the API server rejected a write of it: the status must not keep the name of a
-/// primary that may be dead. Returns the error, which decides when the step is retried.
-pub(super) async fn record_failure(
-    stored: &RedisInstance,
-    instance: Option<&ValidatedInstance>,
-    error: Error,
-    context: &Context,
-) -> Error {
-    if let Some(words) = error.rejection().filter(|_| !error.is_namespace_leaving())
-        && let Err(unwritten) =
-            record(stored, instance, &Finding::Stalled(Reason::Rejected, words), None, context).await
-    {
-        tracing::warn!(error = %unwritten, "the status cannot be written");
-    }
-    error
-}
-
 /// How long a status may wait for one that is about to follow, by the phase that was told last: what is new and starts as
 /// it should will soon say more.
 fn patience(told: Phase, status: &RedisInstanceStatus) -> Duration {

@@ -87,6 +87,9 @@ impl Memory {
 
 /// Asks, if it is time; how long it is enough to have looked.
 pub(super) async fn look(stored: &RedisInstance, roles: Option<&Roles>, context: &Context) -> Duration {
+    if stored.metadata.deletion_timestamp.is_some() {
+        return UNREACHED;
+    }
     let uid = stored.uid().unwrap_or_default();
     let now = Instant::now();
     let (name, heard) = match roles {

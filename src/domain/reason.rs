@@ -86,6 +86,8 @@ reasons! {
     Conflict WARNING,
     /// The API server refuses a write.
     Rejected WARNING,
+    /// A reconcile keeps failing, though nothing was rejected.
+    ReconcileFailing WARNING,
     /// A child of a deleted instance of this name is still there.
     PredecessorLeaving None,
     /// The user's Secret is not there.

@@ -199,7 +199,8 @@ fn describe_pods(status: &mut RedisInstanceStatus, subject: Subject<'_>) {
     status.ready_pods = Some(format!("{}/{}", rollout.ready, instance.replicas));
     status.primary = match &subject.observed.replication {
         Some(replication) => replication.primary.clone(),
-        None => (rollout.ready > 0).then(|| names::pod(&instance.name, 0)),
+        // Of several pods nobody knows who takes the writes.
+        None => (rollout.ready > 0 && instance.replicas == 1).then(|| names::pod(&instance.name, 0)),
     };
     // What wrote the data last: an image that never served has not, and admission lets a change to it be taken back.
     if status.status == Phase::Running {

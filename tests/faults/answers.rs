@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::ConfigMap};
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{ConfigMap, PersistentVolumeClaim},
+};
 use kube::api::{Patch, PatchParams};
 use redis_operator::api::v1::{Phase, RedisInstance};
 use serde_json::json;
@@ -138,6 +141,55 @@ async fn an_api_server_that_fails_is_asked_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a control plane"]
+async fn a_write_that_keeps_failing_is_named() {
+    let stage = Stage::set("lasting").await;
+    stage.proxy.fail(Fault::Status(500), ALWAYS, stage.writes("services"));
+    stage.place.create("cache", json!({})).await.unwrap();
+    shows(&stage, "ReconcileFailing", "cannot create Service cache-pods: InternalError on purpose; it is retried")
+        .await;
+    stage.proxy.heal();
+    shows(&stage, "PodsNotReady", "").await;
+    stage.place.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a control plane"]
+async fn a_replication_step_that_keeps_failing_is_named_and_counts_as_no_primary() {
+    for (code, reason, words) in [
+        (403, "Rejected", "refuses to patch PersistentVolumeClaim redis-data-cache-0: Forbidden on purpose"),
+        (500, "ReconcileFailing", "cannot patch PersistentVolumeClaim redis-data-cache-0: InternalError on purpose"),
+    ] {
+        let stage = Stage::set("replication").await;
+        // A claim that was made by hand is labelled by that step.
+        let storage = json!({"requests": {"storage": "1Gi"}});
+        let claim = json!({"metadata": {"name": "redis-data-cache-0"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": storage}});
+        stage.place.put::<PersistentVolumeClaim>(claim).await;
+        stage.proxy.fail(Fault::Status(code), ALWAYS, stage.writes("persistentvolumeclaims"));
+        stage.place.create("cache", json!({"replicas": 2})).await.unwrap();
+        shows(&stage, reason, words).await;
+        eventually("an instance without a primary", || async {
+            let count = stage.operator.metric("redis_operator_instances_without_primary").await;
+            (count > 0.5).then_some(())
+        })
+        .await;
+        stage.proxy.heal();
+        stage.place.reaches("cache", Phase::Pending).await;
+        stage.place.leave().await;
+    }
+}
+
+/// Waits until `Ready` has this reason and these words.
+async fn shows(stage: &Stage, reason: &'static str, words: &'static str) {
+    let shown = move |instance: Option<&RedisInstance>| {
+        let status = instance.and_then(|instance| instance.status.clone()).unwrap_or_default();
+        let ready = status.conditions.into_iter().find(|held| held.type_ == "Ready");
+        ready.is_some_and(|ready| ready.reason == reason && ready.message.contains(words))
+    };
+    stage.place.until("cache", &format!("{reason} with {words:?}"), shown).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a control plane"]
 async fn waits_double_differ_between_instances_and_begin_anew_after_success() {
     let stage = Stage::set("backoff").await;
     stage.proxy.fail(Fault::Status(500), ALWAYS, stage.writes("configmaps"));
@@ -166,6 +218,10 @@ async fn waits_double_differ_between_instances_and_begin_anew_after_success() {
 
     stage.proxy.heal();
     for name in names {
+        eventually(&format!("ConfigMap {name}"), || async {
+            stage.place.api::<ConfigMap>().get_opt(name).await.unwrap()
+        })
+        .await;
         stage.place.reaches(name, Phase::Pending).await;
     }
     stage.proxy.fail(Fault::Status(500), 1, stage.writes("configmaps"));
