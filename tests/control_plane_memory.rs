@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 /// What the operator may have taken at its peak, in MiB. Its container has 256.
 const PEAK: u64 = 128;
-/// As many ConfigMaps as killed both operators, and their size.
+/// As many `ConfigMap`s as killed both operators, and their size.
 const CONFIG_MAPS: usize = 300;
 const LARGE: usize = 900_000;
 /// The longest annotations that the API server takes are 256 KiB in all.
