@@ -5,7 +5,7 @@
 # a cluster of this size gives it: with its default, 20, pods come three a second, and that is what would be measured. Claims
 # are bound by the bench, not by it: of each that waits it tells in an event every 15 s.
 #
-#   bench.sh [webhooks] [admission] [scale] [ready]    these parts, or all of them
+#   bench.sh [webhooks] [limits] [admission] [scale] [ready]    these parts, or all of them
 #
 # Of admission: INSTANCES (5000). Of scale: INSTANCES (1000), IDLE_SECONDS (120), OUTAGE_SECONDS (0: the API server stays).
 set -euo pipefail
@@ -14,9 +14,9 @@ unset KUBECONFIG # a user's cluster is never loaded
 export CLUSTER_NAME=bench KCM_FLAGS='--kube-api-qps=100 --kube-api-burst=200'
 readonly unbound='--controllers=*,-persistentvolume-binder-controller'
 readonly cluster=tests/cluster/cluster
-[ $# -gt 0 ] || set -- webhooks admission scale ready
+[ $# -gt 0 ] || set -- webhooks limits admission scale ready
 for part in "$@"; do
-  [[ " webhooks admission scale ready " == *" $part "* ]] || { sed -n '/^#   /s/^#   //p' "$0"; exit 2; }
+  [[ " webhooks limits admission scale ready " == *" $part "* ]] || { sed -n '/^#   /s/^#   //p' "$0"; exit 2; }
 done
 
 # what the image ships

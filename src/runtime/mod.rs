@@ -219,3 +219,45 @@ async fn serve(
     );
     Ok(outcome?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Instant};
+
+    use super::*;
+
+    /// How long a thread that is free may take for one task.
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn a_request_that_keeps_the_webhooks_thread_keeps_neither_the_election_nor_the_probes() {
+        let (webhooks, probes) =
+            (threads("webhook", WEBHOOK_THREADS).unwrap(), threads("probes", PROBE_THREADS).unwrap());
+        let election = threads("election", ELECTION_THREADS).unwrap();
+        let (release, held) = mpsc::channel::<()>();
+        let (entered, is_held) = mpsc::channel();
+        webhooks.spawn(async move {
+            entered.send(()).unwrap();
+            held.recv().unwrap_err();
+        });
+        is_held.recv_timeout(DEADLINE).unwrap();
+
+        let health = Health::new(Instant::now());
+        let beats = webhooks.spawn(beat(health.clone()));
+        for (name, others) in [("election", &election), ("probes", &probes)] {
+            let (done, is_done) = mpsc::channel();
+            others.spawn(async move { done.send(()).unwrap() });
+            assert!(is_done.recv_timeout(DEADLINE).is_ok(), "{name} waits for the webhooks");
+        }
+        let stuck = |health: &Health| health.livez(Instant::now() + DEADLINE * 10).is_err();
+        assert!(!stuck(&health), "the thread that is kept shows no beat");
+
+        drop(release);
+        let begun = Instant::now();
+        while !stuck(&health) {
+            assert!(begun.elapsed() < DEADLINE, "no beat after the thread was free again");
+            std::thread::yield_now();
+        }
+        beats.abort();
+    }
+}

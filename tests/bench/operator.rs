@@ -2,7 +2,7 @@
 //! creation to a serving Redis. Run by `just bench`, first on a control plane without a node, then on a whole cluster
 //! with the operator deployed. Every figure stands beside the machine's load. Asserts nothing.
 //!
-//! Arguments name the parts to run, `webhooks`, `admission` or `scale`; without one, all are.
+//! Arguments name the parts to run, `webhooks`, `limits`, `admission` or `scale`; without one, all are.
 
 mod admission;
 mod api_server;
@@ -13,6 +13,7 @@ mod figures;
 #[expect(dead_code, reason = "the tests of the webhooks use all of it")]
 mod fixture;
 mod hostile;
+mod limits;
 mod nginx;
 mod nodes;
 mod process;
@@ -57,6 +58,9 @@ async fn control_plane(place: &Place) {
     println!("{}", figures::machine());
     if asked_for("webhooks") {
         webhooks(place).await;
+    }
+    if asked_for("limits") {
+        limits::measure(place, &Arc::new(webhook::Authority::new())).await;
     }
     if asked_for("admission") {
         Box::pin(admission::measure(place)).await;
