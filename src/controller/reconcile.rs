@@ -245,8 +245,8 @@ async fn pursue(
         children = children.fenced();
     }
     let next = observe::next_restarted(instance, &children, roles.as_ref(), context)
-        .filter(|_| may_restart)
-        .or_else(|| migration::next_left(instance, roles.as_ref(), context));
+        .or_else(|| migration::next_left(instance, roles.as_ref(), context))
+        .filter(|_| may_restart);
     if let Some(found) = roles.take() {
         *roles = Some(replication::make_way(stored, found, instance.replicas, next, context).await?); // client, redis
     }
@@ -273,7 +273,9 @@ async fn pursue(
         Ok(applied) => applied,
         Err(finding) => return Ok(finding),
     };
-    let storage = migration::advance(instance, roles.as_ref(), context).await?.or(storage); // client
+    // The copy of the primary is the only whole one while its data files are not complete.
+    let moved = if may_restart { migration::advance(instance, roles.as_ref(), context).await? } else { None }; // client
+    let storage = moved.or(storage);
     match blocked {
         Some(Blocked::Found(finding)) => return Ok(finding),
         Some(Blocked::Rejected(error)) => return Err(error),
