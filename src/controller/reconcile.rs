@@ -232,8 +232,7 @@ async fn pursue(
         Outcome::Pending(aspect) => (Some(aspect), true),
         Outcome::Held(aspect) => (aspect.or_else(|| persistence::completed(&told)), false),
     };
-    retention::ensure(instance, context).await?; // client
-    retention::keep_password(instance, settled, context).await?; // client
+    retention::ensure(instance, settled, context).await?; // client
     replication::record_alone(instance, live.as_ref().map(|live| live.replicas), context).await?; // client
     let pods = observe::pods_to_keep(instance, live.as_ref(), roles.as_ref(), context);
     let mut children = build_with(instance, pods, pods > 1 || observe::has_several_pods(instance, context));
@@ -273,9 +272,8 @@ async fn pursue(
         Ok(applied) => applied,
         Err(finding) => return Ok(finding),
     };
-    // The copy of the primary is the only whole one while its data files are not complete.
-    let moved = if may_restart { migration::advance(instance, roles.as_ref(), context).await? } else { None }; // client
-    let storage = moved.or(storage);
+    let movers = roles.as_ref().filter(|_| may_restart);
+    let storage = migration::advance(instance, movers, context).await?.or(storage); // client
     match blocked {
         Some(Blocked::Found(finding)) => return Ok(finding),
         Some(Blocked::Rejected(error)) => return Err(error),

@@ -22,8 +22,14 @@ use crate::{
 /// Field manager of the one field that is written here; another part of the operator writes the claims' size.
 const MANAGER: &str = "redis-operator-retention";
 
+/// Brings the owners of the claims, and of the Secret with a generated password, to what the spec says.
+pub(super) async fn ensure(instance: &ValidatedInstance, settled: bool, context: &Context) -> Result<(), Error> {
+    mark_claims(instance, context).await?;
+    keep_password(instance, settled, context).await
+}
+
 /// Marks the claims as the spec says: owned by the instance with `Delete`, by nobody with `Retain`.
-pub(super) async fn ensure(instance: &ValidatedInstance, context: &Context) -> Result<(), Error> {
+async fn mark_claims(instance: &ValidatedInstance, context: &Context) -> Result<(), Error> {
     for (_, claim) in observe::claims(instance, context) {
         let owned = claim.owner_references().iter().any(|owner| owner.uid == instance.uid);
         let leaving = claim.metadata.deletion_timestamp.is_some();
