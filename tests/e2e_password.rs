@@ -9,7 +9,6 @@ use common::{
     cluster::{Place, Redis, eventually},
     deployed,
     members::Members,
-    writer::Writer,
 };
 use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use kube::{
@@ -22,7 +21,7 @@ use tokio::{
     net::TcpStream,
     sync::oneshot,
     task::JoinHandle,
-    time::{Instant, interval, timeout},
+    time::{interval, timeout},
 };
 
 const PODS: [&str; 3] = ["cache-0", "cache-1", "cache-2"];
@@ -150,60 +149,6 @@ async fn a_generated_password_is_changed_by_hand() {
     .await;
     assert_eq!(place.password("cache").await, "chosen");
     place.leave().await;
-}
-
-#[tokio::test]
-#[ignore = "needs a cluster with the operator"]
-async fn three_pods_get_a_password_and_lose_it_again_also_when_their_primary_dies() {
-    let place = Place::new("toggled").await;
-    put(&place, "shop", "chosen").await;
-    let spec = json!({"image": "redis:7.0.15", "replicas": 3, "storage": {"size": "64Mi"}, "auth": {"enabled": false}});
-    place.create("cache", spec).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
-    let members = Members { place: &place, instance: "cache" };
-    asks_for_a_password(&members, false).await;
-    let writer = Writer::start_with(&place, "cache", "chosen").await;
-    writer.goes_on(100).await;
-    for (auth, required) in [
-        (json!({"enabled": true, "secretName": "shop"}), true),
-        (json!({"enabled": false, "secretName": null}), false),
-        (json!({"enabled": true, "secretName": "shop"}), true),
-    ] {
-        let first = members.pod("cache-2").await.unwrap().uid();
-        let begun = Instant::now();
-        place.change("cache", json!({ "auth": auth })).await;
-        let primary = eventually("pod that is replaced while another is the primary", || async {
-            let replaced = members.pod("cache-2").await.is_some_and(|pod| pod.uid() != first);
-            members.primary().await.filter(|_| replaced)
-        })
-        .await;
-        members.signal(&primary, "KILL").await;
-        place.reaches("cache", Phase::Running).await;
-        eprintln!("password required: {required}, after {:.1?}, {primary} killed", begun.elapsed());
-        asks_for_a_password(&members, required).await;
-        members.one_takes_writes().await;
-        writer.goes_on(100).await;
-    }
-    let outcome = writer.stop().await;
-    eprintln!("{outcome}");
-    assert_eq!(outcome.lost, [0_usize; 0], "acknowledged writes were lost");
-    place.leave().await;
-}
-
-/// Every server refuses who does not log in, or none does.
-async fn asks_for_a_password(members: &Members<'_>, required: bool) {
-    for name in PODS {
-        let pod = members.pod(name).await.unwrap();
-        assert_eq!(pod.annotations().contains_key("redis.github.com/password"), required, "{name}");
-        let address = pod.status.unwrap().pod_ip.unwrap();
-        let answer = eventually(&format!("answer of {name}"), || async {
-            let mut redis = Redis::from(TcpStream::connect((address.as_str(), 6379)).await.ok()?);
-            redis.try_ask("PING").await
-        })
-        .await;
-        assert_eq!(answer.starts_with("-NOAUTH"), required, "{name}: {answer}");
-        assert_eq!(answer == "+PONG", !required, "{name}: {answer}");
-    }
 }
 
 async fn three(place: &Place, secret: &str) {

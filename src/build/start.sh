@@ -248,7 +248,10 @@ if [ "$mode" = aof ] && [ -s "$manifest" ]; then
 fi
 # A save or rewrite that was killed leaves its temporary file, which nothing reads any more.
 rm -f "$data"/temp-*.rdb "$data"/temp-rewriteaof-*.aof "$data"/temp-rewriteaof-bg-*.aof "$data"/appendonly.aof.tmp "$multi"/temp-*
-write_note "$mode" || fail "cannot write to $data; the volume may be full: grow spec.storage.size"
+# On a full volume Redis can still load and serve the data: a record that would decide the same need not be written again.
+write_note "$mode" ||
+  { [ "$recorded" = "$mode" ] && { [ "$mode" = aof ] || [ "$same" = yes ]; }; } ||
+  fail "cannot write to $data; the volume may be full: grow spec.storage.size"
 set -- "$conf"
 # A pod that was made to have a password has it, whether redis.conf is older or newer than the pod.
 if [ -n "$REDIS_PASSWORD_REQUIRED" ] && ! grep -qxF "include $auth" "$conf"; then

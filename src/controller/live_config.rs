@@ -133,7 +133,7 @@ pub(super) async fn ensure(
             // It is starting: it reads the file, maybe the former one, and is asked when it is ready.
             Err(Failure::Unasked(_)) if !server.ready => {}
             Err(failure) => {
-                let cure = full::Cure { instance, before, wanted: &wanted, servers: &servers, pending, status };
+                let cure = full::Cure { instance, before, wanted: &wanted, pending, status };
                 if failure.is_full()
                     && let Some(outcome) = cure.apply(&server.pod, context).await?
                 {

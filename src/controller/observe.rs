@@ -86,10 +86,13 @@ pub(super) fn pods((namespace, name, uid): Whose<'_>, wanted: i32, context: &Con
     held.filter(|(_, _, holder)| *holder == PodHolder::Ours).map(|(ordinal, pod, _)| (ordinal, pod)).collect()
 }
 
-/// The first pod among so many that the StatefulSet does not have yet, though its controller is about to adopt or end it.
+/// The first pod among so many that the StatefulSet does not have yet, though its controller is about to adopt it. One that is
+/// being deleted is never adopted, and may stay for as long as its node is away.
 pub(super) fn unadopted((namespace, name, uid): Whose<'_>, wanted: i32, context: &Context) -> Option<String> {
     let mut held = pods_held(namespace, name, uid, context).filter(|(ordinal, _, _)| *ordinal < wanted);
-    held.find(|(_, _, holder)| *holder == PodHolder::Unadopted).map(|(_, pod, _)| pod.name_any())
+    let is_adopted_soon = |pod: &Pod| pod.metadata.deletion_timestamp.is_none();
+    held.find(|(_, pod, holder)| *holder == PodHolder::Unadopted && is_adopted_soon(pod))
+        .map(|(_, pod, _)| pod.name_any())
 }
 
 /// The pods with the names of this instance's, and whose each is.

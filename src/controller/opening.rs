@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
+        auth::Password,
         instance::{Auth, ValidatedInstance},
         names::PORT,
         observed::Aspect,
@@ -112,6 +113,21 @@ async fn open(running: &Running, credentials: Option<Credentials<'_>>) -> Result
     if server.accepted().await?.is_some() {
         server.open().await?;
         tracing::info!(pod = running.pod, "asks for no password any more");
+    }
+    Ok(())
+}
+
+/// Has a server ask for the password again that was opened while `spec.auth` was off: its pod was made to have a password, so
+/// that no rollout restarts it when `spec.auth` is on again.
+pub(super) async fn close_again(
+    server: &mut Server,
+    password: &Password,
+    pod: &str,
+    context: &Context,
+) -> Result<(), ServerError> {
+    if context.leadership.is_held() {
+        server.require(password.as_bytes()).await?;
+        tracing::info!(pod, "asks for the password again");
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use super::{
     context::Context,
     error::{Error, spread},
     expand::{self, Volumes},
-    failure,
+    failure, full,
     live_config::{self, Outcome},
     migration, observe, opening, persistence, recreate, rejection, relabel,
     replication::{self, Roles},
@@ -137,7 +137,7 @@ async fn pass(stored: &RedisInstance, context: &Context) -> Result<Action, Error
 /// Keeps the pods in the StatefulSet and one of several the primary.
 async fn keep(stored: &RedisInstance, context: &Context) -> Result<Option<Roles>, Error> {
     let roles = replication::keep(stored, context).await?;
-    relabel::restore(stored, context).await?;
+    relabel::restore(stored, context).await;
     Ok(roles)
 }
 
@@ -154,8 +154,7 @@ fn enough(finding: &Finding, uid: &str) -> Duration {
         Finding::Waiting(..) => WAITING,
         Finding::Stalled(..) => STALLED,
         Finding::Applied(Observed { config: Some(config), .. })
-            if matches!(config.reason, Reason::PersistenceChange | Reason::MaxClientsReached)
-                && config.holds.is_some() =>
+            if config.reason == Reason::PersistenceChange || full::is_restart(config) =>
         {
             SOON
         }

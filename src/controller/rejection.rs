@@ -29,8 +29,9 @@ const LOOKS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 /// How often the StatefulSet controller is made to try again. Its own backoff grows to 17 minutes, and it notices no quota
 /// that was raised.
 const RETRY: Duration = Duration::from_secs(30);
-/// How many events are read at most.
-const EVENTS_LIMIT: u32 = 20;
+/// How many events are read at most. A list begins with the oldest, and the recorder of the StatefulSet controller writes about
+/// 40 in the hour for which they are kept.
+const EVENTS_LIMIT: u32 = 200;
 /// Owner of the annotation, so that it does not count as part of what is applied.
 const MANAGER: &str = "redis-operator-retry";
 

@@ -30,8 +30,15 @@ const NEW: Duration = Duration::from_secs(10);
 /// The least time between two looks for the hidden pods of one instance.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Looks for the pods of the StatefulSet that the watch does not show, and labels those that run without their labels.
-pub(super) async fn restore(stored: &RedisInstance, context: &Context) -> Result<(), Error> {
+/// Looks for the pods of the StatefulSet that the watch does not show, and labels those that run without their labels. Nothing
+/// else depends on it: a failure is logged, and it is tried again.
+pub(super) async fn restore(stored: &RedisInstance, context: &Context) {
+    if let Err(error) = look(stored, context).await {
+        tracing::warn!(%error, "cannot restore the labels of a pod");
+    }
+}
+
+async fn look(stored: &RedisInstance, context: &Context) -> Result<(), Error> {
     let (namespace, name) = (stored.namespace().unwrap_or_default(), stored.name_any());
     let uid = stored.uid().unwrap_or_default();
     for ordinal in missing(&namespace, &name, &uid, context) {

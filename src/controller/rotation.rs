@@ -10,6 +10,7 @@ use super::{
     context::Context,
     credentials::credentials,
     error::{Error, reason_of},
+    opening,
     secret::{self, Followed},
     servers::{self, Running},
 };
@@ -178,7 +179,7 @@ async fn bring<'a>(rotation: Rotation<'_>, servers: &'a [Running], context: &Con
         led.map_err(|error| Failure { pod: &running.pod, error })?;
     }
     for (running, server) in &mut open {
-        let closed = close(rotation, server, &running.pod, context).await;
+        let closed = close(rotation, server, running, context).await;
         closed.map_err(|error| Failure { pod: &running.pod, error })?;
     }
     Ok(())
@@ -198,6 +199,8 @@ async fn open(rotation: Rotation<'_>, running: &Running) -> Result<Server, Serve
     };
     let held = match server.accepted().await? {
         Some(held) => held.into_iter().collect(),
+        // It was opened when spec.auth was off for a while, and is not restarted: see `opening::close_again`.
+        None if running.current && running.has_password => return Ok(server),
         None if running.current => return Err(ServerError::Open { address: address.into() }),
         // It started before spec.auth asked for a password, and is about to be restarted.
         None => return Ok(server),
@@ -211,8 +214,20 @@ async fn open(rotation: Rotation<'_>, running: &Running) -> Result<Server, Serve
 }
 
 /// Has a server accept no more than it has to, and proves the current password once more.
-async fn close(rotation: Rotation<'_>, server: &mut Server, pod: &str, context: &Context) -> Result<(), ServerError> {
-    let Some(held) = server.accepted().await? else { return Ok(()) };
+async fn close(
+    rotation: Rotation<'_>,
+    server: &mut Server,
+    running: &Running,
+    context: &Context,
+) -> Result<(), ServerError> {
+    let pod = &running.pod;
+    let Some(held) = server.accepted().await? else {
+        return if running.current && running.has_password {
+            opening::close_again(server, &rotation.keys.current, pod, context).await
+        } else {
+            Ok(())
+        };
+    };
     let surplus = rotation.surplus(&held.into_iter().collect());
     if surplus.is_empty() || !context.leadership.is_held() {
         return Ok(());

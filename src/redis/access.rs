@@ -40,7 +40,7 @@ impl Server {
     /// # Errors
     /// [`ServerError::Password`], or when it cannot be asked.
     pub async fn authenticate(&mut self, password: &[u8]) -> Result<(), ServerError> {
-        self.ask(cmd("AUTH").arg(USER).arg(password)).await
+        self.ask(cmd("AUTH").arg(USER).arg(password)).await.map_err(|error| wordless(error, "the login"))
     }
 
     /// The digests (sha256, hexadecimal) of the passwords that it accepts; `None` where it asks for no password.
@@ -64,6 +64,15 @@ impl Server {
     pub async fn open(&mut self) -> Result<(), ServerError> {
         self.set("protected-mode", b"no").await?;
         self.set("requirepass", b"").await.map_err(|error| wordless(error, "to ask for no password"))
+    }
+
+    /// Has it ask for this password, and for no other.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub async fn require(&mut self, password: &[u8]) -> Result<(), ServerError> {
+        self.set("requirepass", password).await.map_err(|error| wordless(error, "to ask for a password"))?;
+        self.set("protected-mode", b"yes").await
     }
 
     /// Makes it accept the password of this digest, beside those that it accepts.

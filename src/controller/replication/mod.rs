@@ -133,6 +133,7 @@ pub(super) async fn keep(stored: &RedisInstance, context: &Context) -> Result<Op
     if let Some(pod) = &group.unadopted {
         // It may be the primary, and may not be asked yet.
         let message = format!("waiting for the StatefulSet controller to adopt or end pod {pod}");
+        context.metrics.roles.looked(&group.uid, false, Instant::now());
         return Ok(Some(Roles::missing(Vec::new(), Reason::PrimaryMissing, message)));
     }
     let members = ask::members(&group, context).await; // redis

@@ -166,6 +166,8 @@ impl<'a> Election<'a> {
             if self.is_heard(primary) { Err(self.unreachable(primary, why)) } else { Ok(()) }
         };
         match &primary.answer {
+            // It waits for its role like every server that starts, and cannot be asked for more.
+            Answer::Evasive(_) if primary.ended => heard().map(|()| "was started anew"),
             // It lives, and has the role as far as anybody knows; what it runs ends some time.
             Answer::Evasive(_) => Err(Verdict::Primary(primary.ordinal)),
             Answer::Told(told) if told.loading => Ok("was started anew and reads its data"),
@@ -558,6 +560,15 @@ mod tests {
         let lost = [Member { hindered: true, ..absent(0) }, started(1, false)];
         assert!(matches!(word(&lost, "cache-1@4"), Word::Used(_)));
         assert_eq!(judge(&lost, Some(&record), Some("cache-1@4")), Verdict::Promote(1, Cause::Asked));
+    }
+
+    #[test]
+    fn a_primary_that_was_started_anew_and_is_full_does_not_keep_its_role() {
+        for (is_restarted, promoted) in [(false, false), (true, true)] {
+            let primary = Member { ended: is_restarted, ..member(0, Answer::Evasive(Evasion::Full)) };
+            let verdict = judge(&[primary, deaf(replica(1, 0, "a", 50))], Some(&record(1, "a", Some(0))), None);
+            assert_eq!(matches!(verdict, Verdict::Promote(1, Cause::Failover(_))), promoted, "{verdict:?}");
+        }
     }
 
     #[test]
