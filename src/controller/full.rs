@@ -49,9 +49,8 @@ impl Cure<'_> {
             (true, true) => {}
             (true, false) => {
                 let pods: Vec<&Pod> = pods.iter().map(|(_, pod)| pod.as_ref()).collect();
-                let others_serve = others_serve(self.instance.replicas, &pods, full) && !is_out_of_sync(self.status);
                 // The spec may have changed since the announcement.
-                if keeps_data(self.instance) && others_serve {
+                if keeps_data(self.instance) && others_serve(self.instance.replicas, &pods, full) {
                     self.restart(pod, context).await?; // client
                 }
             }
@@ -72,15 +71,11 @@ impl Cure<'_> {
     }
 }
 
-/// Whether every pod but this one is there to stay and ready.
+/// Whether every pod but this one is there to stay and ready. Whether the replicas are in sync cannot be asked for: neither of a
+/// replica that is full nor while the primary is.
 fn others_serve(replicas: i32, pods: &[&Pod], full: &str) -> bool {
     let serves = |pod: &&&Pod| pod.metadata.deletion_timestamp.is_none() && (pod.name_any() == full || is_ready(pod));
     i32::try_from(pods.iter().filter(serves).count()) == Ok(replicas)
-}
-
-/// Whether a replica is known not to have the data of the primary.
-fn is_out_of_sync(status: &RedisInstanceStatus) -> bool {
-    status.conditions.iter().any(|held| held.type_ == "Replicated" && held.status == "False")
 }
 
 /// Whether the change is nothing but a larger `maxclients`, and the server keeps its data over a restart.
