@@ -13,10 +13,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
+    adoption,
     context::Context,
     error::Error,
     folded::Shelf,
-    ownership::obstacle,
+    ownership::{is_orphan, obstacle},
     pruned::{Prune, Pruned},
 };
 use crate::{
@@ -25,6 +26,7 @@ use crate::{
         drift,
         instance::ValidatedInstance,
         names::{APPLIED_HASH_ANNOTATION, OPERATOR},
+        reason::Reason,
         redis_conf::hash,
         status::Finding,
     },
@@ -189,6 +191,10 @@ async fn ensure_stamped<K: Child>(
     };
     if let Some(finding) = obstacle(&kind, live.meta(), instance) {
         return Ok(Err(finding));
+    }
+    if is_orphan(live.meta()) && !adoption::may_adopt(instance, context).await? {
+        let message = format!("the instance is being deleted; {kind} {name} is left as it is");
+        return Ok(Err(Finding::Waiting(Reason::Deleting, message)));
     }
     let desired = desired.0;
     if is_as_applied(&desired, live, instance, context) {

@@ -88,6 +88,11 @@ pub(super) fn is_ours(metadata: &ObjectMeta, instance: &ValidatedInstance) -> bo
     matches!(holder(metadata, instance), Holder::Ours | Holder::Orphan)
 }
 
+/// Whether nobody controls this object: writing to it adopts it.
+pub(super) fn is_orphan(metadata: &ObjectMeta) -> bool {
+    controller(metadata).is_none()
+}
+
 /// Whether this is one of our own children on its way out: deleted to be made anew, or by hand.
 pub(super) fn is_leaving(metadata: &ObjectMeta, instance: &ValidatedInstance) -> bool {
     let owned = metadata.owner_references.iter().flatten().any(|owner| owner.uid == instance.uid);

@@ -1,9 +1,16 @@
 //! Watches that end, expire, are refused or fall silent, and a kind that comes and goes.
 
 use k8s_openapi::{
-    api::core::v1::ConfigMap, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{ConfigMap, Service},
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
-use kube::{Api, ResourceExt, api::DeleteParams};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, PropagationPolicy},
+};
 use redis_operator::api::v1::{Phase, RedisInstance};
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -145,5 +152,27 @@ async fn a_network_that_swallows_everything_is_noticed_and_left_behind() {
         stage.place.api::<ConfigMap>().get_opt("before").await.unwrap().map(|object| object.name_any())
     })
     .await;
+    stage.place.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a control plane"]
+async fn an_instance_whose_deletion_was_not_seen_yet_adopts_no_orphan() {
+    let stage = Stage::set("orphaned").await;
+    stage.place.create("cache", json!({})).await.unwrap();
+    stage.place.reaches("cache", Phase::Pending).await;
+    assert_ne!(stage.proxy.silence(|asked| asked.watch && asked.reads_all("redisinstances")), 0, "no watch was open");
+    let orphan = DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
+    stage.place.api::<RedisInstance>().delete("cache", &orphan).await.unwrap();
+    stage.place.gone::<RedisInstance>("cache").await;
+    // The other watches show that the children have no owner any more.
+    stage.operator.says("it adopts nothing").await;
+    for owners in [
+        stage.place.api::<StatefulSet>().get("cache").await.unwrap().owner_references().len(),
+        stage.place.api::<ConfigMap>().get("cache").await.unwrap().owner_references().len(),
+        stage.place.api::<Service>().get("cache").await.unwrap().owner_references().len(),
+    ] {
+        assert_eq!(owners, 0, "the garbage collector would delete it");
+    }
     stage.place.leave().await;
 }

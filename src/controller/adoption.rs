@@ -1,0 +1,23 @@
+//! Whether an instance may adopt an object that nobody controls. A deletion with `--cascade=orphan` first takes the owner off
+//! the children: an instance that adopted them again in its last moment would take them along.
+
+use kube::{Api, ResourceExt, api::ListParams};
+
+use super::{context::Context, error::Error};
+use crate::{api::v1::RedisInstance, domain::instance::ValidatedInstance};
+
+/// Asks the API server whether the instance is still there to stay: the watch may not have shown its deletion yet. The
+/// controllers of Kubernetes do the same before they adopt.
+pub(super) async fn may_adopt(instance: &ValidatedInstance, context: &Context) -> Result<bool, Error> {
+    let api: Api<RedisInstance> = Api::namespaced(context.client.clone(), &instance.namespace);
+    let named = ListParams::default().fields(&format!("metadata.name={}", instance.name));
+    let found = api.list_metadata(&named).await.map_err(Error::request("list", "RedisInstance", &instance.name))?;
+    let stays = found
+        .items
+        .iter()
+        .any(|found| found.uid().as_deref() == Some(&instance.uid) && found.metadata.deletion_timestamp.is_none());
+    if !stays {
+        tracing::info!("the instance is being deleted, so it adopts nothing");
+    }
+    Ok(stays)
+}
