@@ -1,4 +1,4 @@
-//! Whether an instance may adopt an object that nobody controls. A deletion with `--cascade=orphan` first takes the owner off
+//! Whether an instance may adopt an object without a controller. A deletion with `--cascade=orphan` first takes the owner off
 //! the children: an instance that adopted them again in its last moment would take them along.
 
 use kube::{Api, ResourceExt, api::ListParams};
