@@ -11,7 +11,7 @@ use crate::domain::{
     instance::ValidatedInstance,
     live::has_password,
     names::CONFIG_HASH_ANNOTATION,
-    observed::{container, is_ready},
+    observed::{container, is_ready, revision},
     redis_conf::restart_hash,
 };
 
@@ -29,6 +29,8 @@ pub(super) struct Running {
     pub(super) leaving: bool,
     /// Whether it was started to ask for a password.
     pub(super) has_password: bool,
+    /// Whether its pod is older than the pod template, so that it is about to be replaced.
+    pub(super) is_outdated: bool,
 }
 
 /// All of them, also those that a smaller number is about to take away.
@@ -37,7 +39,8 @@ pub(super) fn running(instance: &ValidatedInstance, context: &Context) -> Vec<Ru
     let present = set.and_then(|set| set.spec.as_ref()?.replicas).unwrap_or(0);
     let pods = observe::pods(observe::of(instance), instance.replicas.max(present), context);
     let hash = restart_hash(instance);
-    pods.iter().filter_map(|(_, pod)| of(pod, &hash)).collect()
+    let newest = observe::update_revision(&instance.namespace, &instance.name, context);
+    pods.iter().filter_map(|(_, pod)| of(pod, &hash, newest.as_ref())).collect()
 }
 
 /// The address of a pod, whether its server runs or not.
@@ -45,7 +48,7 @@ pub(super) fn address(pod: &Pod) -> Option<IpAddr> {
     pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()
 }
 
-fn of(pod: &Pod, hash: &String) -> Option<Running> {
+fn of(pod: &Pod, hash: &String, newest: Option<&String>) -> Option<Running> {
     let started = container(pod)?.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0;
     Some(Running {
         pod: pod.name_any(),
@@ -55,6 +58,7 @@ fn of(pod: &Pod, hash: &String) -> Option<Running> {
         current: pod.annotations().get(CONFIG_HASH_ANNOTATION) == Some(hash),
         leaving: pod.metadata.deletion_timestamp.is_some(),
         has_password: has_password(&pod.metadata),
+        is_outdated: newest.is_some_and(|newest| revision(pod).is_some_and(|revision| revision != newest)),
     })
 }
 

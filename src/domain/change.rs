@@ -2,8 +2,9 @@
 //! function, by which admission warns and which the loop obeys. Knows no object and makes no request.
 
 use super::{
-    directives::release::release,
+    directives::release::{Release, release},
     effective::Effective,
+    image::ImageReference,
     instance::ValidatedInstance,
     live::Live,
     migration::obstacle,
@@ -202,7 +203,15 @@ fn config(live: &Live, desired: &ValidatedInstance, others: &[Change]) -> Vec<Ch
         found.extend((stale && !told).then(|| change(restart, "spec.updatePolicy.config", reason)));
         return found;
     }
-    found.push(of(if stale { restart } else { Class::Live }, &changed));
+    // A directive that only the release of the new image has goes with the pods of that image.
+    let present = ImageReference::parse(&live.image).map_or(Release::Unknown, |image| release(&image));
+    let is_new = live.image != desired.image.as_str() && changed.iter().any(|name| !present.is_live(name));
+    let class = match (stale, is_new) {
+        (true, _) => restart,
+        (false, true) => Class::Rolling,
+        (false, false) => Class::Live,
+    };
+    found.push(of(class, &changed));
     found
 }
 
@@ -281,6 +290,11 @@ mod tests {
                 json!({}),
                 json!({"image": "redis:7.4.2", "config": {"maxmemory": "64mb"}}),
                 vec![(Class::Rolling, "spec.image"), (Class::Live, "spec.config[maxmemory]")],
+            ),
+            (
+                json!({"image": "redis:7.0.15"}),
+                json!({"image": "redis:7.2.5", "config": {"set-max-listpack-entries": "64"}}),
+                vec![(Class::Rolling, "spec.image"), (Class::Rolling, "spec.config[set-max-listpack-entries]")],
             ),
             (json!({}), json!({"resources": {"limits": {"cpu": 1}}}), vec![(Class::Rolling, "spec.resources")]),
             (

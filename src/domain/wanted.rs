@@ -19,6 +19,8 @@ pub struct WantedDirective {
     /// Its own name, no alias.
     pub name: String,
     words: Vec<String>,
+    /// What the ConfigMap still has, or the default where it has nothing; `None` where neither is known.
+    former: Option<Vec<String>>,
     /// Whether this is another value than the one the ConfigMap still has.
     pub changed: bool,
     /// Whether nothing says what it has to be, so that it has to be what Redis begins with.
@@ -54,6 +56,9 @@ impl Wanted {
         let directives = live.map(|(name, words)| WantedDirective {
             name: name.to_owned(),
             words,
+            former: before
+                .and_then(|before| before.words(name).map(<[String]>::to_vec))
+                .or_else(|| default_words(release, name)),
             is_default: effective.words(name).is_none(),
             changed: differing.iter().any(|changed| changed == name),
         });
@@ -85,6 +90,19 @@ impl Wanted {
             held.get(&directive.name).is_none_or(|held| !holds(self.release, &directive.name, &directive.words, held))
         };
         self.directives.iter().filter(lacks)
+    }
+
+    /// Names and former values of the changed directives for which a server that answered this holds another value. One that
+    /// it does not know is left out.
+    pub fn differing_from_former<'a>(
+        &'a self,
+        held: &'a BTreeMap<String, Vec<u8>>,
+    ) -> impl Iterator<Item = (&'a str, Vec<u8>)> {
+        self.directives.iter().filter(|directive| directive.changed).filter_map(|directive| {
+            let (name, former) = (directive.name.as_str(), directive.former.as_ref()?);
+            let differs = !holds(self.release, name, former, held.get(name)?);
+            differs.then(|| (name, as_set(self.release, name, former)))
+        })
     }
 
     /// The one argument that CONFIG SET takes for it.

@@ -1,10 +1,9 @@
 //! Brings the configuration to the running servers and proves it there: CONFIG SET where it differs, CONFIG GET after it.
 //! A server is asked before the ConfigMap is written, so what Redis refuses never becomes what it would start with.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
+
+mod bring;
 
 use super::{
     context::Context,
@@ -12,7 +11,6 @@ use super::{
     error::{Error, reason_of},
     events, full,
     servers::{self, Running},
-    writes::persistence_trouble,
 };
 use crate::{
     api::v1::RedisInstanceStatus,
@@ -20,18 +18,16 @@ use crate::{
         change::{Change, Class},
         instance::ValidatedInstance,
         live::Live,
-        names::PORT,
-        observed::{Aspect, Trouble},
-        persistence::decides_files,
+        observed::Aspect,
         reason::Reason,
         redis_conf::{hash, render},
         status::Finding,
         wanted::Wanted,
     },
-    lease::Leadership,
     metrics::{LiveConfig, ServerFigures},
-    redis::{Credentials, Figures, Server, ServerError},
+    redis::{Figures, ServerError},
 };
+use bring::{Failure, Report, bring, take_back};
 
 /// How long what was proved on a server is taken to hold: somebody's own CONFIG SET, or a full volume, is seen after this.
 pub(super) const PERIOD: Duration = Duration::from_mins(1);
@@ -47,42 +43,6 @@ pub(super) enum Outcome {
     Pending(Aspect),
     /// Redis refuses it: nothing of this spec may be carried out.
     Refused(Finding),
-}
-
-/// What was found and done on the servers.
-#[derive(Default)]
-struct Report {
-    asked: usize,
-    /// Whether a server lacked anything.
-    given: bool,
-    /// Whether a server does not hold what decides about its data files, which `persistence` gives it.
-    files_differ: bool,
-    restored: BTreeSet<String>,
-    not_held: Vec<String>,
-    trouble: Option<Trouble>,
-    figures: Vec<(String, Figures)>,
-}
-
-/// Why a server does not have the configuration.
-enum Failure {
-    /// It refuses a directive that the user changed.
-    Refused { directive: String, why: String },
-    /// It could not be asked.
-    Unasked(ServerError),
-    /// Another operator may lead by now.
-    NotLeading,
-}
-
-impl Failure {
-    fn is_full(&self) -> bool {
-        matches!(self, Self::Unasked(ServerError::Full { .. }))
-    }
-}
-
-impl From<ServerError> for Failure {
-    fn from(error: ServerError) -> Self {
-        Self::Unasked(error)
-    }
 }
 
 /// Asks the servers whose turn it is, and gives them what they lack.
@@ -103,7 +63,10 @@ pub(super) async fn ensure(
     });
     // A file that somebody edited is no change of what a server can be given.
     let pending = changes.iter().any(|change| change.class == Class::Live) && !wanted.changed().is_empty();
-    let servers = servers(instance, status.primary.as_ref(), context);
+    let mut servers = servers(instance, status.primary.as_ref(), context);
+    // The StatefulSet has the former image until the configuration is on the servers.
+    let image_changes = changes.iter().any(|change| change.fields.iter().any(|field| field == "spec.image"));
+    servers.iter_mut().for_each(|server| server.is_outdated |= image_changes);
     let conf = hash(&render(instance));
     let fingerprint = fingerprint(&conf, &servers);
     let (proved, refused) = context.remember(&instance.uid, |memory| {
@@ -132,14 +95,19 @@ pub(super) async fn ensure(
             Ok(()) => report.asked += 1,
             // It is starting: it reads the file, maybe the former one, and is asked when it is ready.
             Err(Failure::Unasked(_)) if !server.ready => {}
-            Err(failure) => {
+            Err(Failure::NotLeading) => return Err(Error::NotLeading),
+            Err(Failure::Refused { directive, why }) => {
+                let holding = take_back(&wanted, &servers, credentials, &context.leadership).await?;
+                return Ok(reject(instance, &format!("[{directive}]: {why}"), &holding, fingerprint, context));
+            }
+            Err(Failure::Unasked(error)) => {
                 let cure = full::Cure { instance, before, wanted: &wanted, pending, status };
-                if failure.is_full()
+                if matches!(error, ServerError::Full { .. })
                     && let Some(outcome) = cure.apply(&server.pod, context).await?
                 {
                     return Ok(outcome); // client
                 }
-                return failed(instance, &server.pod, failure, pending, fingerprint, context);
+                return Ok(failed(instance, &server.pod, error, pending, fingerprint, context));
             }
         }
     }
@@ -182,56 +150,6 @@ fn fingerprint(conf: &str, servers: &[Running]) -> String {
     format!("{conf} {}", servers::fingerprint(servers))
 }
 
-/// Gives one server what it lacks and reads it back. A change that it refuses is taken back as far as it was made.
-async fn bring(
-    wanted: &Wanted,
-    running: &Running,
-    credentials: Option<Credentials<'_>>,
-    report: &mut Report,
-    leadership: &Leadership,
-) -> Result<(), Failure> {
-    let port = u16::try_from(PORT).unwrap_or_default();
-    let mut server = Server::connect((running.address, port), credentials).await?;
-    let held = server.config(&wanted.names()).await?;
-    let mut given = Vec::new();
-    report.files_differ |= wanted.lacking(&held).any(|directive| decides_files(&directive.name));
-    for directive in wanted.lacking(&held).filter(|directive| !decides_files(&directive.name)) {
-        if !leadership.is_held() {
-            return Err(Failure::NotLeading);
-        }
-        match server.set(&directive.name, &wanted.argument(directive)).await {
-            Ok(()) => given.push(directive),
-            Err(ServerError::Refused { why }) if directive.changed => {
-                for directive in given {
-                    let former = held.get(&directive.name).map(Vec::as_slice).unwrap_or_default();
-                    server.set(&directive.name, former).await?;
-                }
-                return Err(Failure::Refused { directive: directive.name.clone(), why });
-            }
-            Err(ServerError::Refused { why }) => {
-                report.not_held.push(format!("{} does not take {} back: {why}", running.pod, directive.name));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    report.given |= !given.is_empty();
-    if !given.is_empty() {
-        let held = server.config(&wanted.names()).await?;
-        let lacking: BTreeSet<&str> = wanted.lacking(&held).map(|directive| directive.name.as_str()).collect();
-        for directive in given {
-            if lacking.contains(directive.name.as_str()) {
-                report.not_held.push(format!("{} took {} and holds another value", running.pod, directive.name));
-            } else if !directive.changed {
-                report.restored.insert(directive.name.clone());
-            }
-        }
-    }
-    let told = server.report().await?;
-    report.trouble = report.trouble.take().or_else(|| persistence_trouble(&running.pod, told.persistence));
-    report.figures.push((running.pod.clone(), told.figures));
-    Ok(())
-}
-
 /// What to tell when every server was asked and answered.
 async fn told(
     instance: &ValidatedInstance,
@@ -259,41 +177,53 @@ async fn told(
     aspect(true, Reason::Held, "the running servers hold spec.config".to_owned())
 }
 
-/// What becomes of a configuration that a server did not take.
+/// What becomes of a configuration that Redis refuses: a user's mistake, so the same servers are not asked again, unless one of
+/// them may still hold a part of it.
+fn reject(
+    instance: &ValidatedInstance,
+    what: &str,
+    holding: &[String],
+    fingerprint: String,
+    context: &Context,
+) -> Outcome {
+    context.metrics.live_config(LiveConfig::Refused);
+    let rest = if holding.is_empty() {
+        "nothing was changed and the former configuration holds".to_owned()
+    } else {
+        format!("the former configuration could not be restored on {}", holding.join("; "))
+    };
+    let message = format!("redis refuses spec.config{what}; {rest}; correct spec.config");
+    let refusal = Finding::Stalled(Reason::ConfigRejected, message);
+    if holding.is_empty() {
+        let kept = refusal.clone();
+        context.remember(&instance.uid, |memory| memory.config_refused = Some((fingerprint, kept)));
+    }
+    Outcome::Refused(refusal)
+}
+
+/// What becomes of a configuration when a server could not be asked.
 fn failed(
     instance: &ValidatedInstance,
     pod: &str,
-    failure: Failure,
+    error: ServerError,
     pending: bool,
     fingerprint: String,
     context: &Context,
-) -> Result<Outcome, Error> {
-    let (reason, why) = match failure {
-        Failure::Refused { directive, why } => {
-            context.metrics.live_config(LiveConfig::Refused);
-            let message = format!(
-                "redis refuses spec.config[{directive}]: {why}; nothing was changed and the former configuration holds; correct spec.config"
-            );
-            let refusal = Finding::Stalled(Reason::ConfigRejected, message);
-            // A user's mistake: the same servers are not asked again.
-            let kept = refusal.clone();
-            context.remember(&instance.uid, |memory| memory.config_refused = Some((fingerprint, kept)));
-            return Ok(Outcome::Refused(refusal));
-        }
-        Failure::NotLeading => return Err(Error::NotLeading),
-        Failure::Unasked(error @ ServerError::Password { .. }) => (credentials::refused(instance, context), error),
-        Failure::Unasked(error) => (reason_of(&error), error),
+) -> Outcome {
+    let reason = match &error {
+        ServerError::Password { .. } => credentials::refused(instance, context),
+        error => reason_of(error),
     };
-    tracing::debug!(pod, error = %why, "a server could not be asked for its configuration");
+    tracing::debug!(pod, %error, "a server could not be asked for its configuration");
     if pending {
         context.metrics.live_config(LiveConfig::Unreachable);
-        let message = format!("spec.config is not applied yet: {pod}: {why}");
-        return Ok(Outcome::Pending(Aspect { holds: Some(false), reason, message }));
+        let message = format!("spec.config is not applied yet: {pod}: {error}");
+        return Outcome::Pending(Aspect { holds: Some(false), reason, message });
     }
     context.remember(&instance.uid, |memory| {
         memory.config_proved = Some((Instant::now() + UNREACHED, fingerprint));
         memory.trouble = None;
     });
-    let message = format!("whether the running configuration holds is not known: {pod}: {why}");
-    Ok(Outcome::Held(Some(Aspect { holds: None, reason, message })))
+    let message = format!("whether the running configuration holds is not known: {pod}: {error}");
+    Outcome::Held(Some(Aspect { holds: None, reason, message }))
 }
