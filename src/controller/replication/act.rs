@@ -142,7 +142,7 @@ pub(super) async fn settle(
 ) -> Result<Roles, Error> {
     let in_sync = in_sync(&members, primary, group.limits.hearing);
     if let Some(target) = address(&members, primary) {
-        let term = if renew { group.term() + 1 } else { term(group, primary, context) };
+        let term = if renew { group.term() + 1 } else { marks::term(group, primary, context) };
         let history = history_of(&members, primary);
         // Told once: from the next line on the record names the present one, if its claim can be marked.
         let recorded = group.record.as_ref().and_then(|record| record.primary);
@@ -161,6 +161,8 @@ pub(super) async fn settle(
             }
         }
         sync::record(group, &members, (primary, term), &in_sync, context).await?;
+    } else {
+        sync::record_lost(group, &members, primary, context).await?;
     }
     let busy = members.iter().any(|member| member.ordinal == primary && matches!(member.answer, Answer::Evasive(_)));
     let steady = &in_sync | &sync::hiccups(group, &members, context);
@@ -173,16 +175,6 @@ pub(super) async fn settle(
     context.remember(&group.uid, |memory| memory.replication.aspect = Some(aspect.clone()));
     let again = if aspect.holds == Some(false) { SOON } else { CHECK };
     Ok(Roles { primary: Some(primary), in_sync, members, aspect, again })
-}
-
-/// The term of a primary that is there: the recorded one, or a new one if another was recorded. One whose claim cannot be
-/// marked, because it is on its way out, begins none.
-fn term(group: &Group<'_>, primary: i32, context: &Context) -> u64 {
-    match &group.record {
-        Some(record) if record.primary == Some(primary) => record.term,
-        Some(record) if !marks::is_lasting(group, primary, context) => record.term,
-        _ => group.term() + 1,
-    }
 }
 
 /// Brings the labels of all pods to their roles: those that lose something first.

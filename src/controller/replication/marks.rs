@@ -125,3 +125,13 @@ pub(super) fn is_lasting(group: &Group<'_>, ordinal: i32, context: &Context) -> 
         context.stores.claims.glance(&ObjectRef::new(&names::claim(&group.name, ordinal)).within(&group.namespace));
     claim.is_some_and(|claim| claim.meta().deletion_timestamp.is_none())
 }
+
+/// The term of a primary that is there: the recorded one, or a new one if another was recorded. One whose claim cannot be
+/// marked, because it is on its way out, begins none.
+pub(super) fn term(group: &Group<'_>, primary: i32, context: &Context) -> u64 {
+    match &group.record {
+        Some(record) if record.primary == Some(primary) => record.term,
+        Some(record) if !is_lasting(group, primary, context) => record.term,
+        _ => group.term() + 1,
+    }
+}

@@ -8,6 +8,7 @@ mod fence;
 mod handover;
 mod labels;
 mod marks;
+mod sighting;
 mod sync;
 mod written;
 
@@ -26,7 +27,7 @@ pub(super) use self::{
     handover::make_way,
     marks::{is_elsewhere, record_alone},
 };
-use self::{sync::Sighting, written::Written};
+use self::{sighting::Sighting, written::Written};
 use super::{context::Context, credentials, error::Error, events, observe};
 use crate::{
     api::v1::RedisInstance,
@@ -139,6 +140,7 @@ pub(super) async fn keep(stored: &RedisInstance, context: &Context) -> Result<Op
     let members = ask::members(&group, context).await; // redis
     let named = stored.annotations().get(PROMOTE_ANNOTATION).map(String::as_str);
     let patient = ask::is_early(&group, &members, context);
+    sync::listen(&group, &members, context);
     let seen = sync::seen(&group, context);
     let election = Election {
         instance: &group.name,

@@ -2,54 +2,39 @@
 //! always newer than the marks, which outlive this process; a mark is written when a state has lasted.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
-use super::{Group, Roles, SOON, labels, marks, process};
+use super::{Group, Roles, SOON, labels, marks, process, sighting::Sighting};
 use crate::{
     controller::{context::Context, error::Error},
     domain::replication::{
         Answer, Member, Role,
         record::{Mark, State},
-        seen::Seen,
+        seen::{Seen, hearers},
     },
 };
 
 /// How long a replica is in sync or out of sync before its mark says so: a mark is not written for every hiccup.
 const LASTING: Duration = Duration::from_secs(3);
-/// The least time between the two offsets of the primary that are remembered.
-const APART: Duration = Duration::from_secs(1);
 /// How long a server may not answer before its role, its labels and the status follow: two questions.
 const HICCUP: Duration = Duration::from_secs(2);
 /// How long a primary may be busy before that is reported, and the replicas leave the Service for reads.
 const BUSY_LIMIT: Duration = Duration::from_mins(1);
 
-/// The primary as it last answered.
-#[derive(Clone, Debug)]
-pub(super) struct Sighting {
-    pub(super) primary: i32,
-    /// The container that it ran in.
-    pub(super) process: Option<String>,
-    history: String,
-    at: Instant,
-    offset: u64,
-    /// An earlier offset, and when it was seen.
-    earlier: (Instant, u64),
-    in_sync: BTreeSet<i32>,
-}
-
 /// What was seen of the primary of this group.
 pub(super) fn seen(group: &Group<'_>, context: &Context) -> Option<Seen> {
-    let sighting = context.recall(&group.uid, |memory| memory.replication.sighting.clone())?;
-    Some(Seen {
-        primary: sighting.primary,
-        history: sighting.history,
-        offset: sighting.offset,
-        earlier: sighting.earlier.1,
-        ago: sighting.at.elapsed().as_secs(),
-        in_sync: sighting.in_sync,
-    })
+    context.recall(&group.uid, |memory| memory.replication.sighting.as_ref().map(Sighting::seen))
+}
+
+/// Goes on with what was seen of the primary by what the replicas tell now.
+pub(super) fn listen(group: &Group<'_>, members: &[Member], context: &Context) {
+    context.remember(&group.uid, |memory| {
+        if let Some(sighting) = &mut memory.replication.sighting {
+            sighting.listen(members, group.limits.hearing, Instant::now());
+        }
+    });
 }
 
 /// Remembers which replicas are in sync with a primary that answers, and marks the claims of those whose state has lasted.
@@ -69,34 +54,21 @@ pub(super) async fn record(
         let memory = &mut memory.replication;
         let former =
             memory.sighting.take().filter(|former| former.primary == primary && former.history == told.history);
-        let earlier = match former {
-            Some(former) if now - former.earlier.0 < APART * 2 => former.earlier,
-            Some(former) => (former.at, former.offset),
-            None => (now, told.offset),
-        };
-        memory.sighting = Some(Sighting {
-            primary,
-            process,
-            history: told.history.clone(),
-            at: now,
-            offset: told.offset,
-            earlier,
-            in_sync: in_sync.clone(),
-        });
+        let mut sighting = former.unwrap_or_else(|| Sighting::new(primary, told, now));
+        sighting.answers(told, process, in_sync.clone(), now);
+        sighting.listen(members, group.limits.hearing, now);
+        memory.sighting = Some(sighting);
         memory.fenced = None;
         let others = members.iter().map(|member| member.ordinal).filter(|ordinal| *ordinal != primary);
         others
             .filter_map(|ordinal| {
                 let state = in_sync.contains(&ordinal);
-                let turned = memory.turned.entry(ordinal).or_insert((state, now));
-                if turned.0 != state {
-                    *turned = (state, now);
-                }
+                let since = turn(&mut memory.turned, ordinal, state, now);
                 // What was recorded of an earlier term says nothing about this one.
                 let marked = marks::of(group, ordinal, &memory.marks, context).filter(|mark| mark.term == term);
                 let fresh = state && marked.is_none();
                 let differs = marked.is_some_and(|mark| state != (mark.state == State::Replica));
-                (fresh || if differs { now - turned.1 >= LASTING } else { state }).then_some((ordinal, state))
+                (fresh || if differs { now - since >= LASTING } else { state }).then_some((ordinal, state))
             })
             .collect()
     });
@@ -105,6 +77,44 @@ pub(super) async fn record(
         marks::ensure(group, ordinal, Mark { term, history: told.history.clone(), state }, context).await?;
     }
     Ok(())
+}
+
+/// Marks the claims of replicas that do not hear a primary which cannot be asked, by their own words: it may take writes
+/// meanwhile. That one is in sync again is recorded when the primary answers.
+pub(super) async fn record_lost(
+    group: &Group<'_>,
+    members: &[Member],
+    primary: i32,
+    context: &Context,
+) -> Result<(), Error> {
+    let address = members.iter().find(|member| member.ordinal == primary).and_then(|member| member.address);
+    let record = group.record.as_ref().filter(|record| record.primary == Some(primary) && !record.is_unsettled());
+    let Some((address, record)) = address.zip(record) else { return Ok(()) };
+    let now = Instant::now();
+    let heard = hearers(members, primary, address, group.limits.hearing);
+    let others = members.iter().map(|member| member.ordinal).filter(|ordinal| *ordinal != primary);
+    let lost: Vec<i32> = context.remember(&group.uid, |memory| {
+        let turned = &mut memory.replication.turned;
+        let lasts = |ordinal: &i32| {
+            let linked = heard.contains_key(ordinal);
+            now - turn(turned, *ordinal, linked, now) >= LASTING && !linked
+        };
+        others.filter(lasts).filter(|ordinal| record.members.contains(ordinal)).collect()
+    });
+    for ordinal in lost {
+        let mark = Mark { term: record.term, history: record.history.clone(), state: State::Behind };
+        marks::ensure(group, ordinal, mark, context).await?;
+    }
+    Ok(())
+}
+
+/// Since when a replica has been as it is.
+fn turn(turned: &mut BTreeMap<i32, (bool, Instant)>, ordinal: i32, state: bool, now: Instant) -> Instant {
+    let turned = turned.entry(ordinal).or_insert((state, now));
+    if turned.0 != state {
+        *turned = (state, now);
+    }
+    turned.1
 }
 
 /// The replicas that were in sync with a primary that is busy, and are still connected to it: it takes no writes meanwhile.
@@ -151,4 +161,20 @@ pub(super) fn busy_for_long(group: &Group<'_>, primary: i32, busy: bool, context
     let seconds = since.map(|since| now - since).filter(|busy| *busy >= BUSY_LIMIT)?.as_secs() / 60 * 60;
     let pod = group.pod(primary);
     Some(format!("primary {pod} has been busy for over {seconds} s: end a script with SCRIPT KILL, or delete the pod"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_lasts_from_when_it_began() {
+        let (begun, mut turned) = (Instant::now(), BTreeMap::new());
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut since = |second, state| turn(&mut turned, 1, state, at(second));
+        assert_eq!(
+            [since(0, true), since(3, true), since(4, false), since(9, false), since(10, true)],
+            [at(0), at(0), at(4), at(4), at(10)]
+        );
+    }
 }

@@ -225,8 +225,10 @@ impl<'a> Election<'a> {
         let seen = self.seen.filter(|seen| Some(seen.primary) == record.primary);
         let safe = |(member, told): &&(&Member, &Told)| {
             former.is_some_and(|(_, former)| told.offset >= former.offset)
-                || seen
-                    .map_or_else(|| record.members.contains(&member.ordinal), |seen| seen.proves(member.ordinal, told))
+                || seen.map_or_else(
+                    || record.members.contains(&member.ordinal),
+                    |seen| seen.proves(member.ordinal, told, self.limits.hearing),
+                )
         };
         let safe = candidates.iter().filter(safe);
         safe.max_by_key(|(member, told)| (told.offset, !member.leaving, member.unready.is_none(), -member.ordinal))
@@ -463,6 +465,7 @@ mod tests {
             earlier: 90,
             ago: 2,
             in_sync: in_sync.iter().copied().collect(),
+            unheard: [(1, 1)].into(),
         };
         let restarting = Member { hindered: false, ..absent(0) };
         let hindered = Member { hindered: true, ..absent(0) };
@@ -501,6 +504,48 @@ mod tests {
         let gone = Record { primary: None, members: [].into(), ..whole };
         let verdict = judge(&[started(0, true), deaf(replica(1, 0, "a", 40))], Some(&gone), None);
         assert!(stuck(&verdict).contains("were not in sync"), "{verdict:?}");
+    }
+
+    #[test]
+    fn a_replica_that_lost_its_primary_long_before_the_end_is_not_promoted() {
+        let record = record(3, "a", Some(0));
+        for (unheard, hearing, safe) in [
+            (Some(0), 3, true),
+            (Some(5), 3, true),
+            (Some(6), 3, false),
+            (Some(3000), 3, false),
+            (None, 3, false),
+            (Some(23), 21, true),
+            (Some(24), 21, false),
+        ] {
+            // The primary could not be asked for 50 minutes; then it was restarted. It may be away, or back.
+            let seen = Seen {
+                primary: 0,
+                history: "a".to_owned(),
+                offset: 5000,
+                earlier: 5000,
+                ago: 3000,
+                in_sync: [1].into(),
+                unheard: unheard.map(|seconds| (1, seconds)).into_iter().collect(),
+            };
+            let mut replica = deaf(replica(1, 0, "a", 5000));
+            let Role::Replica(link) = &mut told_mut(&mut replica).role else { unreachable!() };
+            (link.up, link.silence, link.down) = (false, None, Some(3000));
+            let limits = Limits { hearing, ..Limits::default() };
+            for (primary, otherwise) in [
+                (absent(0), None),
+                (Member { ended: true, ..member(0, Answer::Evasive(Evasion::Full)) }, None),
+                (started(0, false), Some(Verdict::Promote(0, Cause::Restart))),
+            ] {
+                let members = [primary, replica.clone()];
+                let judged = Election { seen: Some(&seen), limits, ..election(&members, Some(&record), None) }.judge();
+                match otherwise {
+                    _ if safe => assert!(matches!(judged, Verdict::Promote(1, Cause::Failover(_))), "{judged:?}"),
+                    Some(expected) => assert_eq!(judged, expected),
+                    None => assert!(matches!(judged, Verdict::Wait(Reason::PrimaryMissing, _)), "{judged:?}"),
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,9 +1,16 @@
 //! The primary and its replicas as this process last saw them. It tells which replicas may take over without a loss, more
 //! recently than the marks on the claims do.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
-use super::Told;
+use super::{Answer, Evasion, Member, Told};
+
+/// Seconds that the primary may have lived on, at most, after a replica that may take over was last seen to hear it, beside
+/// those within which it hears it: one question to the replica may get lost.
+const UNHEARD_LIMIT: u64 = 2;
 
 /// What was seen when the primary last answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,26 +19,111 @@ pub struct Seen {
     pub primary: i32,
     /// Replication ID of the primary.
     pub history: String,
-    /// Replication offset of the primary, in bytes.
+    /// Replication offset that the primary has at least, in bytes: its own, or that of a replica that heard it later.
     pub offset: u64,
-    /// Replication offset of the primary a second or more before that: a replica in sync has at least so much.
+    /// The same a second or more before that: a replica in sync has at least so much.
     pub earlier: u64,
-    /// Seconds since then.
+    /// Seconds since the primary told its own offset.
     pub ago: u64,
-    /// The replicas that were in sync.
+    /// The replicas that were in sync then.
     pub in_sync: BTreeSet<i32>,
+    /// Seconds for which the primary is known to have lived on after each of the replicas last heard it.
+    pub unheard: BTreeMap<i32, u64>,
 }
 
 impl Seen {
-    /// Whether this replica was in sync when the primary last answered, and has what the primary had a second before.
+    /// Whether this replica was in sync when the primary last answered, has what the primary had a second before, and heard
+    /// the primary for as long as that is known to have lived: one that cannot be asked may take writes for hours.
     #[must_use]
-    pub(super) fn proves(&self, ordinal: i32, told: &Told) -> bool {
-        self.in_sync.contains(&ordinal) && told.continues(&self.history) && told.offset >= self.earlier
+    pub(super) fn proves(&self, ordinal: i32, told: &Told, hearing: u64) -> bool {
+        let limit = hearing.saturating_add(UNHEARD_LIMIT);
+        self.in_sync.contains(&ordinal)
+            && told.continues(&self.history)
+            && told.offset >= self.earlier
+            && self.unheard.get(&ordinal).is_some_and(|seconds| *seconds <= limit)
     }
 
     /// Bytes of the replication stream that this server is known to lack.
     #[must_use]
     pub(super) fn lacks(&self, told: &Told) -> Option<u64> {
         told.continues(&self.history).then(|| self.offset.saturating_sub(told.offset))
+    }
+}
+
+/// The replicas that hear the primary at this address, by their own words: the seconds since they last did, and all that they
+/// tell. A primary that runs a script sends nothing and acknowledges nothing: a replica that is connected has all there is.
+#[must_use]
+pub fn hearers(members: &[Member], primary: i32, address: IpAddr, hearing: u64) -> BTreeMap<i32, (u64, &Told)> {
+    let is_busy = |member: &Member| member.ordinal == primary && member.answer == Answer::Evasive(Evasion::Busy);
+    let busy = members.iter().any(is_busy);
+    let heard = |told: &Told| {
+        let link = told.link().filter(|link| link.of == Some(address) && link.up && !link.syncing)?;
+        if busy { Some(0) } else { link.silence.filter(|_| link.hears(hearing)) }
+    };
+    let others = members.iter().filter(|member| member.ordinal != primary);
+    others
+        .filter_map(|member| {
+            let told = member.loaded()?;
+            Some((member.ordinal, (heard(told)?, told)))
+        })
+        .collect()
+}
+
+/// Whether the primary answers in the process that took the writes, in whatever words.
+#[must_use]
+pub fn is_alive(primary: &Member) -> bool {
+    !primary.ended && (primary.takes_writes() || matches!(primary.answer, Answer::Evasive(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::replication::{
+        Role,
+        tests::{address, member, primary, replica, started, told_mut},
+    };
+
+    #[test]
+    fn only_a_replica_that_is_connected_to_the_primary_hears_it() {
+        let with = |change: fn(&mut crate::domain::replication::Link)| {
+            let mut replica = replica(1, 0, "a", 50);
+            let Role::Replica(link) = &mut told_mut(&mut replica).role else { unreachable!() };
+            change(link);
+            replica
+        };
+        let heard = |primary: Member, replica: Member| {
+            let members = [primary, replica];
+            hearers(&members, 0, address(0), 3).get(&1).map(|(seconds, told)| (*seconds, told.offset))
+        };
+        let full = || member(0, Answer::Evasive(Evasion::Full));
+        let busy = || member(0, Answer::Evasive(Evasion::Busy));
+        for (primary, replica, expected) in [
+            (primary(0, "a", 90), replica(1, 0, "a", 50), Some((0, 50))),
+            (full(), with(|link| link.silence = Some(2)), Some((2, 50))),
+            (full(), with(|link| link.silence = Some(3)), None),
+            (full(), with(|link| (link.up, link.down) = (false, Some(0))), None),
+            (full(), with(|link| link.syncing = true), None),
+            (full(), replica(1, 2, "a", 50), None),
+            (full(), started(1, false), None),
+            (full(), member(1, Answer::Evasive(Evasion::Full)), None),
+            (busy(), with(|link| link.silence = Some(40)), Some((0, 50))),
+            (busy(), with(|link| (link.up, link.down) = (false, Some(0))), None),
+        ] {
+            assert_eq!(heard(primary.clone(), replica.clone()), expected, "{primary:?} {replica:?}");
+        }
+    }
+
+    #[test]
+    fn a_primary_lives_while_its_process_answers() {
+        let full = || member(0, Answer::Evasive(Evasion::Full));
+        assert!(is_alive(&full()) && is_alive(&primary(0, "a", 9)));
+        for dead in [
+            Member { ended: true, ..full() },
+            replica(0, 1, "a", 9),
+            member(0, Answer::Absent),
+            member(0, Answer::Silent { seconds: 1 }),
+        ] {
+            assert!(!is_alive(&dead), "{dead:?}");
+        }
     }
 }
