@@ -20,7 +20,7 @@ use k8s_openapi::{
 };
 
 pub use self::{
-    secret::auth_secret,
+    secret::{auth_secret, auth_secret_with},
     stateful_set::{claim_ownership, claims_as_owners},
 };
 use crate::{

@@ -6,6 +6,7 @@ use k8s_openapi::{ByteString, api::core::v1::Secret};
 
 use super::metadata;
 use crate::domain::{
+    auth::Password,
     instance::ValidatedInstance,
     names::{AUTH_CONF_KEY, FORMER_PASSWORD_KEY, FORMER_UNTIL_ANNOTATION, PASSWORD_KEY},
     rotation::Keys,
@@ -15,10 +16,15 @@ use crate::domain::{
 /// and the operator gives it the other.
 #[must_use]
 pub fn auth_secret(instance: &ValidatedInstance, keys: &Keys) -> Secret {
-    let password = &keys.current;
+    auth_secret_with(instance, keys, &keys.current)
+}
+
+/// The same with another password under the key `password`: a user wrote it there, and the servers do not accept it yet.
+#[must_use]
+pub fn auth_secret_with(instance: &ValidatedInstance, keys: &Keys, password: &Password) -> Secret {
     let mut data = BTreeMap::from([
         (PASSWORD_KEY.to_owned(), ByteString(password.as_bytes().to_vec())),
-        (AUTH_CONF_KEY.to_owned(), ByteString(password.conf().into_bytes())),
+        (AUTH_CONF_KEY.to_owned(), ByteString(keys.current.conf().into_bytes())),
     ]);
     let mut metadata = metadata(instance, instance.auth_secret());
     if let Some(former) = &keys.former {

@@ -1,14 +1,33 @@
 //! Whether an instance may adopt an object without a controller. A deletion with `--cascade=orphan` first takes the owner off
 //! the children: an instance that adopted them again in its last moment would take them along.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, ResourceExt, api::ListParams};
 
-use super::{context::Context, error::Error};
-use crate::{api::v1::RedisInstance, domain::instance::ValidatedInstance};
+use super::{context::Context, error::Error, ownership::is_orphan};
+use crate::{
+    api::v1::RedisInstance,
+    domain::{instance::ValidatedInstance, reason::Reason, status::Finding},
+};
+
+/// What keeps the instance from writing to this object, if nobody controls it: writing adopts it.
+pub(super) async fn hindrance(
+    kind: &str,
+    metadata: &ObjectMeta,
+    instance: &ValidatedInstance,
+    context: &Context,
+) -> Result<Option<Finding>, Error> {
+    if !is_orphan(metadata) || may_adopt(instance, context).await? {
+        return Ok(None);
+    }
+    let name = metadata.name.as_deref().unwrap_or_default();
+    let message = format!("the instance is being deleted; {kind} {name} is left as it is");
+    Ok(Some(Finding::Waiting(Reason::Deleting, message)))
+}
 
 /// Asks the API server whether the instance is still there to stay: the watch may not have shown its deletion yet. The
 /// controllers of Kubernetes do the same before they adopt.
-pub(super) async fn may_adopt(instance: &ValidatedInstance, context: &Context) -> Result<bool, Error> {
+async fn may_adopt(instance: &ValidatedInstance, context: &Context) -> Result<bool, Error> {
     let api: Api<RedisInstance> = Api::namespaced(context.client.clone(), &instance.namespace);
     let named = ListParams::default().fields(&format!("metadata.name={}", instance.name));
     let found = api.list_metadata(&named).await.map_err(Error::request("list", "RedisInstance", &instance.name))?;

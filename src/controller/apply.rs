@@ -17,7 +17,7 @@ use super::{
     context::Context,
     error::Error,
     folded::Shelf,
-    ownership::{is_orphan, obstacle},
+    ownership::obstacle,
     pruned::{Prune, Pruned},
 };
 use crate::{
@@ -26,7 +26,6 @@ use crate::{
         drift,
         instance::ValidatedInstance,
         names::{APPLIED_HASH_ANNOTATION, OPERATOR},
-        reason::Reason,
         redis_conf::hash,
         status::Finding,
     },
@@ -192,9 +191,8 @@ async fn ensure_stamped<K: Child>(
     if let Some(finding) = obstacle(&kind, live.meta(), instance) {
         return Ok(Err(finding));
     }
-    if is_orphan(live.meta()) && !adoption::may_adopt(instance, context).await? {
-        let message = format!("the instance is being deleted; {kind} {name} is left as it is");
-        return Ok(Err(Finding::Waiting(Reason::Deleting, message)));
+    if let Some(finding) = adoption::hindrance(&kind, live.meta(), instance, context).await? {
+        return Ok(Err(finding));
     }
     let desired = desired.0;
     if is_as_applied(&desired, live, instance, context) {

@@ -6,12 +6,7 @@ use std::time::Instant;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 
-use super::{
-    context::Context,
-    error::Error,
-    secret::{self, LOOK},
-    servers,
-};
+use super::{context::Context, error::Error, own_secret, secret::LOOK, servers};
 use crate::{
     domain::{
         instance::{Auth, ValidatedInstance},
@@ -52,7 +47,9 @@ pub(super) async fn keys_of(
     let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
     let name = names::auth_secret(instance);
     let secret = api.get_opt(&name).await.map_err(Error::request("get", "Secret", &name))?;
-    let keys = secret.as_ref().and_then(secret::read);
+    let whose = (namespace, instance, uid);
+    let ours = secret.filter(|secret| own_secret::is_usable(&secret.metadata, whose, context));
+    let keys = ours.as_ref().and_then(own_secret::read);
     context.remember(uid, |memory| {
         memory.passwords.absent_until = keys.is_none().then_some(now + LOOK);
         memory.passwords.keys.clone_from(&keys);

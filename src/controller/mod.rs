@@ -20,6 +20,7 @@ mod migration;
 mod namespaces;
 mod observe;
 mod opening;
+mod own_secret;
 mod ownership;
 mod parts;
 mod patience;

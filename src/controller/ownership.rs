@@ -117,6 +117,27 @@ pub(super) fn obstacle(kind: &str, metadata: &ObjectMeta, instance: &ValidatedIn
     }
 }
 
+/// What stands in the way of taking over the Secret with the password that nobody owns, where nothing of the instance needs that
+/// password: whoever made it would know the password.
+pub(super) fn unneeded_secret(name: &str) -> Finding {
+    Finding::Stalled(
+        Reason::Conflict,
+        format!(
+            "the name {name} is taken by a Secret that no instance owns and no pod or PersistentVolumeClaim of this instance needs, which was left as it is; delete it, or copy it under another name and set spec.auth.secretName to that name"
+        ),
+    )
+}
+
+/// Whether this object is the instance's with this uid, be it on its way out.
+pub(super) fn is_controlled_by(metadata: &ObjectMeta, uid: &str) -> bool {
+    controller(metadata).is_some_and(|owner| owner.uid == uid)
+}
+
+/// Whether nobody controls this object, which has the labels of the children of an instance of this name.
+pub(super) fn is_labelled_orphan(metadata: &ObjectMeta, name: &str) -> bool {
+    is_orphan(metadata) && is_labelled(metadata, name)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

@@ -8,26 +8,22 @@ use std::{
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt, api::PostParams, runtime::reflector::ObjectRef};
+use kube::{Api, ResourceExt, runtime::reflector::ObjectRef};
 
 use super::{
-    apply,
     context::Context,
     error::{Error, spread, within},
     opening,
-    ownership::obstacle,
+    own_secret::{self, bytes, read},
     rotation,
 };
-use crate::{
-    build::auth_secret,
-    domain::{
-        auth::Password,
-        instance::{Auth, ValidatedInstance},
-        names::{AUTH_CONF_KEY, FORMER_PASSWORD_KEY, FORMER_UNTIL_ANNOTATION, OPERATOR, PASSWORD_KEY},
-        reason::Reason,
-        rotation::{Former, Keys},
-        status::Finding,
-    },
+use crate::domain::{
+    auth::Password,
+    instance::{Auth, ValidatedInstance},
+    names::PASSWORD_KEY,
+    reason::Reason,
+    rotation::Keys,
+    status::Finding,
 };
 
 /// How long a Secret of our own that was found right is taken to be so.
@@ -129,13 +125,13 @@ pub(super) async fn follow(
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &instance.namespace);
     let name = instance.auth_secret();
     let live = api.get_opt(&name).await.map_err(Error::request("get", "Secret", &name))?;
-    if live.as_ref().and_then(read).as_ref() != Some(before) {
+    let Some(live) = live.filter(|live| read(live).as_ref() == Some(before)) else {
         context.remember(&instance.uid, |memory| {
             memory.passwords.trusted = Some((Instant::now(), instance.auth.clone()));
         });
         return Ok(Followed::Outrun);
-    }
-    if let Some(finding) = apply::ensure(instance, auth_secret(instance, &keys), live.as_ref(), context).await?.err() {
+    };
+    if let Some(finding) = own_secret::write(instance, &keys, &keys.current, &live, context).await? {
         return Ok(Followed::Hindered(Box::new(finding)));
     }
     context.remember(&instance.uid, |memory| {
@@ -160,33 +156,32 @@ async fn generated(instance: &ValidatedInstance, context: &Context) -> Result<Op
     }
     let mut entropy = [0; 24];
     getrandom::fill(&mut entropy).map_err(|error| Error::Entropy(error.to_string()))?;
-    let keys = replaced(instance, &Password::from_entropy(entropy), context);
-    let secret = apply::stamped(auth_secret(instance, &keys))?;
-    let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
-    match api.create(&params, &secret).await {
-        Ok(_) => {
-            tracing::info!(kind = "Secret", child = name, "created");
-            note(instance, keys, None, context);
-            Ok(None)
-        }
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {
-            let live = api.get(&name).await.map_err(Error::request("get", "Secret", &name))?;
-            existing(instance, &live, context).await
-        }
-        Err(error) => Err(Error::request("create", "Secret", &name)(error)),
+    match make(instance, &Password::from_entropy(entropy), context).await? {
+        None => Ok(None),
+        Some(live) => existing(instance, &live, context).await,
     }
+}
+
+/// Creates the Secret with this password; answers the one that is there already.
+async fn make(instance: &ValidatedInstance, password: &Password, context: &Context) -> Result<Option<Secret>, Error> {
+    let keys = replaced(instance, password, context);
+    let found = own_secret::create(instance, &keys, context).await?;
+    if found.is_none() {
+        note(instance, keys, None, context);
+    }
+    Ok(found)
 }
 
 /// Completes the Secret that is there from its own password: the lines for redis.conf, labels, owner.
 async fn existing(instance: &ValidatedInstance, live: &Secret, context: &Context) -> Result<Option<Finding>, Error> {
-    if let Some(finding) = obstacle("Secret", &live.metadata, instance) {
+    if let Some(finding) = own_secret::hindrance(live, instance, context) {
         return Ok(Some(finding));
     }
     let claims = live.owner_references().iter().filter(|owner| owner.kind == "PersistentVolumeClaim");
     let owners = claims.map(|owner| owner.uid.clone()).collect();
     context.remember(&instance.uid, |memory| memory.passwords.owners = Some(owners));
     match Password::parse(bytes(live, PASSWORD_KEY)) {
-        Ok(password) => bring(instance, password, Some(live), context).await,
+        Ok(password) => bring(instance, password, live, context).await,
         Err(error) => {
             Ok(Some(Finding::Waiting(Reason::PasswordUnusable, format!("Secret {} {error}", instance.auth_secret()))))
         }
@@ -213,15 +208,20 @@ async fn derived(
     }
     let live = api.get_opt(&name).await.map_err(Error::request("get", "Secret", &name))?;
     match password {
-        Some(Ok(password)) => bring(instance, password, live.as_ref(), context).await,
+        Some(Ok(password)) => {
+            let found = if live.is_none() { make(instance, &password, context).await? } else { live };
+            match found {
+                Some(live) => bring(instance, password, &live, context).await,
+                None => Ok(None),
+            }
+        }
         Some(Err(error)) => Ok(Some(Finding::Waiting(Reason::PasswordUnusable, format!("Secret {source} {error}")))),
         None => {
-            if let Some(live) = live.filter(|live| obstacle("Secret", &live.metadata, instance).is_none()) {
-                if let Some(keys) = read(&live) {
-                    note(instance, keys, None, context);
-                }
+            let live = live.filter(|live| own_secret::hindrance(live, instance, context).is_none());
+            if let Some((live, Keys { current, .. })) = live.and_then(|live| read(&live).map(|keys| (live, keys))) {
+                let finding = bring(instance, current, &live, context).await?;
                 context.remember(&instance.uid, |memory| memory.passwords.rotation.miss(source));
-                return Ok(None);
+                return Ok(finding);
             }
             let message =
                 format!("waiting for Secret {source} with the password under the key \"{PASSWORD_KEY}\"; create it");
@@ -230,24 +230,21 @@ async fn derived(
     }
 }
 
-/// Brings the Secret to this password, if no running server can have another; else notes that it is to be so.
+/// Brings the Secret to this password, if no running server can have another; else notes that it is to be so, and brings it to no
+/// more than the password that a server which starts has now.
 async fn bring(
     instance: &ValidatedInstance,
     wanted: Password,
-    live: Option<&Secret>,
+    live: &Secret,
     context: &Context,
 ) -> Result<Option<Finding>, Error> {
-    if let Some(finding) = live.and_then(|live| obstacle("Secret", &live.metadata, instance)) {
-        return Ok(Some(finding));
-    }
-    let keys = live.and_then(read).unwrap_or_else(|| replaced(instance, &wanted, context));
-    if keys.current != wanted {
-        note(instance, keys, Some(wanted), context);
-        return Ok(None);
-    }
-    let finding = apply::ensure(instance, auth_secret(instance, &keys), live, context).await?.err();
+    let keys = read(live).unwrap_or_else(|| replaced(instance, &wanted, context));
+    // There the user says what it is to be.
+    let shown = if instance.auth == Auth::Generated { &wanted } else { &keys.current };
+    let finding = own_secret::write(instance, &keys, shown, live, context).await?;
     if finding.is_none() {
-        note(instance, keys, None, context);
+        let wanted = (keys.current != wanted).then_some(wanted);
+        note(instance, keys, wanted, context);
     }
     Ok(finding)
 }
@@ -265,20 +262,4 @@ fn note(instance: &ValidatedInstance, keys: Keys, wanted: Option<Password>, cont
         (memory.keys, memory.wanted, memory.absent_until) = (Some(keys), wanted, None);
         memory.rotation.find();
     });
-}
-
-/// What a Secret of ours says: a server that starts takes the lines, whatever the password beside them.
-pub(super) fn read(secret: &Secret) -> Option<Keys> {
-    let included = bytes(secret, AUTH_CONF_KEY).and_then(Password::of_conf);
-    let current = included.or_else(|| Password::parse(bytes(secret, PASSWORD_KEY)).ok())?;
-    let former = Password::parse(bytes(secret, FORMER_PASSWORD_KEY)).ok().map(|password| {
-        let until = secret.annotations().get(FORMER_UNTIL_ANNOTATION).and_then(|until| until.parse().ok());
-        // Nobody can tell until when: then it has been long enough.
-        Former { password, until: until.unwrap_or(Timestamp::MIN) }
-    });
-    Some(Keys { current, former })
-}
-
-fn bytes<'a>(secret: &'a Secret, key: &str) -> Option<&'a [u8]> {
-    secret.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.as_slice())
 }

@@ -80,11 +80,11 @@ impl Password {
         format!("masterauth \"{quoted}\"\nmasteruser {USER}\nrequirepass \"{quoted}\"\n")
     }
 
-    /// The password that a server takes which includes these lines.
+    /// The password that a server takes which includes these lines: the last one counts.
     #[must_use]
     pub fn of_conf(conf: &[u8]) -> Option<Self> {
         let conf = std::str::from_utf8(conf).ok()?;
-        let value = conf.lines().find_map(|line| line.strip_prefix("requirepass "))?;
+        let value = conf.lines().rev().find_map(|line| line.strip_prefix("requirepass "))?;
         let word = words::split(value).ok()?.into_iter().next()?;
         let bytes: Option<Vec<u8>> = word.chars().map(|c| u8::try_from(c).ok()).collect();
         Self::parse(Some(&bytes?)).ok()
@@ -121,6 +121,7 @@ mod tests {
         let odd = Password::parse(Some("a \"b\\ é#".as_bytes())).unwrap();
         let conf = odd.conf();
         assert_eq!(Password::of_conf(conf.as_bytes()), Some(odd));
+        assert_eq!(Password::of_conf(b"requirepass \"a\"\nrequirepass b\n"), Password::parse(Some(b"b")).ok());
         for other in [&b""[..], b"requirepass", b"requirepass \"", b"requirepass \"\"", b"masterauth a\n", b"\xff"] {
             assert_eq!(Password::of_conf(other), None);
         }

@@ -10,6 +10,8 @@ use super::auth::Password;
 /// How long the former password is accepted beside the new one: longer than the kubelet takes to bring a changed Secret to
 /// the pods that mount it.
 pub const OVERLAP: SignedDuration = SignedDuration::from_mins(5);
+/// The longest time from now that the former password is accepted, whatever the Secret says.
+pub const LONGEST_OVERLAP: SignedDuration = SignedDuration::from_hours(24);
 
 /// What the Secret of an instance says about the password.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +70,15 @@ impl Keys {
         let until = now.checked_add(OVERLAP).unwrap_or(Timestamp::MAX);
         let former = (self.current != *next).then(|| Former { password: self.current.clone(), until });
         Self { current: next.clone(), former }
+    }
+}
+
+impl Former {
+    /// The same, accepted for [`LONGEST_OVERLAP`] at most.
+    #[must_use]
+    pub fn bounded(self, now: Timestamp) -> Self {
+        let latest = now.checked_add(LONGEST_OVERLAP).unwrap_or(Timestamp::MAX);
+        Self { until: self.until.min(latest), ..self }
     }
 }
 
@@ -177,6 +188,14 @@ mod tests {
             assert_eq!(lacking, held(lacks), "{accepts} at {now}");
             assert_eq!(rotation.surplus(&held(accepts)).into_iter().collect::<BTreeSet<_>>(), held(surplus));
         }
+    }
+
+    #[test]
+    fn a_former_password_is_accepted_for_a_day_at_most() {
+        let until = |until: Timestamp| Former { password: password("a"), until }.bounded(at(9)).until;
+        assert_eq!(until(Timestamp::MAX), at(9 + LONGEST_OVERLAP.as_secs()));
+        assert_eq!(until(at(9 + OVERLAP.as_secs())), at(9 + OVERLAP.as_secs()));
+        assert_eq!(until(Timestamp::MIN), Timestamp::MIN);
     }
 
     #[test]
