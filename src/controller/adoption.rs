@@ -20,9 +20,7 @@ pub(super) async fn hindrance(
     if !is_orphan(metadata) || may_adopt(instance, context).await? {
         return Ok(None);
     }
-    let name = metadata.name.as_deref().unwrap_or_default();
-    let message = format!("the instance is being deleted; {kind} {name} is left as it is");
-    Ok(Some(Finding::Waiting(Reason::Deleting, message)))
+    Ok(Some(finding(&format!("{kind} {}", metadata.name.as_deref().unwrap_or_default()))))
 }
 
 /// Asks the API server whether the instance is still there to stay: the watch may not have shown its deletion yet. The
@@ -39,4 +37,9 @@ async fn may_adopt(instance: &ValidatedInstance, context: &Context) -> Result<bo
         tracing::info!("the instance is being deleted, so it adopts nothing");
     }
     Ok(stays)
+}
+
+/// What is reported of objects that are not adopted.
+pub(super) fn finding(what: &str) -> Finding {
+    Finding::Waiting(Reason::Deleting, format!("the instance is being deleted, so it does not adopt {what}"))
 }

@@ -17,6 +17,7 @@ use super::{
     context::Context,
     error::Error,
     folded::Shelf,
+    observe,
     ownership::obstacle,
     pruned::{Prune, Pruned},
 };
@@ -86,6 +87,10 @@ pub(super) async fn children(
 ) -> Result<Result<Applied, Finding>, Error> {
     match around_the_pods(instance, children, context).await? {
         Ok((stateful_set, blocked)) => {
+            // A StatefulSet that is created adopts the pods: in the last moment of the instance it would take them along.
+            if observe::has_orphaned_pods(instance, context) && !adoption::may_adopt(instance, context).await? {
+                return Ok(Err(adoption::finding("the pods")));
+            }
             let applied = Box::pin(one(instance, stateful_set, &context.stores.stateful_sets, context)).await?;
             Ok(applied.map(|stateful_set| Applied { stateful_set, blocked }))
         }

@@ -95,6 +95,12 @@ pub(super) fn unadopted((namespace, name, uid): Whose<'_>, wanted: i32, context:
         .map(|(_, pod, _)| pod.name_any())
 }
 
+/// Whether there is no StatefulSet, but pods that one would adopt.
+pub(super) fn has_orphaned_pods(instance: &ValidatedInstance, context: &Context) -> bool {
+    let place = ObjectRef::new(&instance.name).within(&instance.namespace);
+    context.stores.stateful_sets.glance(&place).is_none() && unadopted(of(instance), REPLICAS_BOUND, context).is_some()
+}
+
 /// The pods with the names of this instance's, and whose each is.
 fn pods_held<'a>(
     namespace: &'a str,

@@ -19,7 +19,7 @@ use crate::domain::{
     instance::ValidatedInstance,
     names::{RETRIED_ANNOTATION, pod},
     observed::Trouble,
-    rejection::{FAILED_CREATE, Rejection},
+    rejection::{FAILED_CREATE, Rejection, shortened},
 };
 
 /// How long a StatefulSet lacks a pod before its events are read: a pod that restarts is missing for a moment.
@@ -29,9 +29,11 @@ const LOOKS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 /// How often the StatefulSet controller is made to try again. Its own backoff grows to 17 minutes, and it notices no quota
 /// that was raised.
 const RETRY: Duration = Duration::from_secs(30);
-/// How many events are read at most. A list begins with the oldest, and the recorder of the StatefulSet controller writes about
-/// 40 in the hour for which they are kept.
-const EVENTS_LIMIT: u32 = 200;
+/// How many pages of events are read at most. A list begins with the oldest, and the recorder of the StatefulSet controller writes
+/// about 40 in the hour for which they are kept.
+const PAGES_LIMIT: usize = 20;
+/// Events in a page: whoever may create events decides how large each is.
+const PAGE: u32 = 10;
 /// Owner of the annotation, so that it does not count as part of what is applied.
 const MANAGER: &str = "redis-operator-retry";
 
@@ -123,18 +125,29 @@ pub(super) async fn look(
 async fn events(set: &StatefulSet, namespace: &str, context: &Context) -> Option<Vec<Event>> {
     let api: Api<Event> = Api::namespaced(context.client.clone(), namespace);
     let selector = format!("regarding.uid={},reason={FAILED_CREATE}", set.uid()?);
-    match api.list(&ListParams::default().fields(&selector).limit(EVENTS_LIMIT)).await {
-        Ok(list) => Some(list.items),
-        // The rest of the status does not depend on it.
-        Err(error) => {
-            tracing::warn!(
-                error = words(&error),
-                set = set.name_any(),
-                "cannot read the events of a StatefulSet that lacks pods"
-            );
-            None
+    let mut page = ListParams::default().fields(&selector).limit(PAGE);
+    let mut events = Vec::new();
+    for _ in 0..PAGES_LIMIT {
+        match api.list(&page).await {
+            Ok(list) => {
+                events.extend(list.items.into_iter().map(shortened));
+                page.continue_token = list.metadata.continue_.filter(|token| !token.is_empty());
+            }
+            // The rest of the status does not depend on it.
+            Err(error) => {
+                tracing::warn!(
+                    error = words(&error),
+                    set = set.name_any(),
+                    "cannot read the events of a StatefulSet that lacks pods"
+                );
+                return None;
+            }
+        }
+        if page.continue_token.is_none() {
+            break;
         }
     }
+    Some(events)
 }
 
 /// Changes an annotation of the StatefulSet, upon which its controller creates the missing pods at once.

@@ -9,7 +9,7 @@ use kube::{
     api::{Patch, PatchParams},
 };
 
-use super::{context::Context, error::Error, observe};
+use super::{adoption, context::Context, error::Error, observe};
 use crate::{
     api::v1::Retention,
     build::{claim_ownership, claims_as_owners},
@@ -30,12 +30,17 @@ pub(super) async fn ensure(instance: &ValidatedInstance, settled: bool, context:
 
 /// Marks the claims as the spec says: owned by the instance with `Delete`, by nobody with `Retain`.
 async fn mark_claims(instance: &ValidatedInstance, context: &Context) -> Result<(), Error> {
-    for (_, claim) in observe::claims(instance, context) {
-        let owned = claim.owner_references().iter().any(|owner| owner.uid == instance.uid);
-        let leaving = claim.metadata.deletion_timestamp.is_some();
-        if leaving || owned == (instance.storage.retention == Retention::Delete) {
-            continue;
-        }
+    let wants_owner = instance.storage.retention == Retention::Delete;
+    let differing: Vec<_> = observe::claims(instance, context)
+        .into_iter()
+        .filter(|(_, claim)| claim.metadata.deletion_timestamp.is_none())
+        .filter(|(_, claim)| claim.owner_references().iter().any(|owner| owner.uid == instance.uid) != wants_owner)
+        .collect();
+    // A claim that an instance owns again in its last moment would be deleted with it.
+    if wants_owner && !differing.is_empty() && !adoption::may_adopt(instance, context).await? {
+        return Ok(());
+    }
+    for (_, claim) in differing {
         let (name, uid) = (claim.name_any(), claim.uid().unwrap_or_default());
         let ownership = claim_ownership(instance, &name, &uid);
         let api: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &instance.namespace);

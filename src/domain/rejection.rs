@@ -2,7 +2,7 @@
 //! the events are read elsewhere.
 
 use jiff::{Span, Timestamp};
-use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::events::v1::{Event, EventSeries};
 
 use super::{
     observed::{Trouble, one_line},
@@ -13,6 +13,8 @@ use super::{
 pub const FAILED_CREATE: &str = "FailedCreate";
 /// How old an event may be. While a pod is rejected, the StatefulSet controller repeats its event at least every 5 minutes.
 const FRESH_MINUTES: i64 = 10;
+/// How much of an event's note is kept, in characters: what the API server allows in events.k8s.io.
+const NOTE_LENGTH: usize = 1024;
 
 /// A pod that cannot be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +54,16 @@ impl Rejection {
         let message = format!("{}: {}; {cure}, it is retried every {retried} s", self.pod, self.why);
         Trouble { reason: Reason::PodsRejected, stalled: true, message }
     }
+}
+
+/// No more of an event than is read here, so that many of them take little memory.
+#[must_use]
+pub fn shortened(event: Event) -> Event {
+    let Event { deprecated_first_timestamp, deprecated_last_timestamp, event_time, note, series, .. } = event;
+    let note = note.map(|note| note.chars().take(NOTE_LENGTH).collect());
+    let reduced = Event { deprecated_first_timestamp, deprecated_last_timestamp, event_time, note, ..Event::default() };
+    let series = series.map(|EventSeries { count, last_observed_time }| EventSeries { count, last_observed_time });
+    Event { series, ..reduced }
 }
 
 /// When an event was last repeated.
@@ -97,6 +109,17 @@ mod tests {
             told.starts_with("cache-1: the API server rejects PersistentVolumeClaim redis-data-cache-1: "),
             "{told}"
         );
+    }
+
+    #[test]
+    fn a_shortened_event_says_the_same() {
+        let note = format!("{QUOTA}{}", "x".repeat(100_000));
+        let mut long = event("2026-11-24T09:59:50Z", &note);
+        long.metadata.labels = Some([("a".repeat(1_000), "b".to_owned())].into());
+        let told = newest(&[long.clone()], &["cache-0"], None);
+        let short = shortened(long);
+        assert!(short.note.as_ref().unwrap().len() == NOTE_LENGTH && short.metadata.labels.is_none());
+        assert_eq!(newest(&[short], &["cache-0"], None), told);
     }
 
     #[test]

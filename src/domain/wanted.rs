@@ -120,6 +120,22 @@ mod tests {
     use crate::domain::instance::tests::validated;
 
     #[test]
+    fn a_refused_change_is_taken_back_to_what_the_config_map_has_or_to_the_default() {
+        let before = validated(json!({"config": {"maxclients": "50", "save": "900 1", "hz": "20"}}));
+        let after = validated(json!({"config": {"maxclients": "100", "hz": "20", "maxmemory": "64mb"}}));
+        let before = Effective::of(&before, release(&before.image));
+        let wanted = Wanted::of(&after, Some(&before), &BTreeSet::new());
+        let back = |held: &[(&str, &str)]| -> Vec<(String, Vec<u8>)> {
+            let held = held.iter().map(|(name, held)| ((*name).to_owned(), held.as_bytes().to_vec())).collect();
+            wanted.differing_from_former(&held).map(|(name, former)| (name.to_owned(), former)).collect()
+        };
+        assert_eq!(back(&[("maxclients", "50"), ("maxmemory", "0"), ("hz", "30")]), [], "it took nothing");
+        let expected = [("maxclients".to_owned(), b"50".to_vec()), ("maxmemory".to_owned(), b"0".to_vec())];
+        assert_eq!(back(&[("maxclients", "100"), ("maxmemory", "67108864"), ("hz", "20")]), expected);
+        assert_eq!(back(&[("maxclients", "50")]), [], "a server that does not know the other");
+    }
+
+    #[test]
     fn what_was_taken_away_gets_its_default_back_and_what_needs_a_restart_is_left_alone() {
         let before = validated(json!({"config": {"maxmemory": "64mb", "databases": "4", "hz": "20"}}));
         let after = validated(json!({"config": {"hz": "20", "maxmemory-policy": "allkeys-lru", "databases": "8"}}));

@@ -120,6 +120,14 @@ impl Members<'_> {
         PathBuf::from(format!("/proc/{process}/root/data"))
     }
 
+    /// How many files the server of a pod may have open from now on, which bounds what it takes for `maxclients`.
+    pub(crate) async fn limit_files(&self, pod: &str, files: u32) {
+        let uid = self.pod(pod).await.unwrap().uid().unwrap();
+        let process = eventually(&format!("redis-server of {pod}"), || async { process(&uid, "redis-server") }).await;
+        let limited = Command::new("prlimit").args([format!("--nofile={files}:{files}"), format!("--pid={process}")]);
+        assert!(limited.status().unwrap().success(), "prlimit of {pod}");
+    }
+
     /// Sends a signal to the server of a pod, as `KILL` or `STOP`.
     pub(crate) async fn signal(&self, pod: &str, signal: &str) {
         let uid = self.pod(pod).await.unwrap().uid().unwrap();

@@ -3,7 +3,7 @@
 use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
-        core::v1::{ConfigMap, Service},
+        core::v1::{ConfigMap, PersistentVolumeClaim, Service},
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
@@ -159,8 +159,13 @@ async fn a_network_that_swallows_everything_is_noticed_and_left_behind() {
 #[ignore = "needs a control plane"]
 async fn an_instance_whose_deletion_was_not_seen_yet_adopts_no_orphan() {
     let stage = Stage::set("orphaned").await;
-    stage.place.create("cache", json!({})).await.unwrap();
+    stage.place.create("cache", json!({"storage": {"retention": "Delete"}})).await.unwrap();
     stage.place.reaches("cache", Phase::Pending).await;
+    let owners = async || {
+        let claim = stage.place.api::<PersistentVolumeClaim>().get_opt("redis-data-cache-0").await.unwrap();
+        claim.map_or(0, |claim| claim.owner_references().len())
+    };
+    eventually("owner of the claim", || async { (owners().await == 1).then_some(()) }).await;
     assert_ne!(stage.proxy.silence(|asked| asked.watch && asked.reads_all("redisinstances")), 0, "no watch was open");
     let orphan = DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
     stage.place.api::<RedisInstance>().delete("cache", &orphan).await.unwrap();
@@ -171,6 +176,7 @@ async fn an_instance_whose_deletion_was_not_seen_yet_adopts_no_orphan() {
         stage.place.api::<StatefulSet>().get("cache").await.unwrap().owner_references().len(),
         stage.place.api::<ConfigMap>().get("cache").await.unwrap().owner_references().len(),
         stage.place.api::<Service>().get("cache").await.unwrap().owner_references().len(),
+        owners().await,
     ] {
         assert_eq!(owners, 0, "the garbage collector would delete it");
     }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Resource, ResourceExt,
@@ -20,7 +21,11 @@ use crate::{
     domain::{
         observed::container,
         reason::Reason,
-        replication::{Member, fence::GRACE_SECONDS, verdict::Cause},
+        replication::{
+            Member,
+            fence::{CONFIRMATION_LIMIT, GRACE_SECONDS},
+            verdict::Cause,
+        },
     },
 };
 
@@ -57,6 +62,14 @@ pub(super) async fn ask(
     Ok(roles)
 }
 
+/// Whether a pod was to end so long ago that its kubelet is out of reach: on a node that is gone it stays until somebody deletes
+/// the node, and a primary that no replica hears has stopped to acknowledge writes by then.
+fn is_overdue(pod: &Pod, now: Timestamp) -> bool {
+    let limit = SignedDuration::from_secs(i64::try_from(CONFIRMATION_LIMIT).unwrap_or(i64::MAX));
+    let due = pod.metadata.deletion_timestamp.as_ref().map(|due| due.0.saturating_add(limit));
+    due.is_some_and(|due| due.is_ok_and(|due| due < now))
+}
+
 /// Why nobody is promoted in the place of a primary whose pod the watch does not show: a pod that lost its labels runs on.
 pub(super) async fn hidden_primary(
     group: &Group<'_>,
@@ -77,8 +90,33 @@ pub(super) async fn hidden_primary(
     // A new pod of this name, not shown yet, is another one: it starts without a role.
     let place = ObjectRef::new(&group.name).within(&group.namespace);
     let set = context.stores.stateful_sets.glance(&place).and_then(|set| set.uid());
-    let hidden = |pod: &&Pod| runs(pod) && pod_holder(&pod.metadata, &group.name, set.as_deref()) != PodHolder::Ours;
-    Ok(pods.items.iter().find(hidden).map(|_| {
+    let now = Timestamp::now();
+    let hidden = |pod: &&Pod| {
+        runs(pod) && !is_overdue(pod, now) && pod_holder(&pod.metadata, &group.name, set.as_deref()) != PodHolder::Ours
+    };
+    Ok(pods.items.iter().find(hidden).map(|pod| {
+        if pod.metadata.deletion_timestamp.is_some() {
+            return format!("pod {name} is being deleted and still runs; waiting for it to end");
+        }
         format!("pod {name} runs and is not a pod of the StatefulSet, so the operator cannot manage it; restore its labels, or delete it")
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_that_should_have_ended_long_ago_is_overdue() {
+        let pod = |deleted: Option<&str>| -> Pod {
+            serde_json::from_value(json!({"metadata": {"deletionTimestamp": deleted}})).unwrap()
+        };
+        let now = "2026-01-01T00:01:00Z".parse().unwrap();
+        assert!(!is_overdue(&pod(None), now), "it stays");
+        assert!(!is_overdue(&pod(Some("2026-01-01T00:01:20Z")), now), "its grace period lasts");
+        assert!(!is_overdue(&pod(Some("2026-01-01T00:00:45Z")), now), "the kubelet may not have reported yet");
+        assert!(is_overdue(&pod(Some("2026-01-01T00:00:39Z")), now));
+    }
 }

@@ -14,7 +14,7 @@ pub const SILENCE_BOUNDS: (u64, u64) = (3, 3600);
 pub const GRACE_SECONDS: u32 = 5;
 /// Seconds after which a kubelet that was asked to end a pod and has not confirmed it is taken to be out of reach: the
 /// grace period, 2 s that the kubelet adds, and time to report.
-const CONFIRMATION_LIMIT: u64 = 20;
+pub const CONFIRMATION_LIMIT: u64 = 20;
 /// Seconds after which a primary that no replica hears refuses writes, unless the spec says otherwise.
 const MAX_LAG: u64 = 10;
 /// Seconds by which the primary may count the lag of its replicas late.
