@@ -209,6 +209,8 @@ async fn what_is_no_review_is_refused_and_never_allowed() {
         with("/request/kind/kind", json!("Pod")),
         good.to_string().replacen('{', "{\"kind\":\"AdmissionReview\",", 1),
         with("/request/object/spec", json!("text")),
+        with("/request/object/metadata", json!({"name": "\n".repeat(2_000)})),
+        with("/request/object/metadata", json!({"name": "cache", "uid": "u".repeat(3_000)})),
     ];
     for body in bodies {
         let (status, answer) = post(&router, "/validate", body.clone()).await;

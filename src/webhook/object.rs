@@ -19,6 +19,12 @@ use crate::{
     },
 };
 
+/// The longest JSON of a name, in bytes: 253 letters, each escaped.
+const NAME_LIMIT: usize = 2 * 1024;
+/// The longest JSON of an annotation, in bytes: the API server allows 256 KiB for all annotations, and escapes some letters with six
+/// bytes.
+const ANNOTATION_LIMIT: usize = 6 * 256 * 1024 + 2;
+
 /// The parts of an object that are judged.
 #[derive(Deserialize)]
 pub(super) struct Object<'a> {
@@ -34,9 +40,13 @@ pub(super) struct Object<'a> {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
+    #[serde(default, deserialize_with = "part::text::<NAME_LIMIT, _>")]
     name: Option<String>,
+    #[serde(default, deserialize_with = "part::text::<NAME_LIMIT, _>")]
     namespace: Option<String>,
+    #[serde(default, deserialize_with = "part::text::<NAME_LIMIT, _>")]
     uid: Option<String>,
+    #[serde(default, deserialize_with = "part::text::<NAME_LIMIT, _>")]
     deletion_timestamp: Option<String>,
     #[serde(default, deserialize_with = "part::optional")]
     annotations: Option<Annotations>,
@@ -45,9 +55,17 @@ struct Metadata {
 /// Of all annotations those that are judged.
 #[derive(Default, Deserialize)]
 struct Annotations {
-    #[serde(rename = "redis.github.com/allow-unknown-directives")]
+    #[serde(
+        default,
+        rename = "redis.github.com/allow-unknown-directives",
+        deserialize_with = "part::text::<ANNOTATION_LIMIT, _>"
+    )]
     vouched: Option<String>,
-    #[serde(rename = "redis.github.com/allow-downgrade")]
+    #[serde(
+        default,
+        rename = "redis.github.com/allow-downgrade",
+        deserialize_with = "part::text::<ANNOTATION_LIMIT, _>"
+    )]
     downgrade: Option<String>,
 }
 

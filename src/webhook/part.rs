@@ -3,6 +3,8 @@
 
 use std::{fmt, marker::PhantomData};
 
+use serde_json::value::RawValue;
+
 use serde::{
     Deserialize, Deserializer,
     de::{
@@ -31,6 +33,16 @@ pub(super) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(source: D) 
 /// Reads a field that has to be an object, or null.
 pub(super) fn optional<'de, T: Deserialize<'de>, D: Deserializer<'de>>(source: D) -> Result<Option<T>, D::Error> {
     Ok(Option::<Part<T>>::deserialize(source)?.map(|Part(object)| object))
+}
+
+/// Reads a text, or null. One whose JSON is longer than `LIMIT` bytes is malformed, before its escapes are resolved: the API server
+/// stores none so long.
+pub(super) fn text<'de, const LIMIT: usize, D: Deserializer<'de>>(source: D) -> Result<Option<String>, D::Error> {
+    let Some(raw) = Option::<&RawValue>::deserialize(source)? else { return Ok(None) };
+    if raw.get().len() > LIMIT {
+        return Err(D::Error::custom(format!("a text is longer than {LIMIT} bytes")));
+    }
+    serde_json::from_str(raw.get()).map_err(D::Error::custom)
 }
 
 struct ObjectOnly<T>(PhantomData<T>);

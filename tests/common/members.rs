@@ -124,8 +124,14 @@ impl Members<'_> {
     pub(crate) async fn limit_files(&self, pod: &str, files: u32) {
         let uid = self.pod(pod).await.unwrap().uid().unwrap();
         let process = eventually(&format!("redis-server of {pod}"), || async { process(&uid, "redis-server") }).await;
-        let limited = Command::new("prlimit").args([format!("--nofile={files}:{files}"), format!("--pid={process}")]);
-        assert!(limited.status().unwrap().success(), "prlimit of {pod}");
+        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let id = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+        let (user, group) = (id("Uid:").unwrap(), id("Gid:").unwrap());
+        // Only the user of a process may limit it where root lacks CAP_SYS_RESOURCE.
+        let user = [format!("--reuid={user}"), format!("--regid={group}"), "--clear-groups".to_owned()];
+        let limit = ["prlimit".to_owned(), format!("--nofile={files}:{files}"), format!("--pid={process}")];
+        let done = Command::new("setpriv").args(user).args(limit).status().unwrap();
+        assert!(done.success(), "prlimit of the server of {pod}");
     }
 
     /// Sends a signal to the server of a pod, as `KILL` or `STOP`.
