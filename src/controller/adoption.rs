@@ -25,7 +25,7 @@ pub(super) async fn hindrance(
 
 /// Asks the API server whether the instance is still there to stay: the watch may not have shown its deletion yet. The
 /// controllers of Kubernetes do the same before they adopt.
-async fn may_adopt(instance: &ValidatedInstance, context: &Context) -> Result<bool, Error> {
+pub(super) async fn may_adopt(instance: &ValidatedInstance, context: &Context) -> Result<bool, Error> {
     let api: Api<RedisInstance> = Api::namespaced(context.client.clone(), &instance.namespace);
     let named = ListParams::default().fields(&format!("metadata.name={}", instance.name));
     let found = api.list_metadata(&named).await.map_err(Error::request("list", "RedisInstance", &instance.name))?;

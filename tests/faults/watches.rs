@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, PropagationPolicy},
+    api::{DeleteParams, Patch, PatchParams, PropagationPolicy},
 };
 use redis_operator::api::v1::{Phase, RedisInstance};
 use serde_json::json;
@@ -20,7 +20,7 @@ use crate::{
     common::{
         cluster::{Place, eventually},
         operator::{DEFINITION, Operator, define},
-        proxy::Fault,
+        proxy::{Asked, Fault},
     },
 };
 
@@ -161,22 +161,34 @@ async fn an_instance_whose_deletion_was_not_seen_yet_adopts_no_orphan() {
     let stage = Stage::set("orphaned").await;
     stage.place.create("cache", json!({"storage": {"retention": "Delete"}})).await.unwrap();
     stage.place.reaches("cache", Phase::Pending).await;
-    let owners = async || {
-        let claim = stage.place.api::<PersistentVolumeClaim>().get_opt("redis-data-cache-0").await.unwrap();
-        claim.map_or(0, |claim| claim.owner_references().len())
-    };
-    eventually("owner of the claim", || async { (owners().await == 1).then_some(()) }).await;
+    let claims = stage.place.api::<PersistentVolumeClaim>();
+    eventually("owner of the claim", || async {
+        let claim = claims.get_opt("redis-data-cache-0").await.unwrap()?;
+        (claim.owner_references().len() == 1).then_some(())
+    })
+    .await;
     assert_ne!(stage.proxy.silence(|asked| asked.watch && asked.reads_all("redisinstances")), 0, "no watch was open");
     let orphan = DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
     stage.place.api::<RedisInstance>().delete("cache", &orphan).await.unwrap();
     stage.place.gone::<RedisInstance>("cache").await;
-    // The other watches show that the children have no owner any more.
+    // The other watches show that the children have no owner any more. Of the two questions at least one is about the ConfigMap,
+    // which a reconcile reaches after the claims.
+    let begun = std::time::Instant::now();
+    let label = json!({"metadata": {"labels": {"changed": "by-hand"}}});
+    claims.patch("redis-data-cache-0", &PatchParams::default(), &Patch::Merge(label)).await.unwrap();
+    let is_question = |asked: &Asked| asked.at > begun && asked.resource == "redisinstances" && asked.name.is_empty();
+    eventually("two questions whether it may adopt", || async {
+        (stage.proxy.asked(|asked| is_question(asked) && !asked.watch).len() >= 2).then_some(())
+    })
+    .await;
     stage.operator.says("it adopts nothing").await;
+    let claim = claims.get("redis-data-cache-0").await.unwrap();
+    assert!(claim.metadata.deletion_timestamp.is_none(), "the data would be lost");
     for owners in [
         stage.place.api::<StatefulSet>().get("cache").await.unwrap().owner_references().len(),
         stage.place.api::<ConfigMap>().get("cache").await.unwrap().owner_references().len(),
         stage.place.api::<Service>().get("cache").await.unwrap().owner_references().len(),
-        owners().await,
+        claim.owner_references().len(),
     ] {
         assert_eq!(owners, 0, "the garbage collector would delete it");
     }
