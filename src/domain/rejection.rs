@@ -2,7 +2,7 @@
 //! the events are read elsewhere.
 
 use jiff::{Span, Timestamp};
-use k8s_openapi::api::events::v1::{Event, EventSeries};
+use k8s_openapi::api::events::v1::Event;
 
 use super::{
     observed::{Trouble, one_line},
@@ -62,7 +62,6 @@ pub fn shortened(event: Event) -> Event {
     let Event { deprecated_first_timestamp, deprecated_last_timestamp, event_time, note, series, .. } = event;
     let note = note.map(|note| note.chars().take(NOTE_LENGTH).collect());
     let reduced = Event { deprecated_first_timestamp, deprecated_last_timestamp, event_time, note, ..Event::default() };
-    let series = series.map(|EventSeries { count, last_observed_time }| EventSeries { count, last_observed_time });
     Event { series, ..reduced }
 }
 

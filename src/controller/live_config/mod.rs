@@ -66,7 +66,9 @@ pub(super) async fn ensure(
     let mut servers = servers(instance, status.primary.as_ref(), context);
     // The StatefulSet has the former image until the configuration is on the servers.
     let image_changes = changes.iter().any(|change| change.fields.iter().any(|field| field == "spec.image"));
-    servers.iter_mut().for_each(|server| server.is_outdated |= image_changes);
+    for server in &mut servers {
+        server.is_outdated |= image_changes;
+    }
     let conf = hash(&render(instance));
     let fingerprint = fingerprint(&conf, &servers);
     let (proved, refused) = context.remember(&instance.uid, |memory| {
@@ -107,7 +109,7 @@ pub(super) async fn ensure(
                 {
                     return Ok(outcome); // client
                 }
-                return Ok(failed(instance, &server.pod, error, pending, fingerprint, context));
+                return Ok(failed(instance, &server.pod, &error, pending, fingerprint, context));
             }
         }
     }
@@ -205,12 +207,12 @@ fn reject(
 fn failed(
     instance: &ValidatedInstance,
     pod: &str,
-    error: ServerError,
+    error: &ServerError,
     pending: bool,
     fingerprint: String,
     context: &Context,
 ) -> Outcome {
-    let reason = match &error {
+    let reason = match error {
         ServerError::Password { .. } => credentials::refused(instance, context),
         error => reason_of(error),
     };
