@@ -6,8 +6,8 @@ mod common;
 use std::time::Duration;
 
 use common::{
-    cluster::{DEADLINE, Place, Redis, eventually},
-    members::Members,
+    cluster::{Place, eventually},
+    members::{Members, take_all_connections},
 };
 use k8s_openapi::api::core::v1::{LimitRange, Pod, ResourceQuota, Secret};
 use kube::{
@@ -16,10 +16,7 @@ use kube::{
 };
 use redis_operator::api::v1::{Phase, RedisInstance};
 use serde_json::json;
-use tokio::{
-    net::TcpStream,
-    time::{Instant, timeout},
-};
+use tokio::time::Instant;
 
 /// Waits until `Ready` has this status and reason, and a message with all these words; how long that took.
 async fn ready_is(place: &Place, state: &str, reason: &str, words: &[&str]) -> Duration {
@@ -86,23 +83,6 @@ async fn a_limit_range_that_rejects_the_pod_is_named_and_a_smaller_request_is_en
     place.change("cache", memory("64Mi")).await;
     place.reaches("cache", Phase::Running).await;
     place.leave().await;
-}
-
-/// Connections to the server of a pod that do nothing, until it refuses one.
-async fn take_all_connections(place: &Place, pod: &str) -> Vec<Redis> {
-    let pod: Pod = place.api().get(pod).await.unwrap();
-    let address = pod.status.unwrap().pod_ip.unwrap();
-    let login = format!("AUTH {}", place.password("cache").await);
-    let mut held = Vec::new();
-    for _ in 0..1000 {
-        let mut redis = Redis::from(TcpStream::connect((address.as_str(), 6379)).await.unwrap());
-        let answer = timeout(DEADLINE, redis.try_ask(&login)).await.expect("an answer to AUTH");
-        match answer.as_deref() {
-            Some("+OK") => held.push(redis),
-            _ => return held,
-        }
-    }
-    panic!("redis took 1000 connections");
 }
 
 #[tokio::test]

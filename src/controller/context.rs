@@ -75,6 +75,10 @@ pub(super) struct Memory {
     pub(super) config_proved: Option<(Instant, String)>,
     /// The same for a configuration that they refused, and what was said about it.
     pub(super) config_refused: Option<(String, Finding)>,
+    /// What to report of the configuration though something else ended the reconcile, once.
+    pub(super) config_beside: Option<Aspect>,
+    /// The pods (uid) that have to be restarted for a larger `maxclients`; `None` until the ConfigMap was read for it.
+    pub(super) missed_maxclients: Option<BTreeSet<String>>,
     /// How far the servers are with other data files.
     pub(super) persistence: persistence::Memory,
     /// When growth of the volumes was last refused, to which size, and what was said.

@@ -63,6 +63,12 @@ pub(super) async fn config_drifted(instance: &ValidatedInstance, names: &str, co
     publish(Reason::ConfigDrift, note, &reference(instance), context).await;
 }
 
+/// Tells that a pod whose server accepts no connection was deleted.
+pub(super) async fn full_pod_restarted(instance: &ValidatedInstance, pod: &str, context: &Context) {
+    let note = format!("deleted pod {pod}, whose redis accepts no connection, to start it with a larger maxclients");
+    publish(Reason::MaxClientsRestart, note, &reference(instance), context).await;
+}
+
 /// Tells that a pod whose Redis could not run is replaced, to start with the corrected spec.
 pub(super) async fn pod_replaced(instance: &ValidatedInstance, pod: &str, context: &Context) {
     let note = format!("deleted pod {pod}, whose redis could not run, to start it with the changed spec");

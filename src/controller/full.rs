@@ -1,29 +1,35 @@
-//! A larger `maxclients` for a server that has all the clients it may have: nobody can connect to give it that, so its pod is
-//! restarted. The status says so first, then the ConfigMap has the new value, then the pod goes: an operator that is killed
-//! in between leaves a state from which the next one goes on.
+//! A larger `maxclients` for servers that have all the clients they may have: nobody can connect to give it to them, so their
+//! pods are restarted, one at a time. The ConfigMap gets the new value and names these pods in one write: an operator that is
+//! killed after it leaves a state from which the next one goes on.
 
-use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use std::collections::{BTreeMap, BTreeSet};
+
 use kube::ResourceExt;
 
-use super::{context::Context, error::Error, events, live_config::Outcome, observe, restart};
+use super::{
+    context::Context, error::Error, events, live_config::Outcome, observe, replication::Roles, restart,
+    servers::Running,
+};
 use crate::{
-    api::v1::RedisInstanceStatus,
+    build::Children,
     domain::{
         directives::release::release,
         effective::Effective,
         instance::ValidatedInstance,
-        observed::{Aspect, container, is_ready},
+        names::MISSED_MAXCLIENTS_ANNOTATION,
+        observed::Aspect,
         reason::Reason,
+        redis_conf::comes_with_replication,
+        replication::{fence::Limits, maxclients::next_restarted},
+        validate::REPLICAS_BOUND,
         wanted::Wanted,
     },
 };
 
 const MAXCLIENTS: &str = "maxclients";
-/// What every announcement of a restart has in its message.
-const RESTARTED: &str = "its pod is restarted with maxclients";
+const PING_PERIOD: &str = "repl-ping-replica-period";
 
-/// What is known of a configuration that a server could not be given.
+/// What is known of a configuration that servers could not be given.
 pub(super) struct Cure<'a> {
     pub(super) instance: &'a ValidatedInstance,
     /// The configuration in the ConfigMap.
@@ -31,59 +37,118 @@ pub(super) struct Cure<'a> {
     pub(super) wanted: &'a Wanted,
     /// Whether the ConfigMap still has the former one.
     pub(super) pending: bool,
-    pub(super) status: &'a RedisInstanceStatus,
+    pub(super) roles: Option<&'a Roles>,
 }
 
 impl Cure<'_> {
-    /// Goes one step further for the pod of a server that is full; nothing where a restart is no cure.
-    pub(super) async fn apply(&self, full: &str, context: &Context) -> Result<Option<Outcome>, Error> {
-        if self.pending && !is_cured_by_restart(self.instance, self.before, self.wanted) {
+    /// Goes one step further for the pods of servers that are full; nothing where a restart is no cure.
+    pub(super) async fn apply(&self, full: &[&Running], context: &Context) -> Result<Option<Outcome>, Error> {
+        let instance = self.instance;
+        if self.pending && is_cured_by_restart(instance, self.before, self.wanted) {
+            let mut missed = missed(instance, context);
+            missed.extend(full.iter().map(|server| server.uid.clone()));
+            context.remember(&instance.uid, |memory| memory.missed_maxclients = Some(missed));
+            let next = self.next(&full.iter().map(|server| server.ordinal).collect());
+            let value = value(&Effective::of(instance, release(&instance.image)));
+            return Ok(aspect(full, next, &value).map(|aspect| Outcome::Held(Some(aspect))));
+        }
+        // What the ConfigMap has, and with another change under way the spec may not.
+        let missed = missed(instance, context);
+        let waiting: Vec<&Running> = full.iter().copied().filter(|server| missed.contains(&server.uid)).collect();
+        if waiting.is_empty() || !keeps_data(instance) {
             return Ok(None);
         }
-        let pods = observe::pods(observe::of(self.instance), self.instance.replicas, context);
-        let Some((_, pod)) = pods.iter().find(|(_, pod)| pod.name_any() == full) else { return Ok(None) };
-        let Some(aspect) = restarting(pod, self.instance) else { return Ok(None) };
-        match (is_announced(self.status, &aspect.message), self.pending) {
-            (false, true) => return Ok(Some(Outcome::Pending(aspect))),
-            (false, false) => return Ok(None),
-            (true, true) => {}
-            (true, false) => {
-                let pods: Vec<&Pod> = pods.iter().map(|(_, pod)| pod.as_ref()).collect();
-                // The spec may have changed since the announcement.
-                if keeps_data(self.instance) && others_serve(self.instance.replicas, &pods, full) {
-                    self.restart(pod, context).await?; // client
-                }
-            }
+        let next = self.next(&waiting.iter().map(|server| server.ordinal).collect());
+        if let Ok(ordinal) = next {
+            self.restart(ordinal, context).await?; // client
         }
-        Ok(Some(Outcome::Held(Some(aspect))))
+        let value = self.before.map(value).unwrap_or_default();
+        let aspect = aspect(&waiting, next, &value);
+        Ok(aspect.map(|aspect| if self.pending { Outcome::Pending(aspect) } else { Outcome::Held(Some(aspect)) }))
     }
 
-    async fn restart(&self, pod: &Pod, context: &Context) -> Result<(), Error> {
+    /// The pod to restart now, or what has to come before that.
+    fn next(&self, full: &BTreeSet<i32>) -> Result<i32, &'static str> {
+        match self.roles {
+            Some(roles) => {
+                let effective = Effective::of(self.instance, release(&self.instance.image));
+                let period = effective.words(PING_PERIOD).and_then(|words| words.first()?.parse().ok()).unwrap_or(1);
+                next_restarted(&roles.members, roles.primary, full, Limits::new(None, period, (0, 0)).hearing)
+            }
+            None => full.first().copied().ok_or("once the pods run"),
+        }
+    }
+
+    async fn restart(&self, ordinal: i32, context: &Context) -> Result<(), Error> {
+        let pods = observe::pods(observe::of(self.instance), REPLICAS_BOUND, context);
+        let Some((_, pod)) = pods.iter().find(|(at, _)| *at == ordinal) else { return Ok(()) };
+        if !context.leadership.is_held() {
+            return Err(Error::NotLeading);
+        }
         if restart::delete(pod, context).await? {
             let name = pod.name_any();
             tracing::info!(
                 pod = name,
                 "deleted a pod that accepts no connection, to start it with a larger maxclients"
             );
-            events::pod_replaced(self.instance, &name, context).await;
+            events::full_pod_restarted(self.instance, &name, context).await;
         }
         Ok(())
     }
 }
 
-/// Whether every pod but this one is there to stay and ready. Whether the replicas are in sync cannot be asked for: neither of a
-/// replica that is full nor while the primary is.
-fn others_serve(replicas: i32, pods: &[&Pod], full: &str) -> bool {
-    let serves = |pod: &&&Pod| pod.metadata.deletion_timestamp.is_none() && (pod.name_any() == full || is_ready(pod));
-    i32::try_from(pods.iter().filter(serves).count()) == Ok(replicas)
+/// The pods (uid) whose servers had all clients when `maxclients` in the ConfigMap was raised, and were not restarted since.
+pub(super) fn missed(instance: &ValidatedInstance, context: &Context) -> BTreeSet<String> {
+    let remembered = context.recall(&instance.uid, |memory| memory.missed_maxclients.clone());
+    remembered.unwrap_or_else(|| {
+        let map = observe::config_map(instance, context);
+        let listed = map.as_ref().and_then(|map| map.annotations().get(MISSED_MAXCLIENTS_ANNOTATION));
+        listed.map(|listed| listed.split(' ').map(str::to_owned).collect()).unwrap_or_default()
+    })
 }
 
-/// Whether the change is nothing but a larger `maxclients`, and the server keeps its data over a restart.
+/// Forgets servers that could be asked: they hold what the ConfigMap has. That one of them lacked `maxclients` is no drift.
+pub(super) fn answered(
+    instance: &ValidatedInstance,
+    servers: &[&Running],
+    restored: &mut BTreeSet<String>,
+    context: &Context,
+) {
+    let mut missed = missed(instance, context);
+    let before = missed.len();
+    missed.retain(|uid| servers.iter().all(|server| server.uid != *uid));
+    if missed.len() < before {
+        restored.remove(MAXCLIENTS);
+    }
+    context.remember(&instance.uid, |memory| memory.missed_maxclients = Some(missed));
+}
+
+/// The children with a ConfigMap that names the pods which have to be restarted for its `maxclients`.
+pub(super) fn with_missed(instance: &ValidatedInstance, mut children: Children, context: &Context) -> Children {
+    let mut missed = missed(instance, context);
+    if missed.is_empty() {
+        return children;
+    }
+    let pods = observe::pods(observe::of(instance), REPLICAS_BOUND, context);
+    missed.retain(|uid| pods.iter().any(|(_, pod)| pod.uid().as_ref() == Some(uid)));
+    if !missed.is_empty() {
+        let listed = missed.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        let annotations: &mut BTreeMap<_, _> = children.config_map.metadata.annotations.get_or_insert_default();
+        annotations.insert(MISSED_MAXCLIENTS_ANNOTATION.to_owned(), listed);
+    }
+    context.remember(&instance.uid, |memory| memory.missed_maxclients = Some(missed));
+    children
+}
+
+/// Whether the change is nothing but a larger `maxclients` and what comes with replicas, and the server keeps its data over a
+/// restart.
 fn is_cured_by_restart(instance: &ValidatedInstance, before: Option<&Effective>, wanted: &Wanted) -> bool {
     let effective = Effective::of(instance, release(&instance.image));
     let number = |config: &Effective| config.words(MAXCLIENTS).and_then(|words| words.first()?.parse::<u64>().ok());
     let grows = before.is_some_and(|before| number(&effective).unwrap_or(u64::MAX) > number(before).unwrap_or(0));
-    keeps_data(instance) && grows && wanted.changed() == [MAXCLIENTS]
+    // What the user wrote may be refused by Redis, which would not start with it.
+    let users = |name: &&str| !comes_with_replication(name) || instance.config.words(name).is_some();
+    keeps_data(instance) && grows && wanted.changed().into_iter().filter(users).eq([MAXCLIENTS])
 }
 
 /// Whether a server keeps its data over a restart.
@@ -94,36 +159,25 @@ fn keeps_data(instance: &ValidatedInstance) -> bool {
     !is("appendonly", "no") || !is("save", "")
 }
 
-/// Whether the status says just this: for another start of the server, or another value, it would say something else.
-fn is_announced(status: &RedisInstanceStatus, message: &str) -> bool {
-    let announced = |held: &Condition| {
-        held.type_ == "ConfigApplied" && held.reason == Reason::MaxClientsReached.as_str() && held.message == message
-    };
-    status.conditions.iter().any(announced)
+fn value(config: &Effective) -> String {
+    let value = config.words(MAXCLIENTS).and_then(|words| words.first().cloned());
+    value.unwrap_or_else(|| "of its default".to_owned())
 }
 
-/// Whether this says that a pod is restarted.
-pub(super) fn is_restart(aspect: &Aspect) -> bool {
-    aspect.reason == Reason::MaxClientsReached && aspect.message.contains(RESTARTED)
-}
-
-/// What is reported until the server has the new value; nothing of a pod whose server does not run.
-fn restarting(pod: &Pod, instance: &ValidatedInstance) -> Option<Aspect> {
-    let started = container(pod)?.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0;
-    let effective = Effective::of(instance, release(&instance.image));
-    let value = effective.words(MAXCLIENTS).and_then(|words| words.first().cloned());
+/// What is reported until every server has the new value: which pod comes next, and what it waits for.
+fn aspect(full: &[&Running], next: Result<i32, &'static str>, value: &str) -> Option<Aspect> {
+    let chosen = next.ok().and_then(|next| full.iter().find(|server| server.ordinal == next));
+    let pod = &chosen.or_else(|| full.first())?.pod;
+    let wait = next.err().map(|wait| format!(", {wait}")).unwrap_or_default();
     let message = format!(
-        "{}, started at {started}, has all the clients that maxclients allows and accepts no connection to raise it: {RESTARTED} {}",
-        pod.name_any(),
-        value.as_deref().unwrap_or("of its default")
+        "{pod} has all the clients that maxclients allows and accepts no connection to raise it: its pod is restarted with \
+         maxclients {value}{wait}"
     );
-    Some(Aspect { holds: Some(false), reason: Reason::MaxClientsReached, message })
+    Some(Aspect { holds: Some(false), reason: Reason::MaxClientsRestart, message })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use serde_json::json;
 
     use super::*;
@@ -131,12 +185,13 @@ mod tests {
 
     #[test]
     fn only_a_larger_maxclients_alone_is_worth_a_restart() {
-        let cured = |before: serde_json::Value, after: serde_json::Value| {
-            let (before, after) = (validated(json!({"config": before})), validated(json!({"config": after})));
+        let changed = |before: serde_json::Value, after: serde_json::Value| {
+            let (before, after) = (validated(before), validated(after));
             let before = Effective::of(&before, release(&before.image));
             let wanted = Wanted::of(&after, Some(&before), &BTreeSet::new());
             is_cured_by_restart(&after, Some(&before), &wanted)
         };
+        let cured = |before: serde_json::Value, after| changed(json!({"config": before}), json!({"config": after}));
         assert!(cured(json!({"maxclients": "50"}), json!({"maxclients": "100"})));
         assert!(cured(json!({"maxclients": "50"}), json!({})), "the default is larger");
         assert!(!cured(json!({"maxclients": "100"}), json!({"maxclients": "50"})));
@@ -145,55 +200,37 @@ mod tests {
         assert!(!cured(memory("50"), memory("100")), "a restart would lose the data");
         let snapshots = |clients: &str| json!({"maxclients": clients, "appendonly": "no", "save": "900 1"});
         assert!(cured(snapshots("50"), snapshots("100")));
-    }
-
-    fn pod(name: &str, started: &str, is_ready: bool, leaving: bool) -> Pod {
-        let deleted = leaving.then_some("2026-01-01T00:00:00Z");
-        serde_json::from_value(json!({
-            "metadata": {"name": name, "deletionTimestamp": deleted},
-            "status": {
-                "conditions": [{"type": "Ready", "status": if is_ready { "True" } else { "False" }}],
-                "containerStatuses": [{"name": "redis", "image": "", "imageID": "", "ready": is_ready, "restartCount": 0,
-                    "state": {"running": {"startedAt": started}}}],
-            },
-        }))
-        .unwrap()
+        // The number of pods may change with it, and brings other directives along.
+        let pods = |replicas, clients: &str| json!({"replicas": replicas, "config": {"maxclients": clients}});
+        for (before, after) in [(1, 3), (3, 1), (2, 3), (3, 2)] {
+            assert!(changed(pods(before, "50"), pods(after, "100")), "{before} -> {after}");
+            assert!(!changed(pods(before, "50"), pods(after, "50")), "{before} -> {after}");
+        }
+        let own = json!({"replicas": 3, "config": {"maxclients": "100", "repl-backlog-size": "32mb"}});
+        assert!(!changed(pods(3, "50"), own), "the user wrote it");
     }
 
     #[test]
-    fn an_announcement_holds_for_one_start_and_one_value() {
-        let instance = |clients: &str| validated(json!({"config": {"maxclients": clients}}));
-        let said = |started: &str, clients: &str| {
-            restarting(&pod("cache-0", started, true, false), &instance(clients)).unwrap()
+    fn what_is_waited_for_is_named() {
+        let server = |ordinal: i32| Running {
+            ordinal,
+            pod: format!("cache-{ordinal}"),
+            uid: String::new(),
+            address: [10, 0, 0, 1].into(),
+            start: String::new(),
+            ready: true,
+            current: true,
+            leaving: false,
+            is_outdated: false,
+            has_password: false,
         };
-        let first = said("2026-01-01T00:00:00Z", "100");
-        let status = |message: &str| -> RedisInstanceStatus {
-            serde_json::from_value(json!({"conditions": [{"type": "ConfigApplied", "status": "False",
-                "reason": "MaxClientsReached", "message": message, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}))
-            .unwrap()
-        };
-        let announced = status(&first.message);
-        assert!(is_restart(&first) && is_announced(&announced, &first.message));
-        assert!(!is_announced(&announced, &said("2026-01-01T00:00:09Z", "100").message), "it was restarted");
-        assert!(!is_announced(&announced, &said("2026-01-01T00:00:00Z", "200").message), "another value");
-        let reported = status("spec.config is not applied yet: cache-0: all connections are in use");
-        assert!(!is_announced(&reported, &first.message), "a report is no announcement");
-    }
-
-    #[test]
-    fn a_pod_is_restarted_only_while_all_others_serve() {
-        let at = "2026-01-01T00:00:00Z";
-        let full = || pod("cache-1", at, false, false);
-        let serve = |others: &[(bool, bool)]| {
-            let pods: Vec<Pod> = others.iter().map(|(ready, leaving)| pod("cache-0", at, *ready, *leaving)).collect();
-            let full = full();
-            let all: Vec<&Pod> = pods.iter().chain([&full]).collect();
-            others_serve(3, &all, "cache-1")
-        };
-        assert!(serve(&[(true, false), (true, false)]));
-        assert!(!serve(&[(true, false), (false, false)]), "not ready");
-        assert!(!serve(&[(true, false), (true, true)]), "leaving");
-        assert!(!serve(&[(true, false)]), "missing");
-        assert!(others_serve(1, &[&full()], "cache-1"), "alone");
+        let (one, two) = (server(1), server(2));
+        let says = |next| aspect(&[&one, &two], next, "100").unwrap().message;
+        assert!(says(Ok(2)).starts_with("cache-2 has all") && says(Ok(2)).ends_with("with maxclients 100"));
+        let waits = says(Err("once the other pods are ready"));
+        assert!(
+            waits.starts_with("cache-1 has all") && waits.ends_with("100, once the other pods are ready"),
+            "{waits}"
+        );
     }
 }

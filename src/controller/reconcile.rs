@@ -11,7 +11,7 @@ use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
     Stored, announce,
-    apply::{self, Applied, Blocked},
+    apply::{self, Applied},
     context::Context,
     error::{Error, spread},
     expand::{self, Volumes},
@@ -96,7 +96,7 @@ async fn pass(stored: &RedisInstance, context: &Context) -> Result<Action, Error
             Judged::Deleting => (Finding::Deleting, None),
             Judged::Invalid(errors) => (Finding::Invalid(errors.clone()), None),
             Judged::Valid(_) if roles.as_ref().is_some_and(Roles::is_silent) => (silence(roles.as_ref()), None),
-            Judged::Valid(instance) => shown(Box::pin(pursue(stored, instance, &mut roles, context)).await)?, // client
+            Judged::Valid(instance) => failure::shown(Box::pin(pursue(stored, instance, &mut roles, context)).await)?, // client
         };
         let told = status::record(stored, judged.instance(), &finding, roles.as_ref(), context).await?; // client
         failure.map_or(Ok((finding, told)), Err)
@@ -154,7 +154,7 @@ fn enough(finding: &Finding, uid: &str) -> Duration {
         Finding::Waiting(..) => WAITING,
         Finding::Stalled(..) => STALLED,
         Finding::Applied(Observed { config: Some(config), .. })
-            if config.reason == Reason::PersistenceChange || full::is_restart(config) =>
+            if matches!(config.reason, Reason::PersistenceChange | Reason::MaxClientsRestart) =>
         {
             SOON
         }
@@ -224,7 +224,9 @@ async fn pursue(
     let may_restart = files.is_none() && !opened.waits;
     let config = match files {
         Some(aspect) => Outcome::Pending(aspect),
-        None => live_config::ensure(instance, live.as_ref(), &changes, &told, settled, context).await?, // redis
+        None => {
+            live_config::ensure(instance, (live.as_ref(), &changes), (&told, settled), roles.as_ref(), context).await?
+        } // redis
     };
     let (config, conf_waits) = match config {
         Outcome::Refused(finding) => return Ok(finding),
@@ -236,6 +238,7 @@ async fn pursue(
     let pods = observe::pods_to_keep(instance, live.as_ref(), roles.as_ref(), context);
     let mut children = build_with(instance, pods, pods > 1 || observe::has_several_pods(instance, context));
     children = observe::with_present_lead(instance, children, context);
+    children = full::with_missed(instance, children, context);
     if conf_waits {
         children = observe::with_present_conf(instance, children, context);
     }
@@ -273,27 +276,14 @@ async fn pursue(
     };
     let movers = roles.as_ref().filter(|_| may_restart);
     let storage = migration::advance(instance, movers, context).await?.or(storage); // client
-    match blocked {
-        Some(Blocked::Found(finding)) => return Ok(finding),
-        Some(Blocked::Rejected(error)) => return Err(error),
-        None => {}
+    if let Some(blocked) = blocked {
+        // The servers may be given a configuration all the same.
+        context.remember(&instance.uid, |memory| memory.config_beside = config);
+        return blocked.outcome();
     }
     let seen = observe::observe(observe::of(instance), stateful_set.as_ref(), context);
     let rejected = rejection::look(instance, stateful_set.as_ref(), context).await; // client
     let trouble = seen.trouble.or(rejected).or_else(|| observe::trouble(instance, context));
     let password = password.or(opened.aspect).map(Box::new);
     Ok(Finding::Applied(Observed { trouble, config, password, storage, ..seen }))
-}
-
-/// A refusal by the API server is shown to the user and retried all the same, since what causes it is mended elsewhere;
-/// anything else that fails is only retried.
-fn shown(outcome: Result<Finding, Error>) -> Result<(Finding, Option<Error>), Error> {
-    match outcome {
-        Ok(finding) => Ok((finding, None)),
-        Err(error) if error.is_namespace_leaving() => Ok((Finding::Deleting, None)),
-        Err(error) => match error.rejection() {
-            Some(words) => Ok((Finding::Stalled(Reason::Rejected, words), Some(error))),
-            None => Err(error),
-        },
-    }
 }

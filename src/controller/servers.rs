@@ -18,7 +18,9 @@ use crate::domain::{
 /// A running server.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the pod")]
 pub(super) struct Running {
+    pub(super) ordinal: i32,
     pub(super) pod: String,
+    pub(super) uid: String,
     pub(super) address: IpAddr,
     /// Tells this start of this container from every other.
     pub(super) start: String,
@@ -40,7 +42,7 @@ pub(super) fn running(instance: &ValidatedInstance, context: &Context) -> Vec<Ru
     let pods = observe::pods(observe::of(instance), instance.replicas.max(present), context);
     let hash = restart_hash(instance);
     let newest = observe::update_revision(&instance.namespace, &instance.name, context);
-    pods.iter().filter_map(|(_, pod)| of(pod, &hash, newest.as_ref())).collect()
+    pods.iter().filter_map(|(ordinal, pod)| of(*ordinal, pod, &hash, newest.as_ref())).collect()
 }
 
 /// The address of a pod, whether its server runs or not.
@@ -48,10 +50,12 @@ pub(super) fn address(pod: &Pod) -> Option<IpAddr> {
     pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()
 }
 
-fn of(pod: &Pod, hash: &String, newest: Option<&String>) -> Option<Running> {
+fn of(ordinal: i32, pod: &Pod, hash: &String, newest: Option<&String>) -> Option<Running> {
     let started = container(pod)?.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0;
     Some(Running {
+        ordinal,
         pod: pod.name_any(),
+        uid: pod.uid().unwrap_or_default(),
         address: address(pod)?,
         start: format!("{}@{started}", pod.uid().unwrap_or_default()),
         ready: is_ready(pod),

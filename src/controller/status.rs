@@ -54,6 +54,8 @@ pub(super) async fn record(
         Finding::Applied(observed) => observed.clone(),
         _ => observe::observe((&stored.namespace().unwrap_or_default(), &stored.name_any(), &uid), None, context),
     };
+    let beside = context.remember(&uid, |memory| memory.config_beside.take());
+    observed.config = observed.config.or(beside);
     observed.replication = roles.filter(|_| !matches!(finding, Finding::Deleting)).map(|roles| Replication {
         primary: roles.primary.map(|ordinal| pod(&stored.name_any(), ordinal)),
         aspect: roles.aspect.clone(),

@@ -20,7 +20,7 @@ use crate::{
         names::{PORT, pod},
         observed::{Trouble, container},
         reason::Reason,
-        replication::{Answer, Evasion},
+        replication::{Answer, Evasion, Member},
         writes::{Refusal, append_only_fails, snapshot_fails},
     },
     redis::{Persistence, Server, ServerError},
@@ -95,8 +95,11 @@ pub(super) async fn look(stored: &RedisInstance, roles: Option<&Roles>, context:
     let (name, heard) = match roles {
         Some(roles) => match roles.primary {
             Some(primary) => (pod(&stored.name_any(), primary), of_primary(roles, primary)),
-            // That nobody takes the writes is reported as it is.
-            None => (String::new(), Heard::Said(None)),
+            None => match restarted_and_full(roles) {
+                Some(ordinal) => (pod(&stored.name_any(), ordinal), Heard::Said(Some(Refusal::Full))),
+                // That nobody takes the writes is reported as it is.
+                None => (String::new(), Heard::Said(None)),
+            },
         },
         None => match due(stored, &uid, now, context) {
             Ok(()) => (pod(&stored.name_any(), 0), Heard::Said(ask(stored, &uid, context).await)), // redis
@@ -117,6 +120,12 @@ pub(super) async fn look(stored: &RedisInstance, roles: Option<&Roles>, context:
         memory.writes.next = Some(now + rest);
         rest
     })
+}
+
+/// The former primary whose server was started again and accepts no connection that would give it its role back.
+fn restarted_and_full(roles: &Roles) -> Option<i32> {
+    let is_full = |member: &&Member| member.ended && member.answer == Answer::Evasive(Evasion::Full);
+    roles.members.iter().find(is_full).map(|member| member.ordinal)
 }
 
 /// What the primary of several pods answered.

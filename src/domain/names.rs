@@ -27,6 +27,8 @@ pub const POD_OPTIONS_ANNOTATION: &str = "redis.github.com/pod-options";
 
 /// Annotation of the StatefulSet: when its controller was last made to create missing pods again.
 pub const RETRIED_ANNOTATION: &str = "redis.github.com/retried-at";
+/// Annotation of the ConfigMap: the pods (uid) that have to be restarted for its `maxclients`, separated by spaces.
+pub const MISSED_MAXCLIENTS_ANNOTATION: &str = "redis.github.com/pods-without-maxclients";
 
 /// Annotation of an instance: directives that its user vouches for though no table has them, separated by commas.
 pub const VOUCHED_ANNOTATION: &str = "redis.github.com/allow-unknown-directives";

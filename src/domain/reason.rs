@@ -125,6 +125,8 @@ reasons! {
     PersistenceFailing WARNING,
     /// Redis has all the clients that `maxclients` allows, and refuses new ones.
     MaxClientsReached WARNING,
+    /// A pod whose server has all clients is restarted with a larger `maxclients`.
+    MaxClientsRestart NORMAL,
     /// Redis refuses writes because too few replicas are connected.
     NotEnoughReplicas WARNING,
     /// The only server is a replica of another and refuses writes.

@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use redis_operator::api::v1::RedisInstance;
 use tokio::{net::TcpStream, time::timeout};
 
-use super::cluster::{Place, Redis, eventually};
+use super::cluster::{DEADLINE, Place, Redis, eventually};
 
 /// Label of a pod's role.
 pub(crate) const ROLE: &str = "redis.github.com/role";
@@ -140,6 +140,29 @@ impl Members<'_> {
         let process = eventually(&format!("redis-server of {pod}"), || async { process(&uid, "redis-server") }).await;
         send(signal, process);
     }
+}
+
+/// Connections to the server of a pod that do nothing, until it refuses others. A place that the operator or a probe had for a
+/// moment is free again a moment later, so it has to refuse several in a row.
+pub(crate) async fn take_all_connections(place: &Place, pod: &str) -> Vec<Redis> {
+    let pod: Pod = place.api().get(pod).await.unwrap();
+    let address = pod.status.unwrap().pod_ip.unwrap();
+    let login = format!("AUTH {}", place.password("cache").await);
+    let mut held = Vec::new();
+    let (mut refused, mut pause) = (0, tokio::time::interval(Duration::from_millis(50)));
+    while refused < 20 {
+        let mut redis = Redis::from(TcpStream::connect((address.as_str(), 6379)).await.unwrap());
+        let answer = timeout(DEADLINE, redis.try_ask(&login)).await.expect("an answer to AUTH");
+        if answer.as_deref() == Some("+OK") {
+            refused = 0;
+            held.push(redis);
+        } else {
+            refused += 1;
+            pause.tick().await;
+        }
+        assert!(held.len() < 1000, "redis took 1000 connections");
+    }
+    held
 }
 
 /// Kills the program of an operator's pod, which stays: its container is started anew.

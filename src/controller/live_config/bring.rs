@@ -12,7 +12,6 @@ use crate::{
 /// What was found and done on the servers.
 #[derive(Default)]
 pub(super) struct Report {
-    pub(super) asked: usize,
     /// Whether a server lacked anything.
     pub(super) given: bool,
     /// Whether a server does not hold what decides about its data files, which `persistence` gives it.

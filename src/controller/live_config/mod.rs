@@ -10,6 +10,7 @@ use super::{
     credentials,
     error::{Error, reason_of},
     events, full,
+    replication::Roles,
     servers::{self, Running},
 };
 use crate::{
@@ -48,10 +49,9 @@ pub(super) enum Outcome {
 /// Asks the servers whose turn it is, and gives them what they lack.
 pub(super) async fn ensure(
     instance: &ValidatedInstance,
-    live: Option<&Live>,
-    changes: &[Change],
-    status: &RedisInstanceStatus,
-    settled: bool,
+    (live, changes): (Option<&Live>, &[Change]),
+    (status, settled): (&RedisInstanceStatus, bool),
+    roles: Option<&Roles>,
     context: &Context,
 ) -> Result<Outcome, Error> {
     let applied = status.conditions.iter().any(|held| held.type_ == "ConfigApplied" && held.status == "True");
@@ -63,12 +63,7 @@ pub(super) async fn ensure(
     });
     // A file that somebody edited is no change of what a server can be given.
     let pending = changes.iter().any(|change| change.class == Class::Live) && !wanted.changed().is_empty();
-    let mut servers = servers(instance, status.primary.as_ref(), context);
-    // The StatefulSet has the former image until the configuration is on the servers.
-    let image_changes = changes.iter().any(|change| change.fields.iter().any(|field| field == "spec.image"));
-    for server in &mut servers {
-        server.is_outdated |= image_changes;
-    }
+    let servers = servers(instance, changes, status.primary.as_ref(), context);
     let conf = hash(&render(instance));
     let fingerprint = fingerprint(&conf, &servers);
     let (proved, refused) = context.remember(&instance.uid, |memory| {
@@ -86,15 +81,19 @@ pub(super) async fn ensure(
         context.remember(&instance.uid, |memory| memory.trouble = None);
         context.servers.forget(&instance.namespace, &instance.name);
     }
-    if servers.is_empty() || (proved && !pending) {
+    if servers.is_empty() || (proved && !pending && full::missed(instance, context).is_empty()) {
         return Ok(Outcome::Held(None));
     }
     let keys = credentials::keys(instance, context).await?;
     let credentials = keys.as_ref().map(credentials::credentials);
     let mut report = Report::default();
+    let (mut answered, mut full, mut unasked) = (Vec::new(), Vec::new(), None);
     for server in &servers {
         match bring(&wanted, server, credentials, &mut report, &context.leadership).await {
-            Ok(()) => report.asked += 1,
+            Ok(()) => answered.push(server),
+            // The others are asked all the same: what they refuse must not get into the ConfigMap, and what they lack when the
+            // full one is restarted would look like drift.
+            Err(Failure::Unasked(error @ ServerError::Full { .. })) => full.push((server, error)),
             // It is starting: it reads the file, maybe the former one, and is asked when it is ready.
             Err(Failure::Unasked(_)) if !server.ready => {}
             Err(Failure::NotLeading) => return Err(Error::NotLeading),
@@ -103,15 +102,25 @@ pub(super) async fn ensure(
                 return Ok(reject(instance, &format!("[{directive}]: {why}"), &holding, fingerprint, context));
             }
             Err(Failure::Unasked(error)) => {
-                let cure = full::Cure { instance, before, wanted: &wanted, pending, status };
-                if matches!(error, ServerError::Full { .. })
-                    && let Some(outcome) = cure.apply(&server.pod, context).await?
-                {
-                    return Ok(outcome); // client
+                unasked.get_or_insert((server, error));
+                // A replica that lacks nothing can take over from the primary, which comes last.
+                if pending {
+                    break;
                 }
-                return Ok(failed(instance, &server.pod, &error, pending, fingerprint, context));
             }
         }
+    }
+    full::answered(instance, &answered, &mut report.restored, context);
+    let may_go_on = !pending || unasked.is_none();
+    if may_go_on && !full.is_empty() {
+        let cure = full::Cure { instance, before, wanted: &wanted, pending, roles };
+        let full: Vec<&Running> = full.iter().map(|(server, _)| *server).collect();
+        if let Some(outcome) = cure.apply(&full, context).await? {
+            return Ok(outcome); // client
+        }
+    }
+    if let Some((server, error)) = unasked.or_else(|| full.into_iter().find(|(server, _)| server.ready)) {
+        return Ok(failed(instance, &server.pod, &error, pending, fingerprint, context));
     }
     context.servers.forget(&instance.namespace, &instance.name);
     for (pod, Figures { memory_used, memory_limit, clients, is_replica, silence }) in report.figures.drain(..) {
@@ -126,7 +135,7 @@ pub(super) async fn ensure(
         memory.trouble = report.trouble.take();
         memory.config_proved.replace((Instant::now() + PERIOD, fingerprint))
     });
-    if report.asked == 0 {
+    if answered.is_empty() {
         return Ok(Outcome::Held(None));
     }
     // The operator before this one may have given it, and not said so. Else what was given to nobody was not applied: it was
@@ -139,9 +148,19 @@ pub(super) async fn ensure(
 }
 
 /// The running servers that were started with the desired configuration; others are about to be restarted.
-fn servers(instance: &ValidatedInstance, primary: Option<&String>, context: &Context) -> Vec<Running> {
+fn servers(
+    instance: &ValidatedInstance,
+    changes: &[Change],
+    primary: Option<&String>,
+    context: &Context,
+) -> Vec<Running> {
     let mut servers = servers::running(instance, context);
     servers.retain(|server| server.current && !server.leaving);
+    // The StatefulSet has the former image until the configuration is on the servers.
+    let image_changes = changes.iter().any(|change| change.fields.iter().any(|field| field == "spec.image"));
+    for server in &mut servers {
+        server.is_outdated |= image_changes;
+    }
     // The primary last: a replica that lacks nothing can take over from it.
     servers.sort_by_key(|server| primary == Some(&server.pod));
     servers

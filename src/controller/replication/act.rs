@@ -169,7 +169,8 @@ pub(super) async fn settle(
     let reads = if busy { sync::still_in_sync(group, &members, primary, context) } else { steady.clone() };
     label(group, &members, primary, &reads, context).await?;
     let mut aspect = aspect(&group.name, &members, primary, &steady);
-    if let Some(message) = sync::busy_for_long(group, primary, busy, context) {
+    let is_full = aspect.reason == Reason::MaxClientsReached;
+    if let Some(message) = sync::busy_for_long(group, primary, busy && !is_full, context) {
         aspect.message = message;
     }
     context.remember(&group.uid, |memory| memory.replication.aspect = Some(aspect.clone()));

@@ -2,7 +2,7 @@
 //! administrator loses.
 
 use super::{
-    Answer, Member, Record, Told,
+    Answer, Evasion, Member, Record, Told,
     election::Election,
     verdict::{Cause, Verdict},
 };
@@ -62,7 +62,13 @@ impl<'a> Election<'a> {
     }
 
     pub(super) fn waiting(&self, primary: &Member) -> Verdict {
-        let message = format!("waiting for {}, which has the newest data", self.pod(primary));
+        let full = if primary.answer == Answer::Evasive(Evasion::Full) {
+            " and accepts no connection of the operator, since all that maxclients allows are in use: close connections, or raise \
+             spec.config[maxclients], which restarts the pod"
+        } else {
+            ""
+        };
+        let message = format!("waiting for {}, which has the newest data{full}", self.pod(primary));
         Verdict::Wait(Reason::PrimaryMissing, message)
     }
 

@@ -617,6 +617,18 @@ mod tests {
     }
 
     #[test]
+    fn a_primary_that_was_started_again_and_is_full_without_a_successor_is_named_with_a_way_out() {
+        let primary = |evasion| Member { ended: true, ..member(0, Answer::Evasive(evasion)) };
+        let waits = |evasion| match judge(&[primary(evasion), started(1, true)], Some(&record(1, "a", Some(0))), None) {
+            Verdict::Wait(Reason::PrimaryMissing, words) => words,
+            other => panic!("{other:?}"),
+        };
+        assert!(waits(Evasion::Full).contains("cache-0, which has the newest data and accepts no connection"));
+        assert!(waits(Evasion::Full).contains("raise spec.config[maxclients]"));
+        assert!(waits(Evasion::Busy).ends_with("cache-0, which has the newest data"));
+    }
+
+    #[test]
     fn a_replica_that_never_was_sent_a_write_has_all_there_is() {
         let members = [ended(0, SILENCE_LIMIT), deaf(replica(1, 0, "a", 0)), started(2, true)];
         let verdict = judge(&members, Some(&record(1, "a", Some(0))), None);

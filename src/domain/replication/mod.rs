@@ -5,6 +5,7 @@ mod choices;
 pub mod election;
 pub mod fence;
 pub mod handover;
+pub mod maxclients;
 pub mod record;
 pub mod seen;
 pub mod verdict;
