@@ -10,7 +10,7 @@ use common::{
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use redis_operator::api::v1::Phase;
+use redis_operator::api::v1::{Phase, RedisInstance};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::Instant};
 
@@ -91,6 +91,52 @@ async fn a_change_that_is_taken_back_while_it_is_carried_out_leaves_no_server_op
     eprintln!("taken back: {outcome}");
     assert_eq!(outcome.lost, [0_usize; 0], "acknowledged writes were lost");
     place.leave().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn servers_that_were_opened_are_closed_while_another_does_not_answer() {
+    let place = Place::new("reopened").await;
+    put(&place, "shop", "chosen").await;
+    let auth =
+        |enabled: bool| json!({"enabled": enabled, "secretName": if enabled { json!("shop") } else { Value::Null }});
+    let spec = json!({"image": "redis:7.0.15", "replicas": 3, "storage": {"size": "64Mi"}, "auth": auth(true)});
+    place.create("cache", spec).await.unwrap();
+    place.reaches("cache", Phase::Running).await;
+    let members = Members { place: &place, instance: "cache" };
+    let primary = members.primary().await.expect("a primary");
+    let silent = PODS.into_iter().rfind(|name| *name != primary).unwrap();
+    members.signal(silent, "STOP").await;
+    place.change("cache", json!({"auth": auth(false)})).await;
+    for name in PODS.into_iter().filter(|name| *name != silent) {
+        eventually(&format!("{name}, which asks for no password"), || async {
+            answer(&members, name).await.filter(|answer| answer == "+PONG")
+        })
+        .await;
+    }
+    place.change("cache", json!({"auth": auth(true)})).await;
+    for name in PODS.into_iter().filter(|name| *name != silent) {
+        eventually(&format!("{name}, which asks for a password again"), || async {
+            answer(&members, name).await.filter(|answer| answer.starts_with("-NOAUTH"))
+        })
+        .await;
+    }
+    eventually("the name of the server that does not answer", || async {
+        let (status, message) = rotated(&place).await?;
+        (status == "False" && message.contains(silent) && message.contains("without one")).then_some(())
+    })
+    .await;
+    members.signal(silent, "CONT").await;
+    eventually("the end of it", || async { (rotated(&place).await?.0 == "True").then_some(()) }).await;
+    asks_for_a_password(&members, true).await;
+    place.leave().await;
+}
+
+/// Status and message of the condition.
+async fn rotated(place: &Place) -> Option<(String, String)> {
+    let instance: RedisInstance = place.api().get("cache").await.unwrap();
+    let condition = instance.status?.conditions.into_iter().find(|one| one.type_ == "PasswordRotated")?;
+    Some((condition.status, condition.message))
 }
 
 /// What the server of a pod answers to one who has not logged in.

@@ -1,6 +1,7 @@
 //! The reconcile loop: what is watched, what a change triggers, and how many instances are worked on at once.
 //! Knows nothing of admission; what one reconcile does is in `reconcile`.
 
+mod acceptance;
 mod adoption;
 mod announce;
 mod apply;

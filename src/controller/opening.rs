@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     domain::{
-        auth::Password,
         instance::{Auth, ValidatedInstance},
         names::PORT,
         observed::Aspect,
@@ -38,6 +37,11 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// Whether this process opened servers, or was about to.
+    pub(super) fn has_begun(&self) -> bool {
+        self.proved.is_some() || self.held.is_some()
+    }
+
     pub(super) fn due(&self) -> Option<Instant> {
         self.held.as_ref().map(|(until, ..)| *until)
     }
@@ -113,21 +117,6 @@ async fn open(running: &Running, credentials: Option<Credentials<'_>>) -> Result
     if server.accepted().await?.is_some() {
         server.open().await?;
         tracing::info!(pod = running.pod, "asks for no password any more");
-    }
-    Ok(())
-}
-
-/// Has a server ask for the password again that was opened while `spec.auth` was off: its pod was made to have a password, so
-/// that no rollout restarts it when `spec.auth` is on again.
-pub(super) async fn close_again(
-    server: &mut Server,
-    password: &Password,
-    pod: &str,
-    context: &Context,
-) -> Result<(), ServerError> {
-    if context.leadership.is_held() {
-        server.require(password.as_bytes()).await?;
-        tracing::info!(pod, "asks for the password again");
     }
     Ok(())
 }

@@ -3,33 +3,25 @@
 
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
 use jiff::Timestamp;
 
 use super::{
+    acceptance::{self, Brought, Failure},
     context::Context,
-    credentials::credentials,
     error::{Error, reason_of},
-    opening,
     secret::{self, Followed},
     servers::{self, Running},
 };
-use crate::{
-    domain::{
-        auth::Password,
-        instance::{Auth, ValidatedInstance},
-        names::PORT,
-        observed::Aspect,
-        reason::Reason,
-        redis_conf::hash,
-        rotation::{Rotation, Step},
-        status::Finding,
-    },
-    redis::{Credentials, Server, ServerError},
+use crate::domain::{
+    auth::Password,
+    instance::{Auth, ValidatedInstance},
+    observed::Aspect,
+    reason::Reason,
+    redis_conf::hash,
+    rotation::{Rotation, Step},
+    status::Finding,
 };
 
-/// How long a server may take to accept a connection, and to answer a command.
-const DEADLINES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
 /// When a server that holds a change up is asked again, unless a watch calls.
 const AGAIN: Duration = Duration::from_secs(10);
 /// The same when nothing has to be given to it.
@@ -48,6 +40,8 @@ pub(super) struct Memory {
     ends: Option<Instant>,
     /// The user's Secret that is not there.
     missing: Option<String>,
+    /// Whether a server that cannot be asked may have been left without a password.
+    open: bool,
 }
 
 impl Memory {
@@ -64,12 +58,6 @@ impl Memory {
     pub(super) fn due(&self) -> Option<Instant> {
         [self.ends, self.held.as_ref().map(|(until, ..)| *until)].into_iter().flatten().min()
     }
-}
-
-/// Why a server is not as it should be.
-struct Failure<'a> {
-    pod: &'a str,
-    error: ServerError,
 }
 
 /// Goes as far as the running servers let it; answers what to tell. `told` says whether a change was told to be under way.
@@ -140,18 +128,31 @@ async fn hold(
     if !context.leadership.is_held() {
         return Err(Error::NotLeading);
     }
-    let outcome = bring(rotation, &servers, context).await;
-    let Err(Failure { pod, error }) = outcome else {
+    let Brought { failure, found_open } = acceptance::bring(rotation, &servers, || context.leadership.is_held()).await;
+    if !context.leadership.is_held() {
+        return Err(Error::NotLeading);
+    }
+    let Some(Failure { pod, error }) = failure else {
         context.remember(&instance.uid, |memory| {
             let rotation = &mut memory.passwords.rotation;
-            (rotation.proved, rotation.held, rotation.ends) = (Some(fingerprint), None, None);
+            (rotation.proved, rotation.held, rotation.ends, rotation.open) = (Some(fingerprint), None, None, false);
         });
         return Ok(Held::Yes);
     };
     tracing::debug!(pod, %error, "a server could not be given its passwords");
+    // When spec.auth was off for a while, all that could be reached were opened.
+    let open = context.remember(&instance.uid, |memory| {
+        let opened = memory.passwords.opened.has_begun();
+        memory.passwords.rotation.open |= found_open || opened;
+        memory.passwords.rotation.open
+    });
     let reason = reason_of(&error);
-    let told = changing || reason == Reason::PasswordDiffers;
-    let message = format!("which passwords are accepted waits for {pod}: {error}");
+    let told = changing || open || reason == Reason::PasswordDiffers;
+    let message = if open {
+        format!("spec.auth requires a password, and {pod} may still accept clients without one: {error}")
+    } else {
+        format!("which passwords are accepted waits for {pod}: {error}")
+    };
     let aspect = told.then_some(Aspect { holds: Some(false), reason, message });
     let until = Instant::now() + if told { AGAIN } else { UNREACHED };
     context.remember(&instance.uid, |memory| {
@@ -159,85 +160,6 @@ async fn hold(
         (rotation.held, rotation.ends) = (Some((until, fingerprint, aspect.clone())), None);
     });
     Ok(Held::Not(aspect))
-}
-
-/// Gives each server what it lacks. Only when all have that does any of them lose anything, or use another password itself.
-async fn bring<'a>(rotation: Rotation<'_>, servers: &'a [Running], context: &Context) -> Result<(), Failure<'a>> {
-    let opened = join_all(servers.iter().map(|server| open(rotation, server))).await;
-    let mut open = Vec::new();
-    for (running, outcome) in servers.iter().zip(opened) {
-        match outcome {
-            Ok(server) => open.push((running, server)),
-            // It starts, and is asked when it is ready.
-            Err(ServerError::Closed { .. }) if !running.ready => {}
-            Err(error) => return Err(Failure { pod: &running.pod, error }),
-        }
-    }
-    // Also one without a password: it may have to follow one that has it.
-    for (running, server) in &mut open {
-        let led = server.log_in_at_primary(rotation.keys.current.as_bytes()).await;
-        led.map_err(|error| Failure { pod: &running.pod, error })?;
-    }
-    for (running, server) in &mut open {
-        let closed = close(rotation, server, running, context).await;
-        closed.map_err(|error| Failure { pod: &running.pod, error })?;
-    }
-    Ok(())
-}
-
-/// A connection to a server that accepts all that it has to; what it was given is proved by a login.
-async fn open(rotation: Rotation<'_>, running: &Running) -> Result<Server, ServerError> {
-    let address = (running.address, u16::try_from(PORT).unwrap_or_default());
-    let known = credentials(rotation.keys);
-    let mut server = match Server::connect_within(address, Some(known), DEADLINES).await {
-        // The Secret may be what somebody changed, and not the server.
-        Err(ServerError::Password { .. }) => {
-            let wanted = Credentials { current: rotation.wanted.as_bytes(), former: None };
-            Server::connect_within(address, Some(wanted), DEADLINES).await?
-        }
-        outcome => outcome?,
-    };
-    let held = match server.accepted().await? {
-        Some(held) => held.into_iter().collect(),
-        // It was opened when spec.auth was off for a while, and is not restarted: see `opening::close_again`.
-        None if running.current && running.has_password => return Ok(server),
-        None if running.current => return Err(ServerError::Open { address: address.into() }),
-        // It started before spec.auth asked for a password, and is about to be restarted.
-        None => return Ok(server),
-    };
-    for password in rotation.lacking(&held) {
-        server.accept(&password.digest()).await?;
-        server.authenticate(password.as_bytes()).await?;
-        tracing::info!(pod = running.pod, "accepts another password");
-    }
-    Ok(server)
-}
-
-/// Has a server accept no more than it has to, and proves the current password once more.
-async fn close(
-    rotation: Rotation<'_>,
-    server: &mut Server,
-    running: &Running,
-    context: &Context,
-) -> Result<(), ServerError> {
-    let pod = &running.pod;
-    let Some(held) = server.accepted().await? else {
-        return if running.current && running.has_password {
-            opening::close_again(server, &rotation.keys.current, pod, context).await
-        } else {
-            Ok(())
-        };
-    };
-    let surplus = rotation.surplus(&held.into_iter().collect());
-    if surplus.is_empty() || !context.leadership.is_held() {
-        return Ok(());
-    }
-    server.authenticate(rotation.keys.current.as_bytes()).await?;
-    for digest in surplus {
-        server.refuse(&digest).await?;
-        tracing::info!(pod, "accepts a password no more");
-    }
-    server.authenticate(rotation.keys.current.as_bytes()).await
 }
 
 /// Which passwords, and which servers.
