@@ -5,6 +5,7 @@ mod acceptance;
 mod adoption;
 mod announce;
 mod apply;
+mod awaited;
 mod context;
 mod credentials;
 mod error;

@@ -139,15 +139,6 @@ pub(super) fn claim(
     claim.filter(|claim| claim.labels().get(INSTANCE_LABEL) == Some(&instance.name))
 }
 
-/// The uids of the claims of all pods that an instance of this name may have.
-pub(super) fn claim_uids(namespace: &str, name: &str, context: &Context) -> BTreeSet<String> {
-    let claim = |ordinal| context.stores.claims.glance(&ObjectRef::new(&names::claim(name, ordinal)).within(namespace));
-    let ours = (0..REPLICAS_BOUND).filter_map(claim);
-    ours.filter(|claim| claim.labels().get(INSTANCE_LABEL).is_some_and(|label| label == name))
-        .filter_map(|claim| claim.uid())
-        .collect()
-}
-
 /// Whether there is any pod with the name and labels of one of this instance's that is not somebody else's.
 pub(super) fn has_pods((namespace, name, uid): Whose<'_>, context: &Context) -> bool {
     pods_held(namespace, name, uid, context).any(|(.., holder)| holder != PodHolder::Foreign)

@@ -23,9 +23,12 @@ use crate::{
     domain::{
         auth::Password,
         instance::ValidatedInstance,
-        names::{AUTH_CONF_KEY, FORMER_PASSWORD_KEY, FORMER_UNTIL_ANNOTATION, OPERATOR, PASSWORD_KEY},
+        names::{
+            self, AUTH_CONF_KEY, FORMER_PASSWORD_KEY, FORMER_UNTIL_ANNOTATION, INSTANCE_LABEL, OPERATOR, PASSWORD_KEY,
+        },
         rotation::{Former, Keys},
         status::Finding,
+        validate::REPLICAS_BOUND,
     },
 };
 
@@ -44,10 +47,19 @@ pub(super) fn is_usable(metadata: &ObjectMeta, whose: Whose<'_>, context: &Conte
     if is_controlled_by(metadata, uid) {
         return true;
     }
-    let claims = observe::claim_uids(namespace, name, context);
+    let claims = claim_uids(namespace, name, context);
     let set = context.stores.stateful_sets.glance(&ObjectRef::new(name).within(namespace));
     let begun = set.is_some_and(|set| is_controlled_by(set.meta(), uid));
     is_labelled_orphan(metadata, name) && is_needed(metadata, &claims, || observe::has_pods(whose, context), begun)
+}
+
+/// The uids of the claims of all pods that an instance of this name may have.
+fn claim_uids(namespace: &str, name: &str, context: &Context) -> BTreeSet<String> {
+    let claim = |ordinal| context.stores.claims.glance(&ObjectRef::new(&names::claim(name, ordinal)).within(namespace));
+    let ours = (0..REPLICAS_BOUND).filter_map(claim);
+    ours.filter(|claim| claim.labels().get(INSTANCE_LABEL).is_some_and(|label| label == name))
+        .filter_map(|claim| claim.uid())
+        .collect()
 }
 
 /// Whether an instance needs the password of a Secret that nobody controls any more: with its claims or pods it was left behind by

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt, runtime::reflector::ObjectRef};
 
 use super::{
+    awaited,
     context::Context,
     error::{Error, spread, within},
     opening,
@@ -38,6 +39,10 @@ pub(super) struct Memory {
     trusted: Option<(Instant, Auth)>,
     /// Until when the user's Secret need not be.
     source_trusted: Option<Instant>,
+    /// When our own was last looked at.
+    looked: Option<Instant>,
+    /// When it is to be looked at because a pod waits for its container.
+    awaited: Option<Instant>,
     /// What our own Secret said when it was last looked at.
     pub(super) keys: Option<Keys>,
     /// The password that it is to have, where that is another.
@@ -58,7 +63,7 @@ impl Memory {
     /// Until when nothing has to be looked at or done.
     pub(super) fn rest(&self) -> Option<Instant> {
         let own = self.trusted.as_ref().map(|(until, _)| *until);
-        [own, self.source_trusted, self.rotation.due(), self.opened.due()].into_iter().flatten().min()
+        [own, self.source_trusted, self.awaited, self.rotation.due(), self.opened.due()].into_iter().flatten().min()
     }
 }
 
@@ -70,6 +75,7 @@ pub(super) async fn ensure(
     context: &Context,
 ) -> Result<Option<Finding>, Error> {
     let now = Instant::now();
+    let waiting = awaited::time(instance, context).filter(|_| instance.auth.is_enabled());
     let (own, source) = context.remember(&instance.uid, |memory| {
         let memory = &mut memory.passwords;
         if instance.auth == Auth::Disabled {
@@ -82,7 +88,13 @@ pub(super) async fn ensure(
             let first = || now + within(time.clamp(LOOK, TRUSTED), &instance.uid);
             memory.trusted.get_or_insert_with(|| (first(), instance.auth.clone()));
         }
-        let own = memory.trusted.as_ref().is_none_or(|(until, auth)| *auth != instance.auth || *until <= now);
+        memory.awaited = waiting.map(|waiting| awaited::due(waiting, memory.looked, now));
+        let own = memory.trusted.as_ref().is_none_or(|(until, auth)| *auth != instance.auth || *until <= now)
+            || memory.awaited.is_some_and(|at| at <= now);
+        if own {
+            memory.looked = Some(now);
+            memory.awaited = waiting.map(|waiting| awaited::due(waiting, memory.looked, now));
+        }
         (own, own || memory.source_trusted.is_some_and(|until| until <= now))
     });
     let finding = match &instance.auth {

@@ -159,6 +159,21 @@ pub fn container(pod: &Pod) -> Option<&ContainerStatus> {
     pod.status.as_ref()?.container_statuses.as_ref()?.iter().find(|container| container.name == CONTAINER)
 }
 
+/// Since when a pod on its node waits for its container to be created, as for a volume that is not there: a Secret, for one.
+#[must_use]
+pub fn waits_since(pod: &Pod) -> Option<Timestamp> {
+    let started = pod.status.as_ref()?.start_time.as_ref()?.0;
+    let state = container(pod).and_then(|container| container.state.as_ref());
+    let waits = match state.map(|state| state.waiting.as_ref()) {
+        // The kubelet has not come to the container yet.
+        None => true,
+        Some(waiting) => waiting.and_then(|waiting| waiting.reason.as_deref()).is_some_and(|reason| {
+            ["ContainerCreating", "PodInitializing", "CreateContainerConfigError"].contains(&reason)
+        }),
+    };
+    (waits && pod.metadata.deletion_timestamp.is_none()).then_some(started)
+}
+
 /// Whether Redis ends again and again, and the kubelet waits longer and longer to start it.
 #[must_use]
 pub fn is_crash_looping(pod: &Pod) -> bool {
@@ -293,6 +308,26 @@ mod tests {
             json!({"containerStatuses": [{"name": "redis", "image": "", "imageID": "", "ready": false, "restartCount": 2,
             "state": {"waiting": {"reason": reason, "message": "no\nsuch tag"}}, "lastState": {"terminated": ended}}]}),
         )
+    }
+
+    #[test]
+    fn a_pod_waits_until_its_container_is_created() {
+        let waits = |state: Value, start: Value, deleted: Value| {
+            let containers = json!([{"name": "redis", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state}]);
+            let pod = json!({"metadata": {"name": "cache-0", "deletionTimestamp": deleted}, "status": {"startTime": start,
+                "containerStatuses": if state.is_null() { json!([]) } else { containers }}});
+            waits_since(&serde_json::from_value(pod).unwrap()).is_some()
+        };
+        let at = || json!("2026-11-24T10:00:00Z");
+        let waiting = |reason: &str| json!({"waiting": {"reason": reason}});
+        assert!(waits(waiting("ContainerCreating"), at(), json!(null)));
+        assert!(waits(waiting("CreateContainerConfigError"), at(), json!(null)));
+        assert!(waits(json!(null), at(), json!(null)), "not looked at by the kubelet");
+        assert!(!waits(json!(null), json!(null), json!(null)), "on no node");
+        assert!(!waits(waiting("ContainerCreating"), at(), at()), "on its way out");
+        for running in [waiting("CrashLoopBackOff"), waiting("ImagePullBackOff"), json!({"running": {}})] {
+            assert!(!waits(running, at(), json!(null)));
+        }
     }
 
     #[test]
