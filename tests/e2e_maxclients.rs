@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use common::{
     cluster::{Place, Redis, eventually},
-    members::{Members, take_all_connections},
+    deployed::{leader, pods},
+    members::{Members, kill_operator, take_all_connections},
 };
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
-    core::v1::{ConfigMap, PersistentVolumeClaim, Pod},
+    core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service},
+    events::v1::Event,
 };
-use kube::ResourceExt;
+use kube::{ResourceExt, api::ListParams};
 use redis_operator::api::v1::{Phase, RedisInstance};
 use serde_json::json;
 use tokio::time::timeout;
@@ -73,6 +75,13 @@ async fn all_hold(place: &Place, replicas: i32, value: &str) {
     .await;
 }
 
+/// That a server which a restart or a live change brought to the new value had another one before is no drift.
+async fn nothing_drifted(place: &Place) {
+    let events = place.api::<Event>().list(&ListParams::default()).await.unwrap();
+    let drifted = events.items.into_iter().find(|event| event.reason.as_deref() == Some("ConfigDrift"));
+    assert!(drifted.is_none(), "{drifted:?}");
+}
+
 async fn write(client: &mut Redis, command: &str) {
     assert_eq!(client.ask(command).await, "+OK", "{command}");
 }
@@ -96,12 +105,13 @@ async fn a_larger_maxclients_reaches_all_pods_of_several_that_are_full() {
     all_hold(&place, 3, "200").await;
     let primary = members.one_takes_writes().await;
     assert_eq!(members.ask(&primary, "GET order").await, "4712");
+    nothing_drifted(&place).await;
     place.leave().await;
 }
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
-async fn replicas_that_are_full_are_restarted_while_the_primary_keeps_its_role() {
+async fn replicas_that_are_full_are_restarted_though_the_operator_dies_and_the_primary_keeps_its_role() {
     let place = Place::new("fullreplicas").await;
     let primary = several(&place, 3).await;
     let mut others = Vec::new();
@@ -110,6 +120,13 @@ async fn replicas_that_are_full_are_restarted_while_the_primary_keeps_its_role()
     }
     let former = uids(&place, 3).await;
     place.change("cache", json!({"config": {"maxclients": "200"}})).await;
+    eventually("ConfigMap that names the pods to be restarted", || async {
+        let map: ConfigMap = place.api().get("cache").await.unwrap();
+        map.annotations().contains_key(MISSED).then_some(())
+    })
+    .await;
+    // The next operator goes on from there.
+    kill_operator(&pods(&place.client).get(&leader(&place.client).await).await.unwrap()).await;
     eventually("two new pods", || async {
         let now = uids(&place, 3).await;
         let new = now.iter().zip(&former).filter(|(now, former)| now.is_some() && now != former).count();
@@ -120,6 +137,7 @@ async fn replicas_that_are_full_are_restarted_while_the_primary_keeps_its_role()
     let members = Members { place: &place, instance: "cache" };
     assert_eq!(members.one_takes_writes().await, primary);
     all_hold(&place, 3, "200").await;
+    nothing_drifted(&place).await;
     place.leave().await;
 }
 
@@ -176,19 +194,32 @@ async fn a_replica_that_hears_a_full_primary_takes_over_when_that_is_restarted()
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
-async fn one_pod_that_is_full_gets_replicas_and_a_larger_maxclients_in_one_edit() {
+async fn one_pod_that_is_full_gets_replicas_and_a_larger_maxclients_in_one_edit_though_a_name_is_taken() {
     let place = Place::new("fullgrows").await;
     several(&place, 1).await;
+    let foreign = json!({"metadata": {"name": "cache-replicas"}, "spec": {"ports": [{"port": 1}]}});
+    place.put::<Service>(foreign).await;
     let mut held = take_all_connections(&place, "cache-0").await;
     write(&mut held[0], "SET order 4711").await;
     place.change("cache", json!({"replicas": 3, "config": {"maxclients": "200"}})).await;
+    let restarts = |instance: Option<&RedisInstance>| {
+        let conditions = instance.and_then(|instance| Some(instance.status.clone()?.conditions)).unwrap_or_default();
+        let has = |kind: &str, reason: &str| conditions.iter().any(|held| held.type_ == kind && held.reason == reason);
+        has("Ready", "Conflict") && has("ConfigApplied", "MaxClientsRestart")
+    };
+    place.until("cache", "restart that is told beside the name that is taken", restarts).await;
+    let members = Members { place: &place, instance: "cache" };
+    eventually("larger maxclients", || async {
+        (members.try_ask("cache-0", "CONFIG GET maxclients").await? == "maxclients 200").then_some(())
+    })
+    .await;
+    place.delete::<Service>("cache-replicas").await;
     eventually("three ready pods", || async {
         let set: StatefulSet = place.api().get("cache").await.unwrap();
         (set.status?.ready_replicas == Some(3)).then_some(())
     })
     .await;
     place.reaches("cache", Phase::Running).await;
-    let members = Members { place: &place, instance: "cache" };
     let primary = members.one_takes_writes().await;
     let answer = timeout(Duration::from_mins(1), members.ask(&primary, "GET order")).await.unwrap();
     assert_eq!(answer, "4711");

@@ -203,6 +203,21 @@ pub(super) fn persistence_trouble(pod: &str, persistence: Persistence) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{
+        observed::Aspect,
+        replication::tests::{member, started},
+    };
+
+    #[test]
+    fn a_former_primary_that_was_started_again_and_is_full_is_named() {
+        let roles = |ended| {
+            let full = Member { ended, ..member(1, Answer::Evasive(Evasion::Full)) };
+            let aspect = Aspect { holds: Some(false), reason: Reason::PrimaryMissing, message: String::new() };
+            let members = vec![started(0, true), full];
+            Roles { primary: None, in_sync: [].into(), members, aspect, again: CHECK }
+        };
+        assert_eq!([roles(true), roles(false)].map(|roles| restarted_and_full(&roles)), [Some(1), None]);
+    }
 
     #[test]
     fn a_refusal_is_reported_when_it_has_lasted_and_until_it_ends() {
