@@ -288,6 +288,8 @@ mod tests {
                 }
             };
             servers.push(Running {
+                ordinal: i32::try_from(kept.len()).unwrap(),
+                uid: String::new(),
                 pod: format!("cache-{}", kept.len()),
                 address: listener.local_addr().unwrap().ip(),
                 start: String::new(),
