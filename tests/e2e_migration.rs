@@ -101,7 +101,7 @@ async fn volumes_move_to_another_class_and_back_under_a_writer() {
     let fast = class(&place, "fast", FOLDERS).await;
 
     let warned = changed_with_warnings(&place, "cache", classed(&fast)).await.unwrap();
-    let expected = "spec.storage.storageClassName: replaces 3 volumes one by one, each copied anew; the old ones go";
+    let expected = "spec.storage.storageClassName: replaces 3 volumes one by one, each copied from the primary; the old volumes are deleted";
     assert_eq!(warned, [expected]);
     place.reaches("cache", Phase::Running).await;
     all_are_of(&place, &fast).await;

@@ -158,7 +158,7 @@ fn warnings_read_like_kubectls() {
     assert_eq!(code, 0);
     assert_eq!(
         text,
-        "Warning: spec.image: mutable tag: what runs can change at any restart; pin a version or digest\nWarning: spec.image: its name tells no known version, so spec.config is checked against all of them\nredisinstance.redis.github.com/a valid (STDIN:1)\n"
+        "Warning: spec.image: mutable tag: what runs can change at any restart; pin a version or digest\nWarning: spec.image: its tag names no known version, so spec.config is checked against all known versions\nredisinstance.redis.github.com/a valid (STDIN:1)\n"
     );
 }
 

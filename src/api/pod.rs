@@ -1,7 +1,7 @@
 //! `spec.pod`: what users may say about the pods. The deep parts are core/v1's own types, with the bounds that a schema of
 //! ours has; what they may hold is `domain`'s business.
 
-#![allow(unreachable_pub, reason = "the schema derive repeats each struct inside a function, where pub reaches nobody")]
+#![allow(unreachable_pub, reason = "the schema derive repeats each struct inside a function, where pub has no effect")]
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! `RedisInstance` of `redis.github.com/v1`: the fields users write, and the status they read.
 //! Field comments become `kubectl explain`; rules kept here are those that hold without the webhook.
 
-#![allow(unreachable_pub, reason = "the schema derive repeats each struct inside a function, where pub reaches nobody")]
+#![allow(unreachable_pub, reason = "the schema derive repeats each struct inside a function, where pub has no effect")]
 #![allow(clippy::duplicated_attributes, reason = "each printcolumn is an attribute list of its own")]
 
 use std::collections::BTreeMap;

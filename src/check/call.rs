@@ -51,7 +51,7 @@ pub(super) struct Answered {
 /// What is in the way.
 #[derive(Debug, Error)]
 pub(super) enum Fault {
-    #[error("nobody takes the connection: {0}")]
+    #[error("the connection is not accepted: {0}")]
     Unconnected(String),
     #[error("the caBundle holds what is no CA: {0}")]
     Roots(String),

@@ -10,7 +10,7 @@ use crate::lease::Leadership;
 
 /// A write was not sent, or not waited for, because another process may lead by now.
 #[derive(Clone, Copy, Debug, Error)]
-#[error("this operator does not hold the lease; the one that does carries on")]
+#[error("this operator does not hold the lease; the leader goes on")]
 pub(super) struct NotLeading;
 
 /// The answer, unless the leadership under which it was asked for ends before it comes.

@@ -41,7 +41,7 @@ pub(super) enum Error {
     #[error("a defect of the operator stopped this reconcile; the log above has the panic")]
     Panicked,
     /// The lease ran out while this process was paused or cut off: another may lead by now.
-    #[error("this operator does not hold the lease any more; the one that does carries on")]
+    #[error("this operator no longer holds the lease; the leader goes on")]
     NotLeading,
     /// The reconcile took longer than its deadline.
     #[error("gave up after {0} s; the API server is slow or does not answer")]

@@ -58,7 +58,7 @@ pub(super) async fn config_applied(instance: &ValidatedInstance, names: &str, co
 /// Tells that a running server held something else than the spec says, and got it back.
 pub(super) async fn config_drifted(instance: &ValidatedInstance, names: &str, context: &Context) {
     let note = format!(
-        "set back what a running server held otherwise than spec.config says, as after somebody's CONFIG SET or a start with the former file: {names}"
+        "restored directives for which a running server held another value than spec.config, as after CONFIG SET or a start with the former file: {names}"
     );
     publish(Reason::ConfigDrift, note, &reference(instance), context).await;
 }
@@ -82,7 +82,7 @@ pub(super) async fn volume_replaced(
     context: &Context,
 ) {
     let note = format!(
-        "deleted the claim of {pod}: it gets a volume of StorageClass {class}, and its data anew from primary {primary}"
+        "deleted the PVC of {pod}: the pod gets a volume of StorageClass {class} and copies the data from primary {primary}"
     );
     publish(Reason::VolumeReplaced, note, &reference(instance), context).await;
 }

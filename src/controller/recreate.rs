@@ -58,7 +58,7 @@ async fn delete(live: &StatefulSet, instance: &ValidatedInstance, context: &Cont
     };
     match api.delete(&name, &params).await {
         Ok(_) => {
-            tracing::info!(child = name, "deleted the StatefulSet with its pods, to make it anew");
+            tracing::info!(child = name, "deleted the StatefulSet with its pods, to create it again");
             Ok(())
         }
         // Changed since it was seen: the watch brings us back with what it is now.

@@ -42,7 +42,9 @@ fn effect(class: Class, changes: &[Change], replicas: i32) -> String {
             .unwrap_or_default(),
         (Class::Rolling, 1) => "rolls 1 pod: about one restart of downtime (replicas: 1)".to_owned(),
         (Class::Rolling, many) => format!("rolls {many} pods, one at a time, the primary last"),
-        (Class::Migrate, many) => format!("replaces {many} volumes one by one, each copied anew; the old ones go"),
+        (Class::Migrate, many) => {
+            format!("replaces {many} volumes one by one, each copied from the primary; the old volumes are deleted")
+        }
         (Class::Recreate, 1) => "recreates the StatefulSet: the pod restarts, its volume stays".to_owned(),
         (Class::Recreate, many) => {
             format!("recreates the StatefulSet: all {many} pods restart at once, their volumes stay")

@@ -173,6 +173,6 @@ pub fn owned_label(key: &str) -> Option<&'static str> {
         key => key
             .strip_prefix("app.kubernetes.io/")
             .filter(|name| matches!(*name, "name" | "instance" | "component" | "part-of" | "managed-by"))
-            .map(|_| "is set by the operator, to tell tools what it manages"),
+            .map(|_| "is set by the operator, so that tools recognize what it manages"),
     }
 }

@@ -60,10 +60,10 @@ const RISKS: &[(&str, When, &str)] = &[
     ),
     ("appendfsync", When::Is("no"), "the writes of up to 30 s are lost with the node"),
     ("rdbchecksum", When::Is("no"), "a damaged snapshot is not recognised"),
-    ("aof-load-truncated", When::Is("no"), "after a crash Redis does not start before somebody repairs the file"),
+    ("aof-load-truncated", When::Is("no"), "after a crash Redis does not start until the file is repaired"),
     ("import-mode", When::Is("yes"), "keys neither expire nor are evicted; meant for a migration"),
     ("rdb-version-check", When::Is("relaxed"), "files of later releases are read, perhaps wrongly"),
-    ("loglevel", When::Is("nothing"), "the reason of a crash cannot be told"),
+    ("loglevel", When::Is("nothing"), "the reason of a crash is not known"),
     ("hash-seed", When::IsNot(""), "a known seed lets clients slow the server down by keys that collide"),
 ];
 

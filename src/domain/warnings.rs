@@ -84,7 +84,8 @@ fn unjudged(instance: &ValidatedInstance) -> Vec<String> {
             ));
         }
         _ if has_config && matches!(release, Release::Unknown) => warnings.push(
-            "spec.image: its name tells no known version, so spec.config is checked against all of them".to_owned(),
+            "spec.image: its tag names no known version, so spec.config is checked against all known versions"
+                .to_owned(),
         ),
         _ => {}
     }

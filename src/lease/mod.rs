@@ -148,7 +148,7 @@ impl Election {
         if matches!(released, Ok(Ok(()))) {
             tracing::info!(lease = self.name, "gave the lease back");
         } else {
-            tracing::warn!(lease = self.name, "could not give the lease back; it runs out by itself");
+            tracing::warn!(lease = self.name, "could not release the lease; it expires in time");
         }
     }
 

@@ -61,7 +61,7 @@ impl ControllerMetrics {
         registry.register("redis_operator_reconcile_failures", failures, metrics.failures.clone());
         let in_flight = "Reconciles under way; 16 at work, up to 128 with those that wait for an answer";
         registry.register("redis_operator_reconciles_in_flight", in_flight, metrics.in_flight.clone());
-        let leader = "1 on the one that reconciles, 0 on those that stand by";
+        let leader = "1 on the leader, which reconciles; 0 on a standby";
         registry.register("redis_operator_leader", leader, metrics.leader.clone());
         let interruptions = "Watches that broke off or could not be opened; each is opened again";
         registry.register("redis_operator_watch_interruptions", interruptions, metrics.interruptions.clone());

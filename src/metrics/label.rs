@@ -85,7 +85,7 @@ label! {
         Failover => "failover",
         /// It was handed over while its holder was well.
         Handover => "handover",
-        /// Every server was started anew.
+        /// Every server was restarted.
         Restart => "restart",
         /// A person asked for it.
         Asked => "asked",

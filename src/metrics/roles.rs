@@ -42,9 +42,10 @@ impl RoleMetrics {
         };
         let changes = "Times that the role of the primary of a replicated instance moved, by why";
         registry.register("redis_operator_role_changes", changes, metrics.changes.clone());
-        let without = "Replicated instances in which nobody takes the writes, as the operator's check sees it";
+        let without = "Replicated instances without a primary that takes writes, as the operator last saw them";
         registry.register("redis_operator_instances_without_primary", without, metrics.without_primary.clone());
-        let unavailable = "Time in which nobody took the writes of a replicated instance, summed over all of them";
+        let unavailable =
+            "Time for which replicated instances had no primary that takes writes, summed over all instances";
         let name = "redis_operator_writes_unavailable";
         registry.register_with_unit(name, unavailable, Unit::Seconds, metrics.unavailable.clone());
         for change in RoleChange::ALL {

@@ -47,7 +47,7 @@ impl WebhookMetrics {
         registry.register("redis_operator_admission_reviews", reviews, metrics.reviews.clone());
         let refusals = "Admission requests that got no review";
         registry.register("redis_operator_admission_requests_refused", refusals, metrics.refusals.clone());
-        let renewals = "Certificate files that were read anew";
+        let renewals = "Certificate files that were reloaded";
         registry.register("redis_operator_certificate_renewals", renewals, metrics.renewals.clone());
         registry.register_collector(Box::new(Arc::clone(&metrics.expiry)));
         metrics.begin_at_zero();

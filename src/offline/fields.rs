@@ -15,7 +15,7 @@ pub fn markdown(definition: &Value) -> String {
         text(version, "/name"),
         text(definition, "/spec/names/kind"),
     );
-    for (part, title) in [("spec", "What you write"), ("status", "What the operator tells")] {
+    for (part, title) in [("spec", "What you write"), ("status", "What the operator reports")] {
         let schema = version.pointer(&format!("/schema/openAPIV3Schema/properties/{part}"));
         page.extend([format!("\n## {title}\n\n{COLUMNS}")]);
         page.extend(rows(part, schema.unwrap_or(&Value::Null)));

@@ -40,7 +40,7 @@ pub fn judge(new: &[Source], old: &[Source], default_image: &str) -> Result<Repo
     }
     let judged = report.outcomes.iter().any(|outcome| matches!(outcome.verdict, Verdict::Valid | Verdict::Refused(_)));
     if let Some(source) = old.first().filter(|_| judged && updates == 0 && report.troubles.is_empty()) {
-        report.troubles.push(Trouble::of(&source.name, "holds no RedisInstance with the name of one that is judged"));
+        report.troubles.push(Trouble::of(&source.name, "holds no RedisInstance with the name of a validated one"));
     }
     if let Some(source) = new.first().filter(|_| report.outcomes.is_empty() && report.troubles.is_empty()) {
         report.troubles.push(Trouble::of(&source.name, "holds no objects"));
@@ -157,7 +157,7 @@ mod tests {
             report.text()
         );
         let other = judged(&[source("new.yaml", &instance("b", "{}"))], &[source("old.yaml", stored)]);
-        assert_eq!(other.errors(), "error: old.yaml: holds no RedisInstance with the name of one that is judged\n");
+        assert_eq!(other.errors(), "error: old.yaml: holds no RedisInstance with the name of a validated one\n");
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Server {
         match (words("flags"), words("passwords")) {
             (Some(flags), _) if flags.iter().any(|flag| flag == "nopass") => Ok(None),
             (Some(_), Some(digests)) => Ok(Some(digests)),
-            _ => Err(ServerError::Refused { why: "it does not tell which passwords it accepts".to_owned() }),
+            _ => Err(ServerError::Refused { why: "it does not list the passwords that it accepts".to_owned() }),
         }
     }
 

@@ -41,7 +41,7 @@ pub enum ServerError {
         why: String,
     },
     /// Nobody listens there: the server's process is gone.
-    #[error("{address} refuses connections: nobody listens there")]
+    #[error("{address} refuses connections: no process listens there")]
     Closed {
         /// Where.
         address: SocketAddr,

@@ -68,7 +68,7 @@ pub enum RuntimeError {
     #[error("cannot make a name for the lease: no random bytes from the system: {0}; pass --identity")]
     Entropy(String),
     /// A part that must run as long as the process ended by itself.
-    #[error("the {0} ended by itself")]
+    #[error("the {0} ended unexpectedly")]
     Ended(&'static str),
 }
 

@@ -283,7 +283,7 @@ async fn follow(group: &Group<'_>, member: &Member, target: IpAddr, context: &Co
     };
     match followed.await {
         Ok(()) => tracing::info!(pod = group.pod(member.ordinal), primary = %target, "follows"),
-        Err(error) => tracing::warn!(%error, "a replica cannot be told whom to follow"),
+        Err(error) => tracing::warn!(%error, "cannot send REPLICAOF to a replica"),
     }
 }
 

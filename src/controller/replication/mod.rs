@@ -237,7 +237,7 @@ async fn gather<'a>(stored: &'a RedisInstance, context: &Context) -> Result<Opti
     Ok(Some(Group { stored, namespace, name, uid, running, pods, unadopted, keys, record, limits }))
 }
 
-/// The process in the container of a pod: a container that was started anew is another one.
+/// The process in the container of a pod: a container that was restarted is another one.
 fn process(pod: &Pod) -> Option<String> {
     Some(format!("{}/{}", pod.uid()?, container(pod)?.container_id.as_ref()?))
 }

@@ -17,7 +17,7 @@ pub fn fault(field: &str, (line, directive): (&Line, &Directive), words: &[Strin
         if directive.multi {
             return multi(field, directive, words, typed);
         }
-        return Some(FieldError::invalid(field, typed, "must be a single value; quote one that holds blanks"));
+        return Some(FieldError::invalid(field, typed, "must be a single value; quote a value that contains blanks"));
     };
     if word.is_empty() && directive.kind != Kind::String {
         return Some(FieldError::invalid(field, typed, "must be a single non-empty value"));

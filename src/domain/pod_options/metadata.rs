@@ -97,7 +97,7 @@ mod tests {
                 "{labels: {redis.github.com/instance: x, app.kubernetes.io/name: '7', controller-revision-hash: x, \
                  apps.kubernetes.io/pod-index: '0', statefulset.kubernetes.io/pod-name: x}}",
                 &[
-                    "spec.pod.labels[app.kubernetes.io/name]: Forbidden: is set by the operator, to tell tools what it manages",
+                    "spec.pod.labels[app.kubernetes.io/name]: Forbidden: is set by the operator, so that tools recognize what it manages",
                     "spec.pod.labels[apps.kubernetes.io/pod-index]: Forbidden: is set by Kubernetes on the pods of a StatefulSet",
                     "spec.pod.labels[controller-revision-hash]: Forbidden: is set by Kubernetes on the pods of a StatefulSet",
                     "spec.pod.labels[redis.github.com/instance]: Forbidden: is the operator's own",

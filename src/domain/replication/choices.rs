@@ -96,7 +96,7 @@ impl<'a> Election<'a> {
     fn loss(&self, member: &'a Member) -> String {
         let pod = self.pod(member);
         let Some(told) = self.continued(member) else {
-            return format!("{pod} was started anew and cannot tell what it lacks");
+            return format!("{pod} was restarted, and what it lacks is not known");
         };
         let bytes = self.seen.and_then(|seen| Some((seen.lacks(told)?, seen.ago)));
         let bytes = bytes.map(|(bytes, ago)| format!(", {bytes} bytes behind the primary as that was {ago} s ago"));

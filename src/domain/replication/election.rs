@@ -167,11 +167,11 @@ impl<'a> Election<'a> {
         };
         match &primary.answer {
             // It waits for its role like every server that starts, and cannot be asked for more.
-            Answer::Evasive(_) if primary.ended => heard().map(|()| "was started anew"),
+            Answer::Evasive(_) if primary.ended => heard().map(|()| "was restarted"),
             // It lives, and has the role as far as anybody knows; what it runs ends some time.
             Answer::Evasive(_) => Err(Verdict::Primary(primary.ordinal)),
-            Answer::Told(told) if told.loading => Ok("was started anew and reads its data"),
-            Answer::Told(_) => Ok("was started anew"),
+            Answer::Told(told) if told.loading => Ok("was restarted and reads its data"),
+            Answer::Told(_) => Ok("was restarted"),
             Answer::Absent => heard().map(|()| "is gone"),
             Answer::Silent { .. } if primary.ended => heard().map(|()| "has ended"),
             Answer::Silent { seconds } if *seconds < self.limits.silence => {
@@ -398,9 +398,9 @@ mod tests {
             (absent(0), "cache-0 is gone"),
             (ended(0, 1), "cache-0 has ended"),
             (Member { fenced: Some(60), ..silent(0, 70) }, "cache-0 does not answer"),
-            (started(0, false), "cache-0 was started anew"),
-            (started(0, true), "cache-0 was started anew"),
-            (loading, "cache-0 was started anew and reads its data"),
+            (started(0, false), "cache-0 was restarted"),
+            (started(0, true), "cache-0 was restarted"),
+            (loading, "cache-0 was restarted and reads its data"),
         ] {
             assert_eq!(promoted(dead), Some((2, seen.to_owned())));
         }

@@ -33,7 +33,7 @@ pub fn next_restarted(
             matches!(member.answer, Answer::Silent { seconds } if seconds < SILENCE_LIMIT) && !member.ended
         };
         let known = is_heard || !members.iter().any(is_late);
-        return known.then_some(primary).ok_or("once the replicas tell whether one can take over");
+        return known.then_some(primary).ok_or("once it is known whether a replica can take over");
     }
     if !leader.is_some_and(Member::takes_writes) {
         return Err("once the primary answers the operator");

@@ -24,7 +24,7 @@ pub enum Cause {
     First,
     /// The primary died; what was seen of it.
     Failover(String),
-    /// Every server was started anew, and this one had the newest data.
+    /// Every server was restarted, and this one had the newest data.
     Restart,
     /// A person named it.
     Asked,
