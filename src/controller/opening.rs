@@ -33,7 +33,7 @@ pub(super) struct Memory {
     /// Which servers were seen to ask for no password.
     proved: Option<String>,
     /// Which could not be opened, until when they are left alone, and what was told of it.
-    held: Option<(Instant, String, Aspect)>,
+    held: Option<(Instant, String, Opened)>,
 }
 
 impl Memory {
@@ -42,13 +42,18 @@ impl Memory {
         self.proved.is_some() || self.held.is_some()
     }
 
+    /// Whether a server that is to be opened could not be.
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.held.is_some()
+    }
+
     pub(super) fn due(&self) -> Option<Instant> {
         self.held.as_ref().map(|(until, ..)| *until)
     }
 }
 
 /// What came of it.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Opened {
     /// Whether restarts have to wait.
     pub(super) waits: bool,
@@ -74,29 +79,34 @@ pub(super) async fn keep(instance: &ValidatedInstance, told: bool, context: &Con
     if proved.as_ref() == Some(&fingerprint) {
         return Ok(done(told));
     }
-    if let Some((.., aspect)) = held.filter(|(until, of, _)| *of == fingerprint && Instant::now() < *until) {
-        return Ok(waits(aspect, &servers));
+    if let Some((.., opened)) = held.filter(|(until, of, _)| *of == fingerprint && Instant::now() < *until) {
+        return Ok(opened);
     }
     if !context.leadership.is_held() {
         return Err(Error::NotLeading);
     }
     let keys = credentials::keys(instance, context).await?;
     let outcomes = join_all(servers.iter().map(|server| open(server, keys.as_ref().map(credentials)))).await;
-    let failed = servers.iter().zip(outcomes).find_map(|(server, outcome)| match outcome {
+    let failed = servers.iter().zip(outcomes).filter_map(|(server, outcome)| match outcome {
         // It starts, and is asked when it is ready.
         Err(ServerError::Closed { .. }) if !server.ready => None,
         outcome => Some((server, outcome.err()?)),
     });
-    let waiting = failed.map(|(server, error)| waiting(server, &error));
+    let failed: Vec<_> = failed.collect();
+    let is_lost = |error: &ServerError| keys.is_none() && matches!(error, ServerError::Password { .. });
+    let first = failed.iter().find(|(_, error)| !is_lost(error)).or_else(|| failed.first());
+    let unopened = first.map(|(server, error)| {
+        if is_lost(error) { locked(server, &instance.auth_secret()) } else { waits(waiting(server, error), &servers) }
+    });
     context.remember(&instance.uid, |memory| {
         let passwords = &mut memory.passwords;
-        passwords.demanded &= waiting.is_some();
-        passwords.opened = match &waiting {
+        passwords.demanded &= unopened.is_some();
+        passwords.opened = match &unopened {
             None => Memory { proved: Some(fingerprint), held: None },
-            Some(aspect) => Memory { proved: None, held: Some((Instant::now() + AGAIN, fingerprint, aspect.clone())) },
+            Some(opened) => Memory { proved: None, held: Some((Instant::now() + AGAIN, fingerprint, opened.clone())) },
         };
     });
-    Ok(waiting.map_or_else(|| done(told), |aspect| waits(aspect, &servers)))
+    Ok(unopened.unwrap_or_else(|| done(told)))
 }
 
 fn done(told: bool) -> Opened {
@@ -124,4 +134,13 @@ async fn open(running: &Running, credentials: Option<Credentials<'_>>) -> Result
 fn waiting(server: &Running, error: &ServerError) -> Aspect {
     let message = format!("spec.auth.enabled: false: restarts wait until {} asks for no password: {error}", server.pod);
     Aspect { holds: Some(false), reason: reason_of(error), message }
+}
+
+/// What is done where the password of a server is lost: nothing but its restart opens it, so no restart waits for it.
+fn locked(server: &Running, secret: &str) -> Opened {
+    let message = format!(
+        "spec.auth.enabled: false: {pod} asks for the password of Secret {secret}, which is gone; the rollout restarts {pod}, which then asks for none; if the rollout does not go on, set spec.auth.enabled to true with spec.auth.secretName for a Secret with that password, wait for phase Running, then set it to false",
+        pod = server.pod
+    );
+    Opened { waits: false, aspect: Some(Aspect { holds: Some(false), reason: Reason::PasswordDiffers, message }) }
 }

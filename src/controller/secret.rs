@@ -80,8 +80,8 @@ pub(super) async fn ensure(
         let memory = &mut memory.passwords;
         if instance.auth == Auth::Disabled {
             // What the servers had is needed until none of them asks for it.
-            let Memory { keys, absent_until, demanded, opened, .. } = std::mem::take(memory);
-            *memory = Memory { keys, absent_until, demanded, opened, ..Memory::default() };
+            let Memory { looked, keys, absent_until, demanded, opened, .. } = std::mem::take(memory);
+            *memory = Memory { looked, keys, absent_until, demanded, opened, ..Memory::default() };
         } else if settled {
             // The operator before this one saw to it: of a large fleet not all are asked for at once.
             let time = if instance.auth == Auth::Generated { context.time_for_all() } else { LOOK };
@@ -89,8 +89,12 @@ pub(super) async fn ensure(
             memory.trusted.get_or_insert_with(|| (first(), instance.auth.clone()));
         }
         memory.awaited = waiting.map(|waiting| awaited::due(waiting, memory.looked, now));
-        let own = memory.trusted.as_ref().is_none_or(|(until, auth)| *auth != instance.auth || *until <= now)
-            || memory.awaited.is_some_and(|at| at <= now);
+        let own = if instance.auth == Auth::Disabled {
+            memory.opened.is_waiting() && memory.looked.is_none_or(|looked| looked + LOOK <= now)
+        } else {
+            memory.trusted.as_ref().is_none_or(|(until, auth)| *auth != instance.auth || *until <= now)
+                || memory.awaited.is_some_and(|at| at <= now)
+        };
         if own {
             memory.looked = Some(now);
             memory.awaited = waiting.map(|waiting| awaited::due(waiting, memory.looked, now));
@@ -100,6 +104,10 @@ pub(super) async fn ensure(
     let finding = match &instance.auth {
         Auth::Generated if own => generated(instance, context).await?,
         Auth::Secret(name) if source => derived(instance, name, own, context).await?,
+        Auth::Disabled if own => {
+            restore(instance, context).await?;
+            return Ok(None);
+        }
         _ => return Ok(None),
     };
     context.remember(&instance.uid, |memory| {
@@ -116,6 +124,20 @@ pub(super) async fn ensure(
         }
     });
     Ok(finding)
+}
+
+/// Creates the Secret again while servers that are to have no password still ask for one: an operator that starts anew could not
+/// open them without it, and pods of the former template do not start without it.
+async fn restore(instance: &ValidatedInstance, context: &Context) -> Result<(), Error> {
+    let known = context.recall(&instance.uid, |memory| memory.passwords.keys.clone());
+    let Some(keys) = known else { return Ok(()) };
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), &instance.namespace);
+    let name = instance.auth_secret();
+    let found = api.get_metadata_opt(&name).await.map_err(Error::request("get", "Secret", &name))?;
+    if found.is_none() {
+        own_secret::create(instance, &keys, context).await?;
+    }
+    Ok(())
 }
 
 /// What became of a write of the Secret.
