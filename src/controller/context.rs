@@ -74,7 +74,7 @@ pub(super) struct Memory {
     /// Until when the running servers need not be asked, and which servers and configuration that holds for.
     pub(super) config_proved: Option<(Instant, String)>,
     /// The same for a configuration that they refused, and what was said about it.
-    pub(super) config_refused: Option<(String, Finding)>,
+    pub(super) config_refused: Option<(Instant, String, Finding)>,
     /// What to report of the configuration though something else ended the reconcile, once.
     pub(super) config_beside: Option<Aspect>,
     /// The pods (uid) that have to be restarted for a larger `maxclients`; `None` until the ConfigMap was read for it.

@@ -153,11 +153,7 @@ fn enough(finding: &Finding, uid: &str) -> Duration {
     let enough = match finding {
         Finding::Waiting(..) => WAITING,
         Finding::Stalled(..) => STALLED,
-        Finding::Applied(Observed { config: Some(config), .. })
-            if matches!(config.reason, Reason::PersistenceChange | Reason::MaxClientsRestart) =>
-        {
-            SOON
-        }
+        Finding::Applied(Observed { config: Some(config), .. }) if config.reason == Reason::PersistenceChange => SOON,
         Finding::Applied(Observed { config, .. }) if unreached(config) => UNREACHED,
         // No watch tells that somebody made it.
         Finding::Applied(Observed { storage: Some(storage), .. }) if storage.reason == Reason::StorageClassNotFound => {

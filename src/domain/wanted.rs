@@ -92,16 +92,13 @@ impl Wanted {
         self.directives.iter().filter(lacks)
     }
 
-    /// Names and former values of the changed directives for which a server that answered this holds another value. One that
-    /// it does not know is left out.
-    pub fn differing_from_former<'a>(
-        &'a self,
-        held: &'a BTreeMap<String, Vec<u8>>,
-    ) -> impl Iterator<Item = (&'a str, Vec<u8>)> {
+    /// Names and former values of the changed directives of which a server that answered this holds the new value.
+    pub fn taken<'a>(&'a self, held: &'a BTreeMap<String, Vec<u8>>) -> impl Iterator<Item = (&'a str, Vec<u8>)> {
         self.directives.iter().filter(|directive| directive.changed).filter_map(|directive| {
             let (name, former) = (directive.name.as_str(), directive.former.as_ref()?);
-            let differs = !holds(self.release, name, former, held.get(name)?);
-            differs.then(|| (name, as_set(self.release, name, former)))
+            let held = held.get(name)?;
+            let took = holds(self.release, name, &directive.words, held) && !holds(self.release, name, former, held);
+            took.then(|| (name, as_set(self.release, name, former)))
         })
     }
 
@@ -127,12 +124,13 @@ mod tests {
         let wanted = Wanted::of(&after, Some(&before), &BTreeSet::new());
         let back = |held: &[(&str, &str)]| -> Vec<(String, Vec<u8>)> {
             let held = held.iter().map(|(name, held)| ((*name).to_owned(), held.as_bytes().to_vec())).collect();
-            wanted.differing_from_former(&held).map(|(name, former)| (name.to_owned(), former)).collect()
+            wanted.taken(&held).map(|(name, former)| (name.to_owned(), former)).collect()
         };
         assert_eq!(back(&[("maxclients", "50"), ("maxmemory", "0"), ("hz", "30")]), [], "it took nothing");
         let expected = [("maxclients".to_owned(), b"50".to_vec()), ("maxmemory".to_owned(), b"0".to_vec())];
         assert_eq!(back(&[("maxclients", "100"), ("maxmemory", "67108864"), ("hz", "20")]), expected);
         assert_eq!(back(&[("maxclients", "50")]), [], "a server that does not know the other");
+        assert_eq!(back(&[("maxclients", "32")]), [], "one that lowered the former value to what its limits allow");
     }
 
     #[test]

@@ -38,8 +38,8 @@ impl From<ServerError> for Failure {
     }
 }
 
-/// Gives one server what it lacks and reads it back. A server whose pod is about to be replaced need not take everything: a directive
-/// may be one that only the release of the new image has.
+/// Gives one server what it lacks and reads it back. A server whose pod is about to be replaced need not know every directive: some
+/// may be of the release of the new image alone.
 pub(super) async fn bring(
     wanted: &Wanted,
     running: &Running,
@@ -57,7 +57,8 @@ pub(super) async fn bring(
         }
         match server.set(&directive.name, &wanted.argument(directive)).await {
             Ok(()) => given.push(directive),
-            Err(ServerError::Refused { .. }) if running.is_outdated => {}
+            // A value that the server knows and refuses must not get into the ConfigMap: it may restart before its pod is replaced.
+            Err(ServerError::Refused { .. }) if running.is_outdated && !held.contains_key(&directive.name) => {}
             Err(ServerError::Refused { why }) if directive.changed => {
                 return Err(Failure::Refused { directive: directive.name.clone(), why });
             }
@@ -113,7 +114,7 @@ async fn take_back_from(
 ) -> Result<(), ServerError> {
     let mut server = connect(running, credentials).await?;
     let held = server.config(&wanted.changed()).await?;
-    for (name, former) in wanted.differing_from_former(&held).filter(|(name, _)| !decides_files(name)) {
+    for (name, former) in wanted.taken(&held).filter(|(name, _)| !decides_files(name)) {
         server.set(name, &former).await?;
     }
     Ok(())

@@ -36,6 +36,9 @@ pub(super) const PERIOD: Duration = Duration::from_mins(1);
 /// `NetworkPolicy`, must not take the workers' time.
 const UNREACHED: Duration = Duration::from_mins(5);
 
+/// How long servers that refused a configuration are not given it again.
+const REFUSED: Duration = Duration::from_hours(24);
+
 /// What came of it.
 pub(super) enum Outcome {
     /// Every server that was asked holds it, or none had to be asked; what to tell of it, if anything.
@@ -73,7 +76,8 @@ pub(super) async fn ensure(
         }
         (memory.config_proved.clone(), memory.config_refused.clone())
     });
-    if let Some((_, refusal)) = refused.filter(|(of, _)| pending && *of == fingerprint) {
+    let refused = refused.filter(|(until, of, _)| pending && *of == fingerprint && Instant::now() < *until);
+    if let Some((_, _, refusal)) = refused {
         return Ok(Outcome::Refused(refusal));
     }
     let proved = proved.is_some_and(|(until, of)| of == fingerprint && Instant::now() < until);
@@ -198,8 +202,8 @@ async fn told(
     aspect(true, Reason::Held, "the running servers hold spec.config".to_owned())
 }
 
-/// What becomes of a configuration that Redis refuses: a user's mistake, so the same servers are not asked again, unless one of
-/// them may still hold a part of it.
+/// What becomes of a configuration that Redis refuses: a user's mistake, so the same servers are not asked again soon. It is
+/// sooner while one of them may still hold a part of it.
 fn reject(
     instance: &ValidatedInstance,
     what: &str,
@@ -215,10 +219,9 @@ fn reject(
     };
     let message = format!("redis refuses spec.config{what}; {rest}; correct spec.config");
     let refusal = Finding::Stalled(Reason::ConfigRejected, message);
-    if holding.is_empty() {
-        let kept = refusal.clone();
-        context.remember(&instance.uid, |memory| memory.config_refused = Some((fingerprint, kept)));
-    }
+    let until = Instant::now() + if holding.is_empty() { REFUSED } else { UNREACHED };
+    let kept = refusal.clone();
+    context.remember(&instance.uid, |memory| memory.config_refused = Some((until, fingerprint, kept)));
     Outcome::Refused(refusal)
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use crate::domain::replication::{
     Member, Told,
-    seen::{Seen, hearers, is_alive},
+    seen::{Seen, hearers, may_acknowledge},
 };
 
 /// The least time between the two offsets of the primary that are remembered.
@@ -29,7 +29,7 @@ pub(super) struct Sighting {
     /// An earlier offset, and when it was seen.
     earlier: (Instant, u64),
     pub(super) in_sync: BTreeSet<i32>,
-    /// When it was last known to live.
+    /// When it may last have acknowledged a write.
     alive: Instant,
     /// When each replica last heard it.
     heard: BTreeMap<i32, Instant>,
@@ -39,7 +39,7 @@ impl Sighting {
     /// Goes on with what the replicas tell of a primary, whether that one answers or not.
     pub(super) fn listen(&mut self, members: &[Member], hearing: u64, now: Instant) {
         let primary = members.iter().find(|member| member.ordinal == self.primary);
-        if primary.is_some_and(is_alive) {
+        if primary.is_some_and(may_acknowledge) {
             self.alive = now;
         }
         let mut offset = 0;
@@ -157,9 +157,9 @@ mod tests {
         let begun = Instant::now();
         let mut sighting = Sighting::new(0, primary(0, "a", 50).told().unwrap(), begun);
         sighting.listen(&[primary(0, "a", 50), linked(1, 50, true, 0)], 3, begun);
-        for evasion in [Evasion::Full, Evasion::Busy, Evasion::Other] {
+        for (evasion, unheard) in [(Evasion::Full, 60), (Evasion::Busy, 0), (Evasion::Other, 60)] {
             let mut sighting = sighting.clone();
-            for (second, ended, unheard) in [(60, false, 60), (90, true, 60)] {
+            for (second, ended) in [(60, false), (90, true)] {
                 let members = [evasive(evasion, ended), linked(1, 50, false, second)];
                 sighting.listen(&members, 3, begun + Duration::from_secs(second));
                 assert_eq!(sighting.seen().unheard, [(1, unheard)].into(), "{evasion:?}");

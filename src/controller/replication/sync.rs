@@ -12,7 +12,7 @@ use crate::{
     domain::replication::{
         Answer, Member, Role,
         record::{Mark, State},
-        seen::{Seen, hearers},
+        seen::{Seen, hearers, may_acknowledge},
     },
 };
 
@@ -79,15 +79,16 @@ pub(super) async fn record(
     Ok(())
 }
 
-/// Marks the claims of replicas that do not hear a primary which cannot be asked, by their own words: it may take writes
-/// meanwhile. That one is in sync again is recorded when the primary answers.
+/// Marks the claims of replicas that are not known to hear a primary which cannot be asked: it may take writes meanwhile. A replica
+/// that is in sync again is recorded when the primary answers.
 pub(super) async fn record_lost(
     group: &Group<'_>,
     members: &[Member],
     primary: i32,
     context: &Context,
 ) -> Result<(), Error> {
-    let address = members.iter().find(|member| member.ordinal == primary).and_then(|member| member.address);
+    let primary_is = |member: &&Member| member.ordinal == primary && may_acknowledge(member);
+    let address = members.iter().find(primary_is).and_then(|member| member.address);
     let record = group.record.as_ref().filter(|record| record.primary == Some(primary) && !record.is_unsettled());
     let Some((address, record)) = address.zip(record) else { return Ok(()) };
     let now = Instant::now();
@@ -96,8 +97,8 @@ pub(super) async fn record_lost(
     let lost: Vec<i32> = context.remember(&group.uid, |memory| {
         let turned = &mut memory.replication.turned;
         let lasts = |ordinal: &i32| {
-            let linked = heard.contains_key(ordinal);
-            now - turn(turned, *ordinal, linked, now) >= LASTING && !linked
+            // Whether one that hears it is in sync is not known.
+            !heard.contains_key(ordinal) && now - turn(turned, *ordinal, false, now) >= LASTING
         };
         others.filter(lasts).filter(|ordinal| record.members.contains(ordinal)).collect()
     });

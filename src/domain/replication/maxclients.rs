@@ -22,7 +22,10 @@ pub fn next_restarted(
     let is_there = |member: &Member| !member.leaving && (member.hindered || member.answer != Answer::Absent);
     let Some(primary) = primary else {
         let all = members.iter().all(is_there);
-        return full.first().copied().filter(|_| all).ok_or("once the other pods run");
+        // A server that did not restart since may be the only replica in sync, and would be in another history after a restart.
+        let is_restarted = |member: &Member| full.contains(&member.ordinal) && (member.ended || members.len() == 1);
+        let restarted = members.iter().find(|member| is_restarted(member)).filter(|_| all);
+        return restarted.map(|member| member.ordinal).ok_or("once there is a primary and the other pods run");
     };
     let leader = members.iter().find(|member| member.ordinal == primary);
     if full.contains(&primary) {
@@ -66,6 +69,8 @@ mod tests {
     fn a_full_primary_goes_first_and_then_one_replica_at_a_time() {
         let leaving = |member: Member| Member { leaving: true, ..member };
         let unready = |member: Member| Member { unready: Some(9), ..member };
+        let ended = |member: Member| Member { ended: true, ..member };
+        let hindered = |ordinal| Member { hindered: true, ..member(ordinal, Answer::Absent) };
         let silent = |seconds| member(1, Answer::Silent { seconds });
         let ok = |ordinal| Some(ordinal);
         let linked = |ordinal| replica(ordinal, 0, "a", 9);
@@ -93,9 +98,11 @@ mod tests {
             // A primary that is full with the larger value too would not take the replica back.
             (vec![full(0), full(1)], ok(0), vec![1], None),
             // Nobody takes writes: one that waits for its role.
-            (vec![full(0), unready(unlinked(1))], None, vec![0], ok(0)),
-            (vec![full(0), member(1, Answer::Absent)], None, vec![0], None),
-            (vec![full(0), Member { hindered: true, ..member(1, Answer::Absent) }], None, vec![0], ok(0)),
+            (vec![ended(full(0)), unready(unlinked(1))], None, vec![0], ok(0)),
+            (vec![ended(full(0)), member(1, Answer::Absent)], None, vec![0], None),
+            (vec![ended(full(0)), hindered(1)], None, vec![0], ok(0)),
+            // The only replica in sync of a primary that cannot start.
+            (vec![hindered(0), full(1)], None, vec![1], None),
             (vec![full(0)], None, vec![0], ok(0)),
         ] {
             let next = next_restarted(&members, lead, &without.iter().copied().collect(), 3).ok();
