@@ -9,6 +9,7 @@ use common::{
     cluster::{Place, eventually},
     deployed::{leader, pods, scale, settled},
     members::{Members, kill_operator},
+    moments::Moments,
     writer::Writer,
 };
 use k8s_openapi::api::core::v1::Pod;
@@ -18,71 +19,6 @@ use serde_json::json;
 
 fn rounds() -> u64 {
     std::env::var("ROUNDS").map_or(2, |rounds| rounds.parse().expect("ROUNDS must be a number"))
-}
-
-/// Moments that look random and are the same for the same seed.
-struct Moments(u64);
-
-impl Moments {
-    /// Those of SEED.
-    fn seeded() -> Self {
-        let seed = std::env::var("SEED").map_or(4711, |seed| seed.parse().expect("SEED must be a number"));
-        eprintln!("SEED={seed}");
-        Self(seed)
-    }
-
-    /// Lets less than this pass.
-    #[expect(clippy::disallowed_methods, reason = "the moment of a crash is what is tried here, not a condition")]
-    async fn pass(&mut self, most: Duration) {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let part = (self.0 >> 33) % 1000;
-        tokio::time::sleep(most * u32::try_from(part).unwrap() / 1000).await;
-    }
-}
-
-#[tokio::test]
-#[ignore = "needs a cluster with the operator"]
-async fn a_writer_without_wait_loses_nothing_in_planned_changes_though_operators_die() {
-    let place = Place::new("planned-crash").await;
-    let client = place.client.clone();
-    settled(&client).await;
-    let config =
-        |databases: &str, appendonly: &str| json!({"config": {"databases": databases, "appendonly": appendonly}});
-    let mut whole = config("16", "yes");
-    whole["image"] = json!("redis:7.0.15");
-    whole["replicas"] = json!(3);
-    whole["storage"] = json!({"size": "64Mi"});
-    place.create("cache", whole).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
-    let members = Members { place: &place, instance: "cache" };
-    let writer = Writer::start(&place, "cache").await;
-    let mut moments = Moments::seeded();
-    let mut killed = 0;
-    for _ in 0..rounds().div_ceil(2) {
-        for change in [
-            config("17", "yes"),
-            config("17", "no"),
-            json!({"replicas": 2}),
-            config("16", "yes"),
-            json!({"replicas": 3}),
-            json!({"auth": {"enabled": false}}),
-            json!({"auth": {"enabled": true}}),
-        ] {
-            writer.goes_on(50).await;
-            place.change("cache", change.clone()).await;
-            moments.pass(Duration::from_secs(4)).await;
-            kill_operator(&pods(&client).get(&leader(&client).await).await.unwrap()).await;
-            killed += 1;
-            place.reaches("cache", Phase::Running).await;
-            settled(&client).await;
-            members.one_takes_writes().await;
-            eprintln!("{change}: the operator was killed and the change is complete");
-        }
-    }
-    let outcome = writer.stop().await;
-    eprintln!("{killed} planned changes, an operator killed in each: {outcome}");
-    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
-    place.leave().await;
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ pub(crate) mod cluster;
 pub(crate) mod crowd;
 pub(crate) mod deployed;
 pub(crate) mod members;
+pub(crate) mod moments;
 pub(crate) mod operator;
 pub(crate) mod proxy;
 pub(crate) mod warnings;

@@ -1,0 +1,67 @@
+//! Operators that die in the middle of planned changes, beside a client that does not wait for replicas. A file of its own, because no
+//! other test can work meanwhile.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{
+    cluster::Place,
+    deployed::{leader, pods, settled},
+    members::{Members, kill_operator},
+    moments::Moments,
+    writer::Writer,
+};
+use kube::{ResourceExt, api::DeleteParams};
+use redis_operator::api::v1::Phase;
+use serde_json::json;
+
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn a_writer_without_wait_loses_nothing_in_planned_changes_though_operators_die() {
+    let place = Place::new("planned-crash").await;
+    let client = place.client.clone();
+    settled(&client).await;
+    let config =
+        |databases: &str, appendonly: &str| json!({"config": {"databases": databases, "appendonly": appendonly}});
+    let mut whole = config("16", "yes");
+    whole["image"] = json!("redis:7.0.15");
+    whole["replicas"] = json!(3);
+    whole["storage"] = json!({"size": "64Mi"});
+    place.create("cache", whole).await.unwrap();
+    place.reaches("cache", Phase::Running).await;
+    let members = Members { place: &place, instance: "cache" };
+    let writer = Writer::start(&place, "cache").await;
+    let mut moments = Moments::seeded();
+    let rounds = std::env::var("ROUNDS").map_or(1, |rounds| rounds.parse().expect("ROUNDS must be a number"));
+    let mut killed = 0;
+    for _ in 0..rounds {
+        for change in [
+            config("17", "yes"),
+            config("17", "no"),
+            json!({"replicas": 2}),
+            config("16", "yes"),
+            json!({"replicas": 3}),
+            json!({"auth": {"enabled": false}}),
+            json!({"auth": {"enabled": true}}),
+        ] {
+            writer.goes_on(50).await;
+            place.change("cache", change.clone()).await;
+            moments.pass(Duration::from_secs(4)).await;
+            let leader = pods(&client).get(&leader(&client).await).await.unwrap();
+            kill_operator(&leader).await;
+            // A pod of its own for each: the kubelet would wait ever longer before it starts the container again.
+            let at_once = DeleteParams::default().grace_period(0);
+            pods(&client).delete(&leader.name_any(), &at_once).await.unwrap();
+            killed += 1;
+            place.reaches("cache", Phase::Running).await;
+            settled(&client).await;
+            members.one_takes_writes().await;
+            eprintln!("{change}: the operator was killed and the change is complete");
+        }
+    }
+    let outcome = writer.stop().await;
+    eprintln!("{killed} planned changes, an operator killed in each: {outcome}");
+    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+    place.leave().await;
+}
