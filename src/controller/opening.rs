@@ -57,6 +57,8 @@ impl Memory {
 pub(super) struct Opened {
     /// Whether restarts have to wait.
     pub(super) waits: bool,
+    /// Whether a server asks for a password that is lost, so that only a restart opens it.
+    pub(super) is_locked: bool,
     /// What to tell of it, if anything.
     pub(super) aspect: Option<Aspect>,
 }
@@ -112,13 +114,13 @@ pub(super) async fn keep(instance: &ValidatedInstance, told: bool, context: &Con
 fn done(told: bool) -> Opened {
     let message = "the servers ask for no password".to_owned();
     let aspect = told.then_some(Aspect { holds: Some(true), reason: Reason::PasswordRotated, message });
-    Opened { waits: false, aspect }
+    Opened { aspect, ..Opened::default() }
 }
 
 /// One that is alone has nobody to follow, and no replica to lose.
 fn waits(aspect: Aspect, servers: &[Running]) -> Opened {
     let waits = servers.len() > 1;
-    Opened { waits, aspect: waits.then_some(aspect) }
+    Opened { waits, aspect: waits.then_some(aspect), ..Opened::default() }
 }
 
 async fn open(running: &Running, credentials: Option<Credentials<'_>>) -> Result<(), ServerError> {
@@ -136,11 +138,38 @@ fn waiting(server: &Running, error: &ServerError) -> Aspect {
     Aspect { holds: Some(false), reason: reason_of(error), message }
 }
 
+impl Opened {
+    /// Whether pods may be restarted. A replica that is restarted beside a primary that is locked could not follow it.
+    pub(super) fn allows_restarts(&self, primary_answers: bool) -> bool {
+        !self.waits && (!self.is_locked || primary_answers)
+    }
+}
+
 /// What is done where the password of a server is lost: nothing but its restart opens it, so no restart waits for it.
 fn locked(server: &Running, secret: &str) -> Opened {
     let message = format!(
         "spec.auth.enabled: false: {pod} asks for the password of Secret {secret}, which is gone; the rollout restarts {pod}, which then asks for none; if the rollout does not go on, set spec.auth.enabled to true with spec.auth.secretName for a Secret with that password, wait for phase Running, then set it to false",
         pod = server.pod
     );
-    Opened { waits: false, aspect: Some(Aspect { holds: Some(false), reason: Reason::PasswordDiffers, message }) }
+    let aspect = Aspect { holds: Some(false), reason: Reason::PasswordDiffers, message };
+    Opened { waits: false, is_locked: true, aspect: Some(aspect) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_is_not_restarted_beside_a_primary_that_is_locked() {
+        let opened = |waits, is_locked| Opened { waits, is_locked, aspect: None };
+        for (waits, is_locked, primary_answers, allowed) in [
+            (false, false, true, true),
+            (false, false, false, true),
+            (true, false, true, false),
+            (false, true, true, true),
+            (false, true, false, false),
+        ] {
+            assert_eq!(opened(waits, is_locked).allows_restarts(primary_answers), allowed, "{waits} {is_locked}");
+        }
+    }
 }

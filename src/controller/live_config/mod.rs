@@ -76,8 +76,8 @@ pub(super) async fn ensure(
         }
         (memory.config_proved.clone(), memory.config_refused.clone())
     });
-    let refused = refused.filter(|(until, of, _)| pending && *of == fingerprint && Instant::now() < *until);
-    if let Some((_, _, refusal)) = refused {
+    let lasts = |until: Instant, of: &String| pending && *of == fingerprint && Instant::now() < until;
+    if let Some((_, _, refusal)) = refused.filter(|(until, of, _)| lasts(*until, of)) {
         return Ok(Outcome::Refused(refusal));
     }
     let proved = proved.is_some_and(|(until, of)| of == fingerprint && Instant::now() < until);
@@ -103,7 +103,7 @@ pub(super) async fn ensure(
             Err(Failure::NotLeading) => return Err(Error::NotLeading),
             Err(Failure::Refused { directive, why }) => {
                 let holding = take_back(&wanted, &servers, credentials, &context.leadership).await?;
-                return Ok(reject(instance, &format!("[{directive}]: {why}"), &holding, fingerprint, context));
+                return Ok(reject(instance, &refusal(&directive, &why, server), &holding, fingerprint, context));
             }
             Err(Failure::Unasked(error)) => {
                 unasked.get_or_insert((server, error));
@@ -200,6 +200,13 @@ async fn told(
         return aspect(true, Reason::AppliedLive, format!("applied live, no restart: {names}"));
     }
     aspect(true, Reason::Held, "the running servers hold spec.config".to_owned())
+}
+
+/// Which directive is refused, and why.
+fn refusal(directive: &str, why: &str, server: &Running) -> String {
+    let hint =
+        if server.is_outdated { "; where only the new image takes this value, change spec.image first" } else { "" };
+    format!("[{directive}]: {why}{hint}")
 }
 
 /// What becomes of a configuration that Redis refuses: a user's mistake, so the same servers are not asked again soon. It is

@@ -98,6 +98,11 @@ impl Roles {
         Copies { primary: self.primary, in_sync: self.in_sync.clone(), idle }
     }
 
+    /// Whether the primary answers the operator and takes writes.
+    pub(super) fn answers(&self) -> bool {
+        self.members.iter().any(|member| self.primary == Some(member.ordinal) && member.takes_writes())
+    }
+
     /// Whether the primary does not answer, so that everything else has to wait until it is known why.
     pub(super) fn is_silent(&self) -> bool {
         self.aspect.reason == Reason::PrimaryUnreachable

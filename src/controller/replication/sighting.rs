@@ -31,6 +31,8 @@ pub(super) struct Sighting {
     pub(super) in_sync: BTreeSet<i32>,
     /// When it may last have acknowledged a write.
     alive: Instant,
+    /// Whether it ran a script when it last answered.
+    busy: bool,
     /// When each replica last heard it.
     heard: BTreeMap<i32, Instant>,
 }
@@ -39,9 +41,12 @@ impl Sighting {
     /// Goes on with what the replicas tell of a primary, whether that one answers or not.
     pub(super) fn listen(&mut self, members: &[Member], hearing: u64, now: Instant) {
         let primary = members.iter().find(|member| member.ordinal == self.primary);
-        if primary.is_some_and(may_acknowledge) {
+        // Between two answers that are not both BUSY a script may have ended, and its writes were acknowledged.
+        let busy = primary.is_some_and(|primary| primary.is_busy() && !primary.ended);
+        if primary.is_some_and(may_acknowledge) || (busy && !self.busy) {
             self.alive = now;
         }
+        self.busy = busy;
         let mut offset = 0;
         for (ordinal, (seconds, told)) in hearers(members, self.primary, self.address, hearing) {
             let at = now.checked_sub(Duration::from_secs(seconds)).unwrap_or(now);
@@ -67,6 +72,7 @@ impl Sighting {
             earlier: (now, told.offset),
             in_sync: BTreeSet::new(),
             alive: now,
+            busy: false,
             heard: BTreeMap::new(),
         }
     }
@@ -83,6 +89,12 @@ impl Sighting {
             self.earlier = self.offset;
         }
         self.offset = (now, offset);
+    }
+
+    /// Whether this replica has all that the primary can have acknowledged: it heard the primary until a script began that has not
+    /// ended since.
+    pub(super) fn has_heard_all(&self, ordinal: i32, hearing: u64) -> bool {
+        self.busy && self.seen().is_heard(ordinal, hearing)
     }
 
     pub(super) fn seen(&self) -> Seen {
@@ -157,7 +169,7 @@ mod tests {
         let begun = Instant::now();
         let mut sighting = Sighting::new(0, primary(0, "a", 50).told().unwrap(), begun);
         sighting.listen(&[primary(0, "a", 50), linked(1, 50, true, 0)], 3, begun);
-        for (evasion, unheard) in [(Evasion::Full, 60), (Evasion::Busy, 0), (Evasion::Other, 60)] {
+        for (evasion, unheard) in [(Evasion::Full, 60), (Evasion::Busy, 60), (Evasion::Other, 60)] {
             let mut sighting = sighting.clone();
             for (second, ended) in [(60, false), (90, true)] {
                 let members = [evasive(evasion, ended), linked(1, 50, false, second)];
@@ -165,6 +177,31 @@ mod tests {
                 assert_eq!(sighting.seen().unheard, [(1, unheard)].into(), "{evasion:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_replica_that_lost_its_link_in_one_script_may_lack_its_writes_in_the_next() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let busy = || evasive(Evasion::Busy, false);
+        let mut sighting = Sighting::new(0, primary(0, "a", 50).told().unwrap(), begun);
+        sighting.listen(&[primary(0, "a", 50), linked(1, 50, true, 0)], 3, begun);
+        // The first script: the replica gives the connection up after 60 s.
+        for second in 1..=90 {
+            sighting.listen(&[busy(), linked(1, 50, second < 60, second)], 3, at(second));
+        }
+        assert_eq!(sighting.seen().unheard, [(1, 0)].into());
+        assert!(sighting.has_heard_all(1, 3));
+        // It ends and the next begins, silent until `busy-reply-threshold`.
+        for second in 91..=95 {
+            let silent = member(0, Answer::Silent { seconds: second - 90 });
+            sighting.listen(&[silent, linked(1, 50, false, second)], 3, at(second));
+        }
+        for second in 96..=99 {
+            sighting.listen(&[busy(), linked(1, 50, false, second)], 3, at(second));
+        }
+        assert_eq!(sighting.seen().unheard, [(1, 37)].into());
+        assert!(!sighting.has_heard_all(1, 3));
     }
 
     #[test]

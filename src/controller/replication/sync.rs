@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Group, Roles, SOON, labels, marks, process, sighting::Sighting};
+use super::{Group, Memory, Roles, SOON, labels, marks, process, sighting::Sighting};
 use crate::{
     controller::{context::Context, error::Error},
     domain::replication::{
         Answer, Member, Role,
         record::{Mark, State},
-        seen::{Seen, hearers, may_acknowledge},
+        seen::{Seen, hearers},
     },
 };
 
@@ -87,18 +87,23 @@ pub(super) async fn record_lost(
     primary: i32,
     context: &Context,
 ) -> Result<(), Error> {
-    let primary_is = |member: &&Member| member.ordinal == primary && may_acknowledge(member);
-    let address = members.iter().find(primary_is).and_then(|member| member.address);
+    let address = members.iter().find(|member| member.ordinal == primary).and_then(|member| member.address);
     let record = group.record.as_ref().filter(|record| record.primary == Some(primary) && !record.is_unsettled());
     let Some((address, record)) = address.zip(record) else { return Ok(()) };
     let now = Instant::now();
     let heard = hearers(members, primary, address, group.limits.hearing);
     let others = members.iter().map(|member| member.ordinal).filter(|ordinal| *ordinal != primary);
     let lost: Vec<i32> = context.remember(&group.uid, |memory| {
-        let turned = &mut memory.replication.turned;
+        let Memory { turned, sighting, .. } = &mut memory.replication;
+        let sighting = sighting.as_ref().filter(|sighting| sighting.primary == primary);
         let lasts = |ordinal: &i32| {
-            // Whether one that hears it is in sync is not known.
-            !heard.contains_key(ordinal) && now - turn(turned, *ordinal, false, now) >= LASTING
+            let has_all = || sighting.is_some_and(|sighting| sighting.has_heard_all(*ordinal, group.limits.hearing));
+            if heard.contains_key(ordinal) || has_all() {
+                // From here on the time counts; whether it is in sync is not known.
+                turned.insert(*ordinal, (false, now));
+                return false;
+            }
+            now - turn(turned, *ordinal, false, now) >= LASTING
         };
         others.filter(lasts).filter(|ordinal| record.members.contains(ordinal)).collect()
     });

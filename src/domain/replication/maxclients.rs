@@ -25,7 +25,7 @@ pub fn next_restarted(
         // A server that did not restart since may be the only replica in sync, and would be in another history after a restart.
         let is_restarted = |member: &Member| full.contains(&member.ordinal) && (member.ended || members.len() == 1);
         let restarted = members.iter().find(|member| is_restarted(member)).filter(|_| all);
-        return restarted.map(|member| member.ordinal).ok_or("once there is a primary and the other pods run");
+        return restarted.map(|member| member.ordinal).ok_or("once there is a primary and the other pods run; where the operator has to choose one, close connections of clients");
     };
     let leader = members.iter().find(|member| member.ordinal == primary);
     if full.contains(&primary) {

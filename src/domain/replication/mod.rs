@@ -163,6 +163,12 @@ impl Member {
         }
     }
 
+    /// Whether it runs a script.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.answer == Answer::Evasive(Evasion::Busy)
+    }
+
     /// Whether it takes writes, as far as it tells.
     #[must_use]
     pub fn takes_writes(&self) -> bool {

@@ -36,11 +36,17 @@ impl Seen {
     /// the primary for as long as that is known to have lived: one that cannot be asked may take writes for hours.
     #[must_use]
     pub(super) fn proves(&self, ordinal: i32, told: &Told, hearing: u64) -> bool {
-        let limit = hearing.saturating_add(UNHEARD_LIMIT);
         self.in_sync.contains(&ordinal)
             && told.continues(&self.history)
             && told.offset >= self.earlier
-            && self.unheard.get(&ordinal).is_some_and(|seconds| *seconds <= limit)
+            && self.is_heard(ordinal, hearing)
+    }
+
+    /// Whether this replica heard the primary for as long as that can have acknowledged writes.
+    #[must_use]
+    pub fn is_heard(&self, ordinal: i32, hearing: u64) -> bool {
+        let limit = hearing.saturating_add(UNHEARD_LIMIT);
+        self.unheard.get(&ordinal).is_some_and(|seconds| *seconds <= limit)
     }
 
     /// Bytes of the replication stream that this server is known to lack.
@@ -54,8 +60,7 @@ impl Seen {
 /// tell. A primary that runs a script sends nothing and acknowledges nothing: a replica that is connected has all there is.
 #[must_use]
 pub fn hearers(members: &[Member], primary: i32, address: IpAddr, hearing: u64) -> BTreeMap<i32, (u64, &Told)> {
-    let is_busy = |member: &Member| member.ordinal == primary && member.answer == Answer::Evasive(Evasion::Busy);
-    let busy = members.iter().any(is_busy);
+    let busy = members.iter().any(|member| member.ordinal == primary && member.is_busy());
     let heard = |told: &Told| {
         let link = told.link().filter(|link| link.of == Some(address) && link.up && !link.syncing)?;
         if busy { Some(0) } else { link.silence.filter(|_| link.hears(hearing)) }
