@@ -1,4 +1,5 @@
-//! The probe's script against a `redis-cli` that answers what a server would: which answers are those of a living server.
+//! The scripts that the kubelet runs in a container, against a `redis-cli` that answers what a server would: which answers are those
+//! of a living server, and what is waited for before a server gets SIGTERM.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,22 +11,41 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// Whether the probe succeeds where `redis-cli` prints this.
-fn succeeds(probe: &str, answer: &str) -> bool {
+/// Runs one of the scripts with a `redis-cli` of these lines, and answers whether it succeeds and what `redis-cli` left in its folder
+/// as `calls`.
+fn run(script: &str, arguments: &[&str], client_lines: &str) -> (bool, String) {
     static RUN: AtomicU64 = AtomicU64::new(0);
     let run = RUN.fetch_add(1, Ordering::Relaxed);
     let folder = std::env::temp_dir().join(format!("redis-operator-probe-{}-{run}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let client = folder.join("redis-cli");
-    fs::write(&client, format!("#!/bin/sh\ncat >/dev/null\nprintf '{answer}'\n")).unwrap();
+    fs::write(&client, format!("#!/bin/sh\n{client_lines}\n")).unwrap();
     fs::set_permissions(&client, fs::Permissions::from_mode(0o755)).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/build/probe.sh");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/build").join(script);
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
     let mut command = Command::new("sh");
-    command.arg(script).arg(probe).env("PATH", path).env("POD_IP", "127.0.0.1").env("REDIS_DATA", &folder);
+    command.arg(script).args(arguments).env("PATH", path).env("POD_IP", "127.0.0.1").env("REDIS_DATA", &folder);
     let done = command.output().unwrap();
+    let calls = fs::read_to_string(folder.join("calls")).unwrap_or_default();
     fs::remove_dir_all(&folder).unwrap();
-    done.status.success()
+    (done.status.success(), calls)
+}
+
+/// Whether the probe succeeds where `redis-cli` prints this.
+fn succeeds(probe: &str, answer: &str) -> bool {
+    run("probe.sh", &[probe], &format!("cat >/dev/null\nprintf '{answer}'")).0
+}
+
+#[test]
+fn a_server_that_is_starting_gets_no_sigterm_before_it_answers() {
+    let refused = "Could not connect to Redis at 127.0.0.1:6379: Connection refused";
+    // The third call is answered.
+    let client = format!(
+        "for last in \"$@\"; do :; done\necho \"$last\" >>$REDIS_DATA/calls\n\
+         if [ $(wc -l <$REDIS_DATA/calls) -lt 3 ]; then echo '{refused}'; exit 1; fi\necho role:slave"
+    );
+    let (ended, calls) = run("leave.sh", &[], &client);
+    assert!(ended && calls.starts_with("ping\nping\nping\nreplication\n"), "{calls}");
 }
 
 #[test]

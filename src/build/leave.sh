@@ -11,6 +11,19 @@ ask() {
     redis-cli -h "$POD_IP" -p "${REDIS_PORT:-6379}" "$@" 2>&1
   fi
 }
+# Before a server answers, the process may not handle SIGTERM yet: it would be lost, and the kubelet would kill the server at the end
+# of the grace period.
+wait_for_start() {
+  tries=0
+  while [ "$tries" -lt 50 ]; do
+    case $(ask ping) in
+      *"Could not connect"*) ;;
+      *) return ;;
+    esac
+    tries=$((tries + 1))
+    sleep 0.1
+  done
+}
 wait_for_handover() {
   tries=0
   while [ "$tries" -lt 100 ]; do
@@ -40,6 +53,7 @@ save_without_first_aof() {
   esac
 }
 recorded=
+wait_for_start
 wait_for_handover
 save_without_first_aof
 exit 0
