@@ -217,7 +217,7 @@ async fn pursue(
     // Before anything restarts, and before redis.conf changes, the data files are complete.
     let files = persistence::ensure(instance, &changes, settled, context).await?; // redis
     let opened = opening::keep(instance, rotating, context).await?; // redis
-    let may_restart = files.is_none() && opened.allows_restarts(roles.as_ref().is_none_or(Roles::answers));
+    let may_restart = files.is_none() && opened.allows_restarts(roles.as_ref().is_some_and(Roles::has_locked_primary));
     let config = match files {
         Some(aspect) => Outcome::Pending(aspect),
         None => {

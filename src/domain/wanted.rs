@@ -92,15 +92,12 @@ impl Wanted {
         self.directives.iter().filter(lacks)
     }
 
-    /// Names and former values of the changed directives of which a server that answered this does not hold the former value. A
-    /// server lowers `maxclients` to what its limit of open files allows, and holds that instead of both.
+    /// Names and former values of the changed directives of which a server that answered this does not hold the former value.
     pub fn taken<'a>(&'a self, held: &'a BTreeMap<String, Vec<u8>>) -> impl Iterator<Item = (&'a str, Vec<u8>)> {
         self.directives.iter().filter(|directive| directive.changed).filter_map(|directive| {
             let (name, former) = (directive.name.as_str(), directive.former.as_ref()?);
             let held = held.get(name)?;
-            let took = holds(self.release, name, &directive.words, held);
-            let lowered = name == "maxclients" && !took && is_less(held, former);
-            let differs = !holds(self.release, name, former, held) && !lowered;
+            let differs = !holds(self.release, name, former, held);
             differs.then(|| (name, as_set(self.release, name, former)))
         })
     }
@@ -110,13 +107,6 @@ impl Wanted {
     pub fn argument(&self, directive: &WantedDirective) -> Vec<u8> {
         as_set(self.release, &directive.name, &directive.words)
     }
-}
-
-/// Whether a server holds a smaller number than these words.
-fn is_less(held: &[u8], words: &[String]) -> bool {
-    let held = std::str::from_utf8(held).ok().and_then(|held| held.parse::<u64>().ok());
-    let number = words.first().and_then(|word| word.parse::<u64>().ok());
-    held.zip(number).is_some_and(|(held, number)| held < number)
 }
 
 #[cfg(test)]
@@ -142,7 +132,8 @@ mod tests {
         assert_eq!(back(&[("maxclients", "50")]), [], "a server that does not know the other");
         let another = [("maxmemory".to_owned(), b"0".to_vec())];
         assert_eq!(back(&[("maxmemory", "1000")]), another, "the value of a change before this one");
-        assert_eq!(back(&[("maxclients", "32")]), [], "one that lowered the former value to what its limits allow");
+        let smaller = [("maxclients".to_owned(), b"50".to_vec())];
+        assert_eq!(back(&[("maxclients", "32")]), smaller, "also where that is smaller");
     }
 
     #[test]

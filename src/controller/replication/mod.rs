@@ -37,7 +37,7 @@ use crate::{
         observed::{Aspect, container},
         reason::Reason,
         replication::{
-            Member, Record,
+            Answer, Evasion, Member, Record,
             election::Election,
             fence::Limits,
             lag,
@@ -98,9 +98,10 @@ impl Roles {
         Copies { primary: self.primary, in_sync: self.in_sync.clone(), idle }
     }
 
-    /// Whether the primary answers the operator and takes writes.
-    pub(super) fn answers(&self) -> bool {
-        self.members.iter().any(|member| self.primary == Some(member.ordinal) && member.takes_writes())
+    /// Whether the primary runs and takes none of the passwords of the operator.
+    pub(super) fn has_locked_primary(&self) -> bool {
+        let is_locked = |member: &Member| !member.ended && member.answer == Answer::Evasive(Evasion::Other);
+        self.members.iter().any(|member| self.primary == Some(member.ordinal) && is_locked(member))
     }
 
     /// Whether the primary does not answer, so that everything else has to wait until it is known why.
