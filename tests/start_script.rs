@@ -174,3 +174,27 @@ fn a_snapshot_that_is_newer_than_the_append_only_file_is_loaded() {
         foreign::switched_off(release, tools);
     });
 }
+
+/// A replica writes its first append-only file after each full synchronization, and an old one is there. Redis refuses SIGTERM meanwhile.
+#[test]
+#[ignore = "needs real servers: just test-servers"]
+fn a_server_that_writes_its_first_append_only_file_ends_when_the_file_is_complete() {
+    everywhere(BUSYBOX, |release, tools| {
+        let named = format!("{} {}", release.image(), tools.shell.display());
+        let volume = Volume::new(tools);
+        let mut server = volume.start(release, &conf(true, false)).unwrap();
+        server.fill("first", 50);
+        server.completes();
+        volume.probe(release, &mut server);
+        server.run("CONFIG SET appendonly no");
+        server.fill("second", 50);
+        // The file takes 3 s: longer than leave.sh, which ends before SIGTERM is sent.
+        server.run("CONFIG SET rdb-key-save-delay 30000");
+        server.run("CONFIG SET appendonly yes");
+        server.until("rewrite", |server| server.reports(&["aof_rewrite_in_progress:1"]));
+        let log = volume.end_as_kubelet(release, server);
+        assert!(log.contains("Writing initial AOF"), "{named} was not asked to end while it wrote the file: {log}");
+        let mut server = volume.start(release, &conf(true, false)).unwrap();
+        assert_eq!((server.count("first", 50), server.count("second", 50)), (50, 50), "{named}");
+    });
+}

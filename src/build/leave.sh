@@ -2,6 +2,7 @@
 # operator is given time to hand its role to one of them, which loses no write; anything else need not be waited for.
 password=/usr/local/etc/redis-auth/password
 note=${REDIS_DATA:-/data}/.redis-operator
+process=${REDIS_PROCESS:-1}
 ask() {
   # The password reaches redis-cli by its environment: an argument would show in the process list. With the name of the user,
   # a server without a password takes it too.
@@ -10,19 +11,6 @@ ask() {
   else
     redis-cli -h "$POD_IP" -p "${REDIS_PORT:-6379}" "$@" 2>&1
   fi
-}
-# Before a server answers, the process may not handle SIGTERM yet: it would be lost, and the kubelet would kill the server at the end
-# of the grace period.
-wait_for_start() {
-  tries=0
-  while [ "$tries" -lt 50 ]; do
-    case $(ask ping) in
-      *"Could not connect"*) ;;
-      *) return ;;
-    esac
-    tries=$((tries + 1))
-    sleep 0.1
-  done
 }
 wait_for_handover() {
   tries=0
@@ -38,8 +26,8 @@ wait_for_handover() {
   done
   echo "still the primary after 20 s: the operator did not hand the role over"
 }
-# Redis ignores SIGTERM while it writes its first append-only file, and would be killed without its data. Without that file
-# it saves a snapshot, which start.sh loads.
+# Redis refuses SIGTERM while it writes its first append-only file. Without that file it saves a snapshot, which start.sh loads. A
+# file that start.sh would load instead is not switched off: SIGTERM is repeated until it is complete.
 save_without_first_aof() {
   [ ! -r "$note" ] || read -r recorded <"$note"
   [ "$recorded" != aof ] || return
@@ -52,8 +40,22 @@ save_without_first_aof() {
     *aof_rewrite_in_progress:1* | *aof_rewrite_scheduled:1*) ask config set appendonly no && ask save ;;
   esac
 }
+# The kubelet sends SIGTERM once, when this script ends. The signal has no effect on a process that has not installed its handler yet,
+# nor on a server that writes its first append-only file, as a replica does after each full synchronization: the pod would stay until
+# the kubelet kills it at the end of the grace period. The end of the container ends this loop. A process of another name, such as
+# `pause` where containers share their processes, gets no signal.
+repeat_sigterm() {
+  tries=0
+  while [ "$tries" -lt 1000 ] && sleep 1 && kill -0 "$process"; do
+    case $(cat "/proc/$process/comm") in
+      *redis* | *valkey*) kill -TERM "$process" ;;
+    esac
+    tries=$((tries + 1))
+  done
+}
 recorded=
-wait_for_start
 wait_for_handover
 save_without_first_aof
+# The kubelet waits until no process has the output of this script open. A redirection of the function alone would keep a copy of it.
+(exec </dev/null >/dev/null 2>&1 && repeat_sigterm) &
 exit 0

@@ -153,6 +153,9 @@ note_running() {
 
 [ "$1" != note ] || note_running "$2"
 
+# The first process of a container ignores every signal for which it has no handler.
+trap 'exit 143' TERM
+
 for tool in redis-cli "$server"; do
   command -v "$tool" >/dev/null || fail "the image has no $tool; use an image of Redis or Valkey that has redis-server and redis-cli"
 done

@@ -141,7 +141,7 @@ fn waiting(server: &Running, error: &ServerError) -> Aspect {
 impl Opened {
     /// Whether pods may be restarted. A replica that is restarted beside a primary that is locked could not follow it.
     pub(super) fn allows_restarts(&self, has_locked_primary: bool) -> bool {
-        !self.waits && !(self.is_locked && has_locked_primary)
+        !(self.waits || self.is_locked && has_locked_primary)
     }
 }
 

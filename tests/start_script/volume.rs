@@ -15,6 +15,7 @@ use std::{
 use super::server::{Release, address};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/build/start.sh");
+const LEAVE_SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/build/leave.sh");
 /// How long anything may take before a test says what was missing.
 const DEADLINE: Duration = Duration::from_secs(30);
 const PORT: u16 = 6379;
@@ -130,6 +131,23 @@ impl Volume {
             assert!(begun.elapsed() < DEADLINE, "{} neither starts nor ends", release.image());
             pause();
         }
+    }
+
+    /// Ends a server as the kubelet ends a container: `preStop`, and then SIGTERM once. Returns what the server logged.
+    pub(crate) fn end_as_kubelet(&self, release: &Release, server: Server) -> String {
+        let mut command = Command::new(&self.tools.shell);
+        command
+            .arg(LEAVE_SCRIPT)
+            .env("REDIS_DATA", self.path(""))
+            .env("REDIS_PROCESS", server.process.id().to_string());
+        if let Some(path) = &self.tools.path {
+            command.env("PATH", path);
+        }
+        command.env("POD_IP", server.address.to_string()).env("REDIS_PORT", PORT.to_string());
+        let done = command.output().unwrap();
+        assert!(done.status.success(), "{}: leave.sh: {done:?}", release.image());
+        server.end(End::Term);
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
     /// What the readiness probe does every two seconds.
