@@ -132,6 +132,48 @@ async fn servers_that_were_opened_are_closed_while_another_does_not_answer() {
     place.leave().await;
 }
 
+#[tokio::test]
+#[ignore = "needs a cluster with the operator"]
+async fn restarts_wait_beside_a_primary_with_a_lost_password_until_a_secret_has_it_again() {
+    let place = Place::new("bolted").await;
+    let spec = json!({"image": "redis:7.0.15", "replicas": 3, "storage": {"size": "64Mi"}, "auth": {"enabled": false}});
+    place.create("cache", spec).await.unwrap();
+    place.reaches("cache", Phase::Running).await;
+    let members = Members { place: &place, instance: "cache" };
+    let primary = members.one_takes_writes().await;
+    assert_eq!(members.ask(&primary, "SET order 4711").await, "+OK");
+    assert_eq!(members.ask(&primary, "CONFIG SET requirepass lost").await, "+OK");
+    let before = uids(&members).await;
+    place.change("cache", json!({"resources": {"requests": {"cpu": "11m"}}})).await;
+    eventually("the way out in the status", || async {
+        let (status, message) = rotated(&place).await?;
+        let is_named =
+            message.contains(&primary) && message.contains("restarts wait") && message.contains("secretName");
+        (status == "False" && is_named).then_some(())
+    })
+    .await;
+    assert_eq!(uids(&members).await, before, "a pod was restarted beside the locked primary");
+
+    put(&place, "found", "lost").await;
+    place.change("cache", json!({"auth": {"enabled": true, "secretName": "found"}})).await;
+    place.reaches("cache", Phase::Running).await;
+    asks_for_a_password(&members, true).await;
+    place.change("cache", json!({"auth": {"enabled": false, "secretName": null}})).await;
+    place.reaches("cache", Phase::Running).await;
+    asks_for_a_password(&members, false).await;
+    let primary = members.one_takes_writes().await;
+    assert_eq!(members.ask(&primary, "GET order").await, "4711");
+    place.leave().await;
+}
+
+async fn uids(members: &Members<'_>) -> Vec<Option<String>> {
+    let mut uids = Vec::new();
+    for name in PODS {
+        uids.push(members.pod(name).await.and_then(|pod| pod.uid()));
+    }
+    uids
+}
+
 /// Status and message of the condition.
 async fn rotated(place: &Place) -> Option<(String, String)> {
     let instance: RedisInstance = place.api().get("cache").await.unwrap();

@@ -57,8 +57,8 @@ impl Memory {
 pub(super) struct Opened {
     /// Whether restarts have to wait.
     pub(super) waits: bool,
-    /// Whether a server asks for a password that is lost, so that only a restart opens it.
-    pub(super) is_locked: bool,
+    /// Whether a server asks for a password that is lost, so that only a restart opens it; and what to say if it is the primary.
+    locked: Option<String>,
     /// What to tell of it, if anything.
     pub(super) aspect: Option<Aspect>,
 }
@@ -139,20 +139,28 @@ fn waiting(server: &Running, error: &ServerError) -> Aspect {
 }
 
 impl Opened {
-    /// Whether pods may be restarted. A replica that is restarted beside a primary that is locked could not follow it.
-    pub(super) fn allows_restarts(&self, has_locked_primary: bool) -> bool {
-        !(self.waits || self.is_locked && has_locked_primary)
+    /// The same where the primary asks for a password that is lost: a replica that restarts could not follow it, so restarts wait.
+    pub(super) fn beside_locked_primary(self) -> Self {
+        match self.locked {
+            Some(message) if !self.waits => {
+                let aspect = Aspect { holds: Some(false), reason: Reason::PasswordDiffers, message };
+                Self { waits: true, locked: None, aspect: Some(aspect) }
+            }
+            _ => self,
+        }
     }
 }
 
-/// What is done where the password of a server is lost: nothing but its restart opens it, so no restart waits for it.
+/// The outcome where the password of a server is lost: nothing but its restart opens it, so no restart waits for it.
 fn locked(server: &Running, secret: &str) -> Opened {
-    let message = format!(
-        "spec.auth.enabled: false: {pod} asks for the password of Secret {secret}, which is gone; the rollout restarts {pod}, which then asks for none; if the rollout does not go on, set spec.auth.enabled to true with spec.auth.secretName for a Secret with that password, wait for phase Running, then set it to false",
-        pod = server.pod
+    let pod = server.pod.as_str();
+    let lost = format!("spec.auth.enabled: false: {pod} asks for the password of Secret {secret}, which is gone");
+    let message = format!("{lost}; the rollout restarts {pod}, which then asks for none");
+    let primary = format!(
+        "{lost}; restarts wait, because replicas that restart could not follow the primary: set spec.auth.enabled to true with spec.auth.secretName for a Secret with that password, wait for phase Running, then set it to false"
     );
     let aspect = Aspect { holds: Some(false), reason: Reason::PasswordDiffers, message };
-    Opened { waits: false, is_locked: true, aspect: Some(aspect) }
+    Opened { waits: false, locked: Some(primary), aspect: Some(aspect) }
 }
 
 #[cfg(test)]
@@ -160,15 +168,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_replica_is_not_restarted_beside_a_primary_that_is_locked() {
-        let opened = |waits, is_locked| Opened { waits, is_locked, aspect: None };
-        for (waits, is_locked, has_locked_primary, allowed) in [
-            (false, false, false, true),
-            (true, false, false, false),
-            (false, true, false, true),
-            (false, true, true, false),
-        ] {
-            assert_eq!(opened(waits, is_locked).allows_restarts(has_locked_primary), allowed, "{waits} {is_locked}");
+    fn restarts_wait_beside_a_primary_whose_password_is_lost() {
+        let server = |locked: Option<&str>, waits| Opened { waits, locked: locked.map(str::to_owned), aspect: None };
+        for (locked, waits, waits_beside_locked) in
+            [(None, false, false), (None, true, true), (Some("lost"), false, true), (Some("lost"), true, true)]
+        {
+            let opened = server(locked, waits).beside_locked_primary();
+            assert_eq!(opened.waits, waits_beside_locked, "{locked:?} {waits}");
+            let says = opened.aspect.map(|aspect| aspect.message);
+            assert_eq!(says.as_deref(), locked.filter(|_| !waits), "the primary is named where restarts wait for it");
         }
     }
 }

@@ -216,8 +216,11 @@ async fn pursue(
     let instance = eased.as_ref().unwrap_or(instance);
     // Before anything restarts, and before redis.conf changes, the data files are complete.
     let files = persistence::ensure(instance, &changes, settled, context).await?; // redis
-    let opened = opening::keep(instance, rotating, context).await?; // redis
-    let may_restart = files.is_none() && opened.allows_restarts(roles.as_ref().is_some_and(Roles::has_locked_primary));
+    let mut opened = opening::keep(instance, rotating, context).await?; // redis
+    if roles.as_ref().is_some_and(Roles::has_locked_primary) {
+        opened = opened.beside_locked_primary();
+    }
+    let may_restart = files.is_none() && !opened.waits;
     let config = match files {
         Some(aspect) => Outcome::Pending(aspect),
         None => {

@@ -8,7 +8,8 @@ use std::{
 };
 
 use crate::domain::replication::{
-    Member, Told,
+    Answer, Member, Told,
+    fence::Limits,
     seen::{Seen, hearers, may_acknowledge},
 };
 
@@ -31,24 +32,30 @@ pub(super) struct Sighting {
     pub(super) in_sync: BTreeSet<i32>,
     /// When it may last have acknowledged a write.
     alive: Instant,
-    /// Whether it ran a script when it last answered.
-    busy: bool,
+    /// When it last answered that it runs a script, if nothing since then says that the script has ended.
+    busy_at: Option<Instant>,
     /// When each replica last heard it.
     heard: BTreeMap<i32, Instant>,
 }
 
 impl Sighting {
     /// Goes on with what the replicas tell of a primary, whether that one answers or not.
-    pub(super) fn listen(&mut self, members: &[Member], hearing: u64, now: Instant) {
+    pub(super) fn listen(&mut self, members: &[Member], limits: Limits, now: Instant) {
         let primary = members.iter().find(|member| member.ordinal == self.primary);
-        // Between two answers that are not both BUSY a script may have ended, and its writes were acknowledged.
-        let busy = primary.is_some_and(|primary| primary.is_busy() && !primary.ended);
-        if primary.is_some_and(may_acknowledge) || (busy && !self.busy) {
+        let is_busy = primary.is_some_and(|primary| primary.is_busy() && !primary.ended);
+        // Between two BUSY answers of two scripts writes may have been acknowledged.
+        if primary.is_some_and(may_acknowledge) || (is_busy && !self.is_same_script(limits, now)) {
             self.alive = now;
         }
-        self.busy = busy;
+        let is_unanswered =
+            primary.is_some_and(|primary| matches!(primary.answer, Answer::Silent { .. }) && !primary.ended);
+        if is_busy {
+            self.busy_at = Some(now);
+        } else if !is_unanswered {
+            self.busy_at = None;
+        }
         let mut offset = 0;
-        for (ordinal, (seconds, told)) in hearers(members, self.primary, self.address, hearing) {
+        for (ordinal, (seconds, told)) in hearers(members, self.primary, self.address, limits.hearing) {
             let at = now.checked_sub(Duration::from_secs(seconds)).unwrap_or(now);
             self.alive = self.alive.max(at);
             if told.history == self.history {
@@ -72,7 +79,7 @@ impl Sighting {
             earlier: (now, told.offset),
             in_sync: BTreeSet::new(),
             alive: now,
-            busy: false,
+            busy_at: None,
             heard: BTreeMap::new(),
         }
     }
@@ -91,10 +98,15 @@ impl Sighting {
         self.offset = (now, offset);
     }
 
+    /// Whether a BUSY answer now would come from the same script as the last one.
+    fn is_same_script(&self, limits: Limits, now: Instant) -> bool {
+        self.busy_at.is_some_and(|at| now.saturating_duration_since(at) < limits.same_script)
+    }
+
     /// Whether this replica has all that the primary can have acknowledged: it heard the primary until a script began that has not
     /// ended since.
-    pub(super) fn has_heard_all(&self, ordinal: i32, hearing: u64) -> bool {
-        self.busy && self.seen().is_heard(ordinal, hearing)
+    pub(super) fn has_heard_all(&self, ordinal: i32, limits: Limits, now: Instant) -> bool {
+        self.is_same_script(limits, now) && self.seen().is_heard(ordinal, limits.hearing)
     }
 
     pub(super) fn seen(&self) -> Seen {
@@ -115,7 +127,7 @@ impl Sighting {
 mod tests {
     use super::*;
     use crate::domain::replication::{
-        Answer, Evasion, Link, Role,
+        Evasion, Link, Role,
         tests::{member, primary, replica, told_mut},
     };
 
@@ -139,7 +151,7 @@ mod tests {
         let mut sighting = Sighting::new(0, primary(0, "a", 5000).told().unwrap(), begun);
         sighting.answers(primary(0, "a", 5000).told().unwrap(), None, [1, 2].into(), begun);
         let all = [primary(0, "a", 5000), linked(1, 5000, true, 0), linked(2, 5000, true, 0)];
-        sighting.listen(&all, 3, begun);
+        sighting.listen(&all, Limits::default(), begun);
         assert_eq!(sighting.seen().unheard, [(1, 0), (2, 0)].into());
 
         // One loses its link; the other hears the primary take writes for 50 minutes.
@@ -149,7 +161,7 @@ mod tests {
                 linked(1, 5000, false, second),
                 linked(2, 5000 + second, true, second % 2),
             ];
-            sighting.listen(&members, 3, at(second));
+            sighting.listen(&members, Limits::default(), at(second));
         }
         let seen = sighting.seen();
         assert_eq!((seen.unheard, seen.offset), ([(1, 3000), (2, 0)].into(), 8000));
@@ -159,7 +171,11 @@ mod tests {
         for (second, primary) in
             [(3001, member(0, Answer::Silent { seconds: 1 })), (3100, evasive(Evasion::Full, true))]
         {
-            sighting.listen(&[primary, linked(1, 5000, false, second), linked(2, 8000, false, 9)], 3, at(second));
+            sighting.listen(
+                &[primary, linked(1, 5000, false, second), linked(2, 8000, false, 9)],
+                Limits::default(),
+                at(second),
+            );
             assert_eq!(sighting.seen().unheard, [(1, 3000), (2, 0)].into());
         }
     }
@@ -168,12 +184,12 @@ mod tests {
     fn a_primary_that_cannot_be_asked_lives_on_though_nobody_hears_it() {
         let begun = Instant::now();
         let mut sighting = Sighting::new(0, primary(0, "a", 50).told().unwrap(), begun);
-        sighting.listen(&[primary(0, "a", 50), linked(1, 50, true, 0)], 3, begun);
+        sighting.listen(&[primary(0, "a", 50), linked(1, 50, true, 0)], Limits::default(), begun);
         for (evasion, unheard) in [(Evasion::Full, 60), (Evasion::Busy, 60), (Evasion::Other, 60)] {
             let mut sighting = sighting.clone();
             for (second, ended) in [(60, false), (90, true)] {
                 let members = [evasive(evasion, ended), linked(1, 50, false, second)];
-                sighting.listen(&members, 3, begun + Duration::from_secs(second));
+                sighting.listen(&members, Limits::default(), begun + Duration::from_secs(second));
                 assert_eq!(sighting.seen().unheard, [(1, unheard)].into(), "{evasion:?}");
             }
         }
@@ -185,23 +201,53 @@ mod tests {
         let at = |seconds| begun + Duration::from_secs(seconds);
         let busy = || evasive(Evasion::Busy, false);
         let mut sighting = Sighting::new(0, primary(0, "a", 50).told().unwrap(), begun);
-        sighting.listen(&[primary(0, "a", 50), linked(1, 50, true, 0)], 3, begun);
+        sighting.listen(&[primary(0, "a", 50), linked(1, 50, true, 0)], Limits::default(), begun);
         // The first script: the replica gives the connection up after 60 s.
         for second in 1..=90 {
-            sighting.listen(&[busy(), linked(1, 50, second < 60, second)], 3, at(second));
+            sighting.listen(&[busy(), linked(1, 50, second < 60, second)], Limits::default(), at(second));
         }
         assert_eq!(sighting.seen().unheard, [(1, 0)].into());
-        assert!(sighting.has_heard_all(1, 3));
+        assert!(sighting.has_heard_all(1, Limits::default(), at(90)));
         // It ends and the next begins, silent until `busy-reply-threshold`.
         for second in 91..=95 {
             let silent = member(0, Answer::Silent { seconds: second - 90 });
-            sighting.listen(&[silent, linked(1, 50, false, second)], 3, at(second));
+            sighting.listen(&[silent, linked(1, 50, false, second)], Limits::default(), at(second));
         }
         for second in 96..=99 {
-            sighting.listen(&[busy(), linked(1, 50, false, second)], 3, at(second));
+            sighting.listen(&[busy(), linked(1, 50, false, second)], Limits::default(), at(second));
         }
         assert_eq!(sighting.seen().unheard, [(1, 37)].into());
-        assert!(!sighting.has_heard_all(1, 3));
+        assert!(!sighting.has_heard_all(1, Limits::default(), at(99)));
+    }
+
+    #[test]
+    fn two_busy_answers_are_of_one_script_only_if_another_one_could_not_be_busy_yet() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut sighting = Sighting::new(0, primary(0, "a", 50).told().unwrap(), begun);
+        sighting.listen(&[primary(0, "a", 50), linked(1, 50, true, 0)], Limits::default(), begun);
+        let busy = |seconds, up| [evasive(Evasion::Busy, false), linked(1, 50, up, seconds)];
+        sighting.listen(&busy(6, true), Limits::default(), at(6));
+        sighting.listen(&busy(60, false), Limits::default(), at(8));
+        let silent = [member(0, Answer::Silent { seconds: 1 }), linked(1, 50, false, 61)];
+        let unheard_after = |members: &[Member], next: u64, limits: Limits| {
+            let mut sighting = sighting.clone();
+            sighting.listen(members, limits, at(9));
+            sighting.listen(&busy(70, false), limits, at(next));
+            (sighting.seen().unheard[&1], sighting.has_heard_all(1, limits, at(next)))
+        };
+        let short = Limits { same_script: Duration::ZERO, ..Limits::default() };
+        let other = [evasive(Evasion::Other, false), linked(1, 50, false, 61)];
+        let gone = [Member { ended: true, ..silent[0].clone() }, silent[1].clone()];
+        for (what, members, next, limits, expected) in [
+            ("one lost question", &silent, 10, Limits::default(), (0, true)),
+            ("no question for 10 s", &silent, 18, Limits::default(), (12, false)),
+            ("a server that answers BUSY at once", &silent, 10, short, (4, false)),
+            ("an answer between two scripts", &other, 10, Limits::default(), (4, true)),
+            ("another process", &gone, 10, Limits::default(), (4, true)),
+        ] {
+            assert_eq!(unheard_after(members, next, limits), expected, "{what}");
+        }
     }
 
     #[test]
@@ -211,13 +257,13 @@ mod tests {
         let mut sighting = Sighting::new(0, primary(0, "a", 90).told().unwrap(), begun);
         for second in 0..60 {
             let members = [evasive(Evasion::Busy, false), linked(1, 90, true, second), linked(2, 90, false, second)];
-            sighting.listen(&members, 3, at(second));
+            sighting.listen(&members, Limits::default(), at(second));
         }
         assert_eq!(sighting.seen().unheard, [(1, 0)].into());
         // One that goes on in another history is not heard in this one.
         let mut other = linked(1, 9000, true, 0);
         told_mut(&mut other).history = "b".to_owned();
-        sighting.listen(&[evasive(Evasion::Other, false), other], 3, at(70));
+        sighting.listen(&[evasive(Evasion::Other, false), other], Limits::default(), at(70));
         assert_eq!((sighting.seen().unheard, sighting.seen().offset), ([(1, 11)].into(), 90));
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn seen(group: &Group<'_>, context: &Context) -> Option<Seen> {
 pub(super) fn listen(group: &Group<'_>, members: &[Member], context: &Context) {
     context.remember(&group.uid, |memory| {
         if let Some(sighting) = &mut memory.replication.sighting {
-            sighting.listen(members, group.limits.hearing, Instant::now());
+            sighting.listen(members, group.limits, Instant::now());
         }
     });
 }
@@ -56,7 +56,7 @@ pub(super) async fn record(
             memory.sighting.take().filter(|former| former.primary == primary && former.history == told.history);
         let mut sighting = former.unwrap_or_else(|| Sighting::new(primary, told, now));
         sighting.answers(told, process, in_sync.clone(), now);
-        sighting.listen(members, group.limits.hearing, now);
+        sighting.listen(members, group.limits, now);
         memory.sighting = Some(sighting);
         memory.fenced = None;
         let others = members.iter().map(|member| member.ordinal).filter(|ordinal| *ordinal != primary);
@@ -97,7 +97,7 @@ pub(super) async fn record_lost(
         let Memory { turned, sighting, .. } = &mut memory.replication;
         let sighting = sighting.as_ref().filter(|sighting| sighting.primary == primary);
         let lasts = |ordinal: &i32| {
-            let has_all = || sighting.is_some_and(|sighting| sighting.has_heard_all(*ordinal, group.limits.hearing));
+            let has_all = || sighting.is_some_and(|sighting| sighting.has_heard_all(*ordinal, group.limits, now));
             if heard.contains_key(ordinal) || has_all() {
                 // From here on the time counts; whether it is in sync is not known.
                 turned.insert(*ordinal, (false, now));

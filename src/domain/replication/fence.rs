@@ -1,6 +1,8 @@
 //! Whether a primary that does not answer can still acknowledge writes. Before another server is promoted its process has to
 //! end, which only its kubelet can confirm; where that is out of reach, it must have had the time to stop by itself.
 
+use std::time::Duration;
+
 use super::{Answer, Member};
 use crate::api::v1::{Durability, RedisInstanceSpec};
 
@@ -24,20 +26,29 @@ pub const RETURN_LIMIT: u64 = 60;
 /// Seconds for which a replica hears its primary after the last ping, at least.
 const HEARING_MINIMUM: u64 = 3;
 
-/// How long the servers of an instance may be silent, in seconds.
+/// Milliseconds that a script runs before its server answers BUSY (`busy-reply-threshold`), unless the spec says otherwise; at most, with
+/// several replicas.
+const BUSY_THRESHOLD_MS: u64 = 5000;
+/// Milliseconds between an answer of a server and the moment at which the operator takes note of it, at most: the deadline of a question.
+const ANSWER_AGE_MS: u64 = 2000;
+
+/// How long the servers of an instance may be silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Until a failover is begun.
+    /// Seconds until a failover is begun.
     pub silence: u64,
-    /// Until a replica that got no ping hears its primary no more.
+    /// Seconds until a replica that got no ping hears its primary no more.
     pub hearing: u64,
-    /// Until a primary that no replica hears stops to acknowledge writes; `None` where it never does.
+    /// Seconds until a primary that no replica hears stops to acknowledge writes; `None` where it never does.
     pub acknowledging: Option<u64>,
+    /// Two BUSY answers that are less than this apart come from one script: the server would not answer BUSY that early in another one.
+    pub same_script: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { silence: SILENCE_LIMIT, hearing: HEARING_MINIMUM, acknowledging: None }
+        let same_script = Duration::from_millis(BUSY_THRESHOLD_MS - ANSWER_AGE_MS);
+        Self { silence: SILENCE_LIMIT, hearing: HEARING_MINIMUM, acknowledging: None, same_script }
     }
 }
 
@@ -57,11 +68,10 @@ impl Limits {
             number(["min-replicas-to-write", "min-slaves-to-write"]).unwrap_or_else(|| u64::from(bounded));
         let max_lag = number(["min-replicas-max-lag", "min-slaves-max-lag"]).unwrap_or(MAX_LAG);
         let ping_period = number(["repl-ping-replica-period", "repl-ping-slave-period"]).unwrap_or(1);
-        Self::new(
-            replication.and_then(|replication| replication.failover_after_seconds),
-            ping_period,
-            (min_replicas, max_lag),
-        )
+        let silence = replication.and_then(|replication| replication.failover_after_seconds);
+        let threshold = number(["busy-reply-threshold", "lua-time-limit"]).unwrap_or(BUSY_THRESHOLD_MS);
+        let same_script = Duration::from_millis(threshold.min(BUSY_THRESHOLD_MS).saturating_sub(ANSWER_AGE_MS));
+        Self { same_script, ..Self::new(silence, ping_period, (min_replicas, max_lag)) }
     }
 
     /// The limits of servers with these directives: `repl-ping-replica-period`, `min-replicas-to-write` and
@@ -75,6 +85,7 @@ impl Limits {
             // One ping may get lost.
             hearing: ping_period.saturating_mul(2).saturating_add(1).max(HEARING_MINIMUM),
             acknowledging: (min_replicas > 0 && max_lag > 0).then_some(max_lag),
+            ..Self::default()
         }
     }
 }
@@ -144,6 +155,15 @@ mod tests {
         assert_eq!(of(serde_json::json!({"replicas": 2, "replication": {"durability": "Bounded"}})), bounded);
         let patient = serde_json::json!({"replicas": 2, "replication": {"failoverAfterSeconds": 30}});
         assert_eq!(of(patient).silence, 30);
+        for (config, seconds) in [
+            (serde_json::json!({}), 3),
+            (serde_json::json!({"busy-reply-threshold": "4000"}), 2),
+            (serde_json::json!({"lua-time-limit": "1000"}), 0),
+            (serde_json::json!({"busy-reply-threshold": "30000"}), 3),
+        ] {
+            let same_script = of(serde_json::json!({"replicas": 2, "config": config})).same_script;
+            assert_eq!(same_script, Duration::from_secs(seconds), "{config}");
+        }
         let own = serde_json::json!({"repl-ping-slave-period": "10", "min-replicas-to-write": "0"});
         assert_eq!(of(serde_json::json!({"replicas": 3, "config": own})), Limits { hearing: 21, ..Limits::default() });
     }
@@ -151,7 +171,7 @@ mod tests {
     #[test]
     fn the_limits_follow_the_directives_and_are_bounded() {
         assert_eq!(Limits::new(None, 1, (0, 10)), Limits::default());
-        let limits = Limits { silence: 30, hearing: 21, acknowledging: Some(5) };
+        let limits = Limits { silence: 30, hearing: 21, acknowledging: Some(5), ..Limits::default() };
         assert_eq!(Limits::new(Some(30), 10, (1, 5)), limits);
         for (wanted, silence) in [(-1, 6), (0, 3), (i32::MAX, 3600)] {
             assert_eq!(Limits::new(Some(wanted), u64::MAX, (1, 0)).silence, silence);
