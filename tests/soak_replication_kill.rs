@@ -1,6 +1,6 @@
-//! SIGKILL after each single write to the API server of a failover, an eviction, a roll, a scale in and a move of volumes, with
-//! real Redis: the operator that comes after always ends with one primary, all replicas in sync and every write there. A proxy
-//! lets so many writes pass. A file of its own: the deployed operator is away meanwhile.
+//! SIGKILL after each single write to the API server of a failover and of every planned change, with real Redis: the operator that comes
+//! after always ends with one primary, all replicas in sync and every write there. A proxy lets so many writes pass. In the failover the
+//! client waits for a replica; in planned changes it does not. A file of its own: the deployed operator is away meanwhile.
 
 mod common;
 
@@ -32,11 +32,11 @@ use kube::{
     api::{DeleteParams, EvictParams, ListParams, PostParams},
 };
 use redis_operator::api::v1::{Phase, RedisInstance};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 /// What happens to the instance, again and again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Accident {
     /// The primary is killed.
     Failover,
@@ -46,8 +46,45 @@ enum Accident {
     Roll,
     /// One pod less, whichever has the role.
     ScaleIn,
+    ScaleOut,
     /// The volumes move to another StorageClass.
     Move,
+    /// The append-only file is switched off.
+    AppendOff,
+    AppendOn,
+    /// The servers ask for no password any more.
+    AuthOff,
+    AuthOn,
+}
+
+const PLANNED: [Accident; 9] = [
+    Accident::Eviction,
+    Accident::Roll,
+    Accident::ScaleIn,
+    Accident::ScaleOut,
+    Accident::Move,
+    Accident::AppendOff,
+    Accident::AppendOn,
+    Accident::AuthOff,
+    Accident::AuthOn,
+];
+
+impl Accident {
+    /// What the spec has before, and the change of it, where that is always the same.
+    fn change(self) -> Option<(Value, Value)> {
+        let replicas = |count: i32| json!({ "replicas": count });
+        let append = |word: &str| json!({"config": {"appendonly": word}});
+        let auth = |enabled: bool| json!({"auth": {"enabled": enabled}});
+        match self {
+            Self::Failover | Self::Eviction | Self::Roll | Self::Move => None,
+            Self::ScaleIn => Some((replicas(3), replicas(2))),
+            Self::ScaleOut => Some((replicas(2), replicas(3))),
+            Self::AppendOff => Some((append("yes"), append("no"))),
+            Self::AppendOn => Some((append("no"), append("yes"))),
+            Self::AuthOff => Some((auth(true), auth(false))),
+            Self::AuthOn => Some((auth(false), auth(true))),
+        }
+    }
 }
 
 /// Every how many writes one is cut short after: `EVERY=1` is each of them, as `just soak` has it.
@@ -72,37 +109,56 @@ async fn an_operator_that_dies_after_any_write_is_followed_by_one_that_ends_the_
         json!({"image": "redis:7.0.15", "replicas": 3, "storage": {"size": "64Mi", "storageClassName": "standard"}});
     place.create("cache", spec).await.unwrap();
     at_rest(&place, "the beginning").await;
-    let writer = Writer::start_confirmed(&place, "cache").await;
-    let members = Members { place: &place, instance: "cache" };
-    for accident in [Accident::Failover, Accident::Eviction, Accident::Roll, Accident::ScaleIn, Accident::Move] {
-        let mut cuts = 0;
-        for writes in (0..).step_by(every()) {
-            at_rest(&place, &format!("{accident:?} after {writes} writes")).await;
-            writer.goes_on(20).await;
-            operator.kill();
-            let over = cut_short(&place, &members, accident, writes, &other).await;
-            operator = Operator::reconciling_only(&place).await;
-            at_rest(&place, &format!("{accident:?} cut short after {writes} writes")).await;
-            if matches!(accident, Accident::ScaleIn) {
-                place.change("cache", json!({"replicas": 3})).await;
-            }
-            if over {
-                break;
-            }
-            cuts += 1;
-        }
-        eprintln!("{accident:?}: {cuts} times cut short");
-        assert!(cuts > 0, "{accident:?}: nothing was written");
+    let confirmed = Writer::start_confirmed(&place, "cache").await;
+    operator = each_write(&place, Accident::Failover, (&confirmed, operator), &other).await;
+    loses_nothing(confirmed, "failovers, under a client that waits for a replica").await;
+    let plain = Writer::start(&place, "cache").await;
+    for accident in PLANNED {
+        operator = each_write(&place, accident, (&plain, operator), &other).await;
+        place.change("cache", json!({"replicas": 3})).await;
+        at_rest(&place, &format!("the end of {accident:?}")).await;
     }
-    at_rest(&place, "the end").await;
-    let outcome = writer.stop().await;
-    eprintln!("{} confirmed writes, {} lost", outcome.acknowledged, outcome.lost.len());
-    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+    loses_nothing(plain, "planned changes, under a client that does not").await;
 
     operator.kill();
     scale(&client, 2).await;
     classes.delete(&other, &DeleteParams::default()).await.unwrap();
     place.leave().await;
+}
+
+async fn loses_nothing(writer: Writer, what: &str) {
+    let outcome = writer.stop().await;
+    eprintln!("{what}: {outcome}");
+    assert!(outcome.lost.is_empty(), "{what}: {:?}", outcome.lost);
+}
+
+/// Has the accident happen once for each write of the operator, which dies after it; returns the operator that runs in the end.
+async fn each_write(
+    place: &Place,
+    accident: Accident,
+    (writer, mut operator): (&Writer, Operator),
+    other: &str,
+) -> Operator {
+    let members = Members { place, instance: "cache" };
+    let mut cuts = 0;
+    for writes in (0..).step_by(every()) {
+        if let Some((before, _)) = accident.change() {
+            place.change("cache", before).await;
+        }
+        at_rest(place, &format!("{accident:?} after {writes} writes")).await;
+        writer.goes_on(20).await;
+        operator.kill();
+        let over = cut_short(place, &members, accident, writes, other).await;
+        operator = Operator::reconciling_only(place).await;
+        at_rest(place, &format!("{accident:?} cut short after {writes} writes")).await;
+        if over {
+            break;
+        }
+        cuts += 1;
+    }
+    eprintln!("{accident:?}: {cuts} times cut short");
+    assert!(cuts > 0, "{accident:?}: nothing was written");
+    operator
 }
 
 /// Has the accident happen to an operator that hangs in its write after so many; whether it was over before.
@@ -131,6 +187,10 @@ async fn cut_short(place: &Place, members: &Members<'_>, accident: Accident, wri
 }
 
 async fn happen(place: &Place, members: &Members<'_>, accident: Accident, primary: &str, other: &str) {
+    if let Some((_, change)) = accident.change() {
+        place.change("cache", change).await;
+        return;
+    }
     let instance: RedisInstance = place.api().get("cache").await.unwrap();
     match accident {
         Accident::Failover => members.signal(primary, "KILL").await,
@@ -143,8 +203,7 @@ async fn happen(place: &Place, members: &Members<'_>, accident: Accident, primar
             let databases: u32 = config.get("databases").map_or(16, |value| value.0.parse().unwrap());
             place.change("cache", json!({"config": {"databases": (databases + 1).to_string()}})).await;
         }
-        Accident::ScaleIn => drop(place.change("cache", json!({"replicas": 2})).await),
-        Accident::Move => {
+        _ => {
             let present = instance.spec.storage.and_then(|storage| storage.storage_class_name).unwrap_or_default();
             let class = if present == other { "standard" } else { other };
             place.change("cache", json!({"storage": {"storageClassName": class}})).await;

@@ -139,10 +139,11 @@ fn waiting(server: &Running, error: &ServerError) -> Aspect {
 }
 
 impl Opened {
-    /// The same where the primary asks for a password that is lost: a replica that restarts could not follow it, so restarts wait.
-    pub(super) fn beside_locked_primary(self) -> Self {
+    /// The same, given whether the primary asks for a password that is lost: a replica that restarts could not follow it, so restarts
+    /// wait.
+    pub(super) fn given(self, has_locked_primary: bool) -> Self {
         match self.locked {
-            Some(message) if !self.waits => {
+            Some(message) if has_locked_primary && !self.waits => {
                 let aspect = Aspect { holds: Some(false), reason: Reason::PasswordDiffers, message };
                 Self { waits: true, locked: None, aspect: Some(aspect) }
             }
@@ -173,7 +174,8 @@ mod tests {
         for (locked, waits, waits_beside_locked) in
             [(None, false, false), (None, true, true), (Some("lost"), false, true), (Some("lost"), true, true)]
         {
-            let opened = server(locked, waits).beside_locked_primary();
+            assert_eq!(server(locked, waits).given(false).waits, waits, "{locked:?} {waits}");
+            let opened = server(locked, waits).given(true);
             assert_eq!(opened.waits, waits_beside_locked, "{locked:?} {waits}");
             let says = opened.aspect.map(|aspect| aspect.message);
             assert_eq!(says.as_deref(), locked.filter(|_| !waits), "the primary is named where restarts wait for it");
