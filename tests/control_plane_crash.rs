@@ -3,10 +3,7 @@
 
 mod common;
 
-use common::{
-    cluster::Place,
-    operator::{Operator, define},
-};
+use common::{cluster::Place, manifests::define, operator::Operator};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::{
     apps::v1::StatefulSet,

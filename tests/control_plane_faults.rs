@@ -15,7 +15,8 @@ use std::{future::Future, time::Duration};
 
 use common::{
     cluster::{DEADLINE, Place, eventually},
-    operator::{Launch, Operator, define},
+    manifests::define,
+    operator::{Launch, Operator},
     proxy::{Asked, Proxy},
 };
 use k8s_openapi::{

@@ -14,7 +14,8 @@ use std::{
 
 use common::{
     cluster::{Place, eventually},
-    operator::{Launch, Operator, define},
+    manifests::define,
+    operator::{Launch, Operator},
     proxy::{Asked, Fault, Proxy},
 };
 use k8s_openapi::{

@@ -6,9 +6,11 @@ mod common;
 use std::time::Instant;
 
 use common::{
+    account::admit,
     audit,
     cluster::{Place, eventually},
-    operator::{Launch, Operator, admit, define},
+    manifests::define,
+    operator::{Launch, Operator},
     proxy::{Fault, Proxy},
 };
 use jiff::Timestamp;

@@ -7,7 +7,8 @@ use std::fs;
 
 use common::{
     cluster::{Place, eventually},
-    operator::{Operator, define},
+    manifests::define,
+    operator::Operator,
 };
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};

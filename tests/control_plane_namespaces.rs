@@ -5,7 +5,8 @@ mod common;
 use common::{
     audit,
     cluster::Place,
-    operator::{Launch, Operator, define},
+    manifests::define,
+    operator::{Launch, Operator},
 };
 use jiff::Timestamp;
 use kube::api::{DeleteParams, ListParams};

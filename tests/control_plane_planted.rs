@@ -5,7 +5,8 @@ mod common;
 
 use common::{
     cluster::{Place, eventually},
-    operator::{Operator, define},
+    manifests::define,
+    operator::Operator,
 };
 use k8s_openapi::api::{
     apps::v1::StatefulSet,

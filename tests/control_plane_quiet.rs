@@ -7,7 +7,8 @@ use std::{cell::Cell, time::Duration};
 
 use common::{
     cluster::{Place, eventually},
-    operator::{Launch, Operator, define},
+    manifests::define,
+    operator::{Launch, Operator},
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};

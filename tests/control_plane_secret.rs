@@ -4,7 +4,8 @@ mod common;
 
 use common::{
     cluster::{Place, eventually},
-    operator::{Operator, define},
+    manifests::define,
+    operator::Operator,
 };
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{

@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{audit, operator::manifests};
+use common::{audit, manifests::manifests};
 use jiff::Timestamp;
 use serde_json::Value;
 

@@ -18,8 +18,9 @@ use tokio::{runtime::Builder, time::interval};
 
 use crate::{
     common::{
+        account::admit,
         cluster::{Place, eventually},
-        operator::{Launch, Operator, admit},
+        operator::{Launch, Operator},
     },
     figures,
     webhook::{self, Authority},

@@ -25,7 +25,8 @@ use std::sync::Arc;
 
 use common::{
     cluster::{Place, eventually},
-    operator::{Operator, crd},
+    manifests::crd,
+    operator::Operator,
 };
 use k8s_openapi::{
     api::apps::v1::Deployment, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,

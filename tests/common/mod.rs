@@ -3,12 +3,14 @@
 
 #![allow(dead_code, reason = "each test file is a program of its own and uses a part")]
 
+pub(crate) mod account;
 pub(crate) mod admission_table;
 pub(crate) mod audit;
 pub(crate) mod certificates;
 pub(crate) mod cluster;
 pub(crate) mod crowd;
 pub(crate) mod deployed;
+pub(crate) mod manifests;
 pub(crate) mod members;
 pub(crate) mod moments;
 pub(crate) mod operator;

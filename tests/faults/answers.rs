@@ -14,7 +14,8 @@ use crate::{
     ALWAYS, Stage,
     common::{
         cluster::{Place, eventually},
-        operator::{Operator, define},
+        manifests::define,
+        operator::Operator,
         proxy::{Fault, Proxy},
     },
     never, rolled, through, writes,

@@ -19,7 +19,8 @@ use crate::{
     ALWAYS, Stage,
     common::{
         cluster::{Place, eventually},
-        operator::{DEFINITION, Operator, define},
+        manifests::{DEFINITION, define},
+        operator::Operator,
         proxy::{Asked, Fault},
     },
 };

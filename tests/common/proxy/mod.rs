@@ -1,24 +1,23 @@
 //! A proxy between an operator and the API server, which fails on demand: plain HTTP on the loopback in front, whatever
-//! `KUBECONFIG` says behind. Knows no test; what it is asked it keeps, in order.
+//! `KUBECONFIG` says behind. Knows no test; it keeps the requests, in order.
+
+mod answer;
+mod request;
 
 use std::{
     convert::Infallible,
     future::{pending, poll_fn},
-    pin::{Pin, pin},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    task::{Context, Poll},
-    time::Instant,
 };
 
-use axum::body::Bytes;
-use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use http_body_util::BodyExt;
 use hyper::{
     Request, Response, StatusCode,
-    body::{Body, Frame, Incoming},
-    header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TRANSFER_ENCODING},
+    body::Incoming,
+    header::{CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING},
     server::conn::http1,
     service::service_fn,
 };
@@ -33,70 +32,8 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-type Answer = UnsyncBoxBody<Bytes, BoxError>;
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// What is done to a request instead of passing it on.
-#[derive(Clone, Debug)]
-pub(crate) enum Fault {
-    /// Answered with this status, as the API server would.
-    Status(u16),
-    /// Told to come back after so many seconds, in a Status.
-    Throttled(u32),
-    /// The same as priority and fairness says it: a header and a line of text.
-    Turned(u32),
-    /// Never answered.
-    Hang,
-    /// The connection is reset.
-    Reset,
-    /// Passed on and carried out, and then the connection is closed.
-    LoseReply,
-    /// Passed on, and the answer lacks its end.
-    CutReply,
-    /// A watch that begins and tells of an error with this code.
-    WatchError(u16),
-}
-
-/// A request as it came.
-#[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    pub(crate) at: Instant,
-    pub(crate) method: String,
-    pub(crate) namespace: String,
-    pub(crate) resource: String,
-    /// Name of the object, with the subresource if there is one: `cache/status`.
-    pub(crate) name: String,
-    pub(crate) watch: bool,
-}
-
-impl Asked {
-    fn of<B>(request: &Request<B>) -> Self {
-        let segments: Vec<&str> = request.uri().path().split('/').filter(|segment| !segment.is_empty()).collect();
-        let below = if segments.first() == Some(&"api") { 2 } else { 3 };
-        let (namespace, rest) = match segments.get(below..).unwrap_or_default() {
-            ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
-            rest => ("", rest),
-        };
-        Self {
-            at: Instant::now(),
-            method: request.method().to_string(),
-            namespace: namespace.to_owned(),
-            resource: rest.first().copied().unwrap_or_default().to_owned(),
-            name: rest.get(1..).unwrap_or_default().join("/"),
-            watch: request.uri().query().is_some_and(|query| query.contains("watch=true")),
-        }
-    }
-
-    /// Whether it could change something.
-    pub(crate) fn writes(&self) -> bool {
-        self.method != "GET"
-    }
-
-    /// Whether it lists or watches all objects of this kind.
-    pub(crate) fn reads_all(&self, resource: &str) -> bool {
-        self.method == "GET" && self.resource == resource && self.name.is_empty()
-    }
-}
+use self::answer::{Answer, Audible, BoxError, failure, status, whole};
+pub(crate) use self::request::{Asked, Fault};
 
 type Condition = Box<dyn Fn(&Asked) -> bool + Send + Sync>;
 
@@ -293,51 +230,5 @@ impl State {
 async fn unless(dead: &AtomicBool) {
     if dead.load(Relaxed) {
         pending::<()>().await;
-    }
-}
-
-fn status(code: u16, retry_after: Option<u32>) -> Response<Answer> {
-    let mut answer = Response::builder().status(code).header(CONTENT_TYPE, "application/json");
-    if let Some(seconds) = retry_after {
-        answer = answer.header(RETRY_AFTER, seconds);
-    }
-    answer.body(whole(failure(code, retry_after).to_string())).unwrap()
-}
-
-/// A Status as the API server writes it.
-fn failure(code: u16, retry_after: Option<u32>) -> serde_json::Value {
-    let reason = match code {
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "NotFound",
-        409 => "Conflict",
-        410 => "Expired",
-        422 => "Invalid",
-        429 => "TooManyRequests",
-        503 => "ServiceUnavailable",
-        _ => "InternalError",
-    };
-    let details = retry_after.map_or_else(|| json!({}), |seconds| json!({ "retryAfterSeconds": seconds }));
-    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason,
-        "message": format!("{reason} on purpose"), "details": details})
-}
-
-fn whole(text: impl Into<Bytes>) -> Answer {
-    Full::new(text.into()).map_err(|never| -> BoxError { match never {} }).boxed_unsync()
-}
-
-/// A body on which nothing comes any more once its line is dead.
-struct Audible {
-    body: Answer,
-    dead: Arc<AtomicBool>,
-}
-
-impl Body for Audible {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = pin!(&mut self.body).poll_frame(cx);
-        if self.dead.load(Relaxed) { Poll::Pending } else { frame }
     }
 }
