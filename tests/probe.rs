@@ -9,8 +9,16 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
+    thread,
+    time::Duration,
 };
+
+/// How long a process may do nothing before a test fails.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Runs one of the scripts with a `redis-cli` of these lines, and answers whether it succeeds and what `redis-cli` left in its folder
 /// as `calls`.
@@ -43,44 +51,98 @@ fn succeeds(probe: &str, answer: &str) -> bool {
     run("probe.sh", &[probe], &format!("cat >/dev/null\nprintf '{answer}'")).0
 }
 
-/// A process of this name that ends at the third SIGTERM, and the words that it writes to its standard output meanwhile.
-fn ignore_two_signals(folder: &Path, name: &str) -> Child {
-    let program = folder.join(name);
-    let lines =
-        "#!/bin/sh\ntrap 'n=x$n; echo $n; [ $n != xxx ] || exit 0' TERM\necho ready\nwhile :; do sleep 0.05; done\n";
-    fs::write(&program, lines).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    Command::new(program).stdout(Stdio::piped()).spawn().unwrap()
+/// A process that ignores two signals and ends at the third. It is killed when it is dropped.
+struct Stubborn {
+    process: Child,
+    lines: Receiver<String>,
+}
+
+impl Stubborn {
+    /// Starts it under this name. Each SIGTERM is a line of its output.
+    fn start(folder: &Path, name: &str) -> Self {
+        let program = folder.join(name);
+        let lines = "#!/bin/sh\ntrap 'n=x$n; echo $n; [ $n != xxx ] || exit 0' TERM\necho ready\nwhile :; do sleep 0.05; done\n";
+        fs::write(&program, lines).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut process = Command::new(program).stdout(Stdio::piped()).spawn().unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let started = Self { process, lines };
+        assert_eq!(started.next_line().as_deref(), Some("ready"));
+        started
+    }
+
+    /// The next line of its output; nothing after its end.
+    fn next_line(&self) -> Option<String> {
+        match self.lines.recv_timeout(DEADLINE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("neither a signal nor an end within {DEADLINE:?}"),
+        }
+    }
+
+    fn leave(&self) {
+        let process = [("REDIS_PROCESS", self.process.id().to_string())];
+        assert!(run_with("leave.sh", &[], "echo role:slave", &process).0, "leave.sh");
+    }
+}
+
+impl Drop for Stubborn {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
 }
 
 #[test]
 fn a_process_that_ignores_sigterm_gets_it_again_until_it_ends() {
     let folder = tempfile::tempdir().unwrap();
-    let mut process = ignore_two_signals(folder.path(), "redis-server");
-    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    assert_eq!(lines.next().unwrap().unwrap(), "ready");
-    let (ended, _) = run_with("leave.sh", &[], "echo role:slave", &[("REDIS_PROCESS", process.id().to_string())]);
-    assert!(ended);
-    let written: Vec<String> = lines.map(Result::unwrap).collect();
-    assert_eq!(written, ["x", "xx", "xxx"], "each line is a SIGTERM");
-    assert!(process.wait().unwrap().success());
+    let server = Stubborn::start(folder.path(), "redis-server");
+    server.leave();
+    let signals: Vec<String> = std::iter::from_fn(|| server.next_line()).collect();
+    assert_eq!(signals, ["x", "xx", "xxx"]);
 }
 
 #[test]
 fn a_process_that_is_no_server_gets_no_sigterm() {
     let folder = tempfile::tempdir().unwrap();
-    // The second process proves that the time was long enough for three signals.
-    let mut pause = ignore_two_signals(folder.path(), "pause");
-    let mut server = ignore_two_signals(folder.path(), "valkey-server");
-    let mut lines = BufReader::new(pause.stdout.take().unwrap()).lines();
-    assert_eq!(lines.next().unwrap().unwrap(), "ready");
-    for process in [&pause, &server] {
-        assert!(run_with("leave.sh", &[], "echo role:slave", &[("REDIS_PROCESS", process.id().to_string())]).0);
+    let (pause, server) = (Stubborn::start(folder.path(), "pause"), Stubborn::start(folder.path(), "valkey-server"));
+    pause.leave();
+    server.leave();
+    // The server proves that the time was long enough for three signals.
+    while server.next_line().is_some() {}
+    assert!(pause.lines.try_recv().is_err(), "it got a signal");
+}
+
+/// As long as the start script is the first process of a container, the kernel gives it no signal that it does not handle.
+#[test]
+fn the_start_script_ends_on_sigterm_while_it_waits_for_the_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let conf = folder.path().join("redis.conf");
+    fs::write(&conf, "include /nonexistent/auth.conf\n").unwrap();
+    let server = folder.path().join("redis-server");
+    fs::write(&server, "#!/bin/sh\n").unwrap();
+    fs::copy(&server, folder.path().join("redis-cli")).unwrap();
+    for program in ["redis-server", "redis-cli"] {
+        fs::set_permissions(folder.path().join(program), fs::Permissions::from_mode(0o755)).unwrap();
     }
-    assert!(server.wait().unwrap().success());
-    pause.kill().unwrap();
-    pause.wait().unwrap();
-    assert_eq!(lines.count(), 0, "a line is a SIGTERM");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/build/start.sh");
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let mut process = Command::new("sh")
+        .args(["-x", script.to_str().unwrap()])
+        .env("PATH", path)
+        .env("REDIS_DATA", folder.path())
+        .env("REDIS_CONF", &conf)
+        .env("REDIS_AUTH_CONF", "/nonexistent/auth.conf")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It stays open, or the script would end when it writes.
+    let mut trace = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(trace.any(|line| line == "+ sleep 1"), "start.sh does not wait for the file");
+    assert!(Command::new("kill").arg(process.id().to_string()).status().unwrap().success());
+    assert_eq!(process.wait().unwrap().code(), Some(143), "ended by its own handler");
 }
 
 #[test]

@@ -235,9 +235,7 @@ async fn rest(place: &Place) -> Result<(), String> {
     let set: StatefulSet = place.api().get("cache").await.map_err(|error| error.to_string())?;
     let spec = set.spec.unwrap_or_default();
     let revision = set.status.and_then(|status| status.update_revision);
-    let update =
-        spec.update_strategy.and_then(|strategy| strategy.rolling_update).and_then(|rolling| rolling.partition);
-    need(spec.replicas == Some(wanted) && update.unwrap_or(0) == 0, "the StatefulSet is not open to all pods")?;
+    need(spec.replicas == Some(wanted), "the StatefulSet has another number of pods")?;
     let pods = place.api::<Pod>().list(&ours).await.map_err(|error| error.to_string())?.items;
     let newest = pods.iter().all(|pod| {
         pod.metadata.deletion_timestamp.is_none() && pod.labels().get("controller-revision-hash") == revision.as_ref()

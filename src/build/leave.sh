@@ -44,13 +44,18 @@ save_without_first_aof() {
 # nor on a server that writes its first append-only file, as a replica does after each full synchronization: the pod would stay until
 # the kubelet kills it at the end of the grace period. The end of the container ends this loop. A process of another name, such as
 # `pause` where containers share their processes, gets no signal.
+# A server that saves its data does not answer, and gets no second signal: on some file systems that would interrupt the save. A server
+# whose first append-only file failed tries again, and would end without it.
 repeat_sigterm() {
   tries=0
   while [ "$tries" -lt 1000 ] && sleep 1 && kill -0 "$process"; do
+    tries=$((tries + 1))
+    case $(ask info persistence) in
+      *aof_rewrite_scheduled:1*) [ "$recorded" != aof ] || continue ;;
+    esac
     case $(cat "/proc/$process/comm") in
       *redis* | *valkey*) kill -TERM "$process" ;;
     esac
-    tries=$((tries + 1))
   done
 }
 recorded=

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::{
         instance::{Auth, ValidatedInstance},
-        names::PORT,
+        names::{PORT, pod},
         observed::Aspect,
         reason::Reason,
     },
@@ -57,8 +57,8 @@ impl Memory {
 pub(super) struct Opened {
     /// Whether restarts have to wait.
     pub(super) waits: bool,
-    /// Whether a server asks for a password that is lost, so that only a restart opens it; and what to say if it is the primary.
-    locked: Option<String>,
+    /// The pods whose server asks for a password that is lost, so that only a restart opens it.
+    locked: Vec<String>,
     /// What to tell of it, if anything.
     pub(super) aspect: Option<Aspect>,
 }
@@ -96,10 +96,12 @@ pub(super) async fn keep(instance: &ValidatedInstance, told: bool, context: &Con
     });
     let failed: Vec<_> = failed.collect();
     let is_lost = |error: &ServerError| keys.is_none() && matches!(error, ServerError::Password { .. });
-    let first = failed.iter().find(|(_, error)| !is_lost(error)).or_else(|| failed.first());
-    let unopened = first.map(|(server, error)| {
-        if is_lost(error) { locked(server, &instance.auth_secret()) } else { waits(waiting(server, error), &servers) }
-    });
+    let lost = failed.iter().filter(|(_, error)| is_lost(error));
+    let locked: Vec<String> = lost.map(|(server, _)| server.pod.clone()).collect();
+    let unopened = match failed.iter().find(|(_, error)| !is_lost(error)) {
+        Some((server, error)) => Some(Opened { locked, ..waits(waiting(server, error), &servers) }),
+        None => locked.first().map(|pod| beside_locked(restarted(pod, &instance.auth_secret()), locked.clone())),
+    };
     context.remember(&instance.uid, |memory| {
         let passwords = &mut memory.passwords;
         passwords.demanded &= unopened.is_some();
@@ -139,46 +141,68 @@ fn waiting(server: &Running, error: &ServerError) -> Aspect {
 }
 
 impl Opened {
-    /// The same, given whether the primary asks for a password that is lost: a replica that restarts could not follow it, so restarts
-    /// wait.
-    pub(super) fn given(self, has_locked_primary: bool) -> Self {
-        match self.locked {
-            Some(message) if has_locked_primary && !self.waits => {
-                let aspect = Aspect { holds: Some(false), reason: Reason::PasswordDiffers, message };
-                Self { waits: true, locked: None, aspect: Some(aspect) }
-            }
-            _ => self,
+    /// The same, given the primary: where that asks for a password that is lost, restarts wait, since a replica that restarts could not
+    /// follow it.
+    pub(super) fn given(self, instance: &ValidatedInstance, primary: Option<i32>) -> Self {
+        let primary = primary.map(|ordinal| pod(&instance.name, ordinal));
+        match primary.filter(|pod| !self.waits && self.locked.contains(pod)) {
+            Some(pod) => Self { waits: true, aspect: Some(kept(&pod, &instance.auth_secret())), ..self },
+            None => self,
         }
     }
 }
 
-/// The outcome where the password of a server is lost: nothing but its restart opens it, so no restart waits for it.
-fn locked(server: &Running, secret: &str) -> Opened {
-    let pod = server.pod.as_str();
-    let lost = format!("spec.auth.enabled: false: {pod} asks for the password of Secret {secret}, which is gone");
-    let message = format!("{lost}; the rollout restarts {pod}, which then asks for none");
-    let primary = format!(
-        "{lost}; restarts wait, because replicas that restart could not follow the primary: set spec.auth.enabled to true with spec.auth.secretName for a Secret with that password, wait for phase Running, then set it to false"
+/// The outcome where the passwords of servers are lost: nothing but its restart opens such a server, so no restart waits for it.
+fn beside_locked(aspect: Aspect, locked: Vec<String>) -> Opened {
+    Opened { waits: false, locked, aspect: Some(aspect) }
+}
+
+fn lost(pod: &str, secret: &str, rest: &str) -> Aspect {
+    let message = format!(
+        "spec.auth.enabled: false: {pod} asks for the password of Secret {secret}, which does not exist; {rest}"
     );
-    let aspect = Aspect { holds: Some(false), reason: Reason::PasswordDiffers, message };
-    Opened { waits: false, locked: Some(primary), aspect: Some(aspect) }
+    Aspect { holds: Some(false), reason: Reason::PasswordDiffers, message }
+}
+
+fn restarted(pod: &str, secret: &str) -> Aspect {
+    lost(pod, secret, &format!("the rollout restarts {pod}, which then asks for none"))
+}
+
+fn kept(primary: &str, secret: &str) -> Aspect {
+    let rest = format!(
+        "restarts wait, because replicas that restart could not follow the primary {primary}: set spec.auth.enabled to true with spec.auth.secretName for a Secret with that password, wait for phase Running, then set it to false"
+    );
+    lost(primary, secret, &rest)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::domain::instance::tests::validated;
 
     #[test]
     fn restarts_wait_beside_a_primary_whose_password_is_lost() {
-        let server = |locked: Option<&str>, waits| Opened { waits, locked: locked.map(str::to_owned), aspect: None };
-        for (locked, waits, waits_beside_locked) in
-            [(None, false, false), (None, true, true), (Some("lost"), false, true), (Some("lost"), true, true)]
-        {
-            assert_eq!(server(locked, waits).given(false).waits, waits, "{locked:?} {waits}");
-            let opened = server(locked, waits).given(true);
-            assert_eq!(opened.waits, waits_beside_locked, "{locked:?} {waits}");
-            let says = opened.aspect.map(|aspect| aspect.message);
-            assert_eq!(says.as_deref(), locked.filter(|_| !waits), "the primary is named where restarts wait for it");
+        let instance = validated(json!({"replicas": 3}));
+        let pod = |ordinal: i32| pod(&instance.name, ordinal);
+        let of = |waits, locked: &[i32]| {
+            let locked = locked.iter().map(|ordinal| pod(*ordinal)).collect();
+            Opened { waits, ..beside_locked(restarted(&pod(0), "x-auth"), locked) }
+        };
+        let (restarts, waits) = (format!("the rollout restarts {}", pod(0)), format!("the primary {}:", pod(2)));
+        for (waits_before, locked, primary, (expected, says)) in [
+            (false, &[0, 2][..], Some(2), (true, &waits)),
+            (false, &[0, 2], Some(1), (false, &restarts)),
+            (false, &[0], None, (false, &restarts)),
+            // The primary may refuse the operator for another reason.
+            (false, &[], Some(0), (false, &restarts)),
+            // Another server is named, for which restarts wait.
+            (true, &[0], Some(0), (true, &restarts)),
+        ] {
+            let opened = of(waits_before, locked).given(&instance, primary);
+            let message = opened.aspect.map(|aspect| aspect.message).unwrap_or_default();
+            assert_eq!((opened.waits, message.contains(says.as_str())), (expected, true), "{locked:?} {message}");
         }
     }
 }

@@ -216,8 +216,8 @@ async fn pursue(
     let instance = eased.as_ref().unwrap_or(instance);
     // Before anything restarts, and before redis.conf changes, the data files are complete.
     let files = persistence::ensure(instance, &changes, settled, context).await?; // redis
-    let has_locked_primary = roles.as_ref().is_some_and(Roles::has_locked_primary);
-    let opened = opening::keep(instance, rotating, context).await?.given(has_locked_primary); // redis
+    let primary = roles.as_ref().and_then(|roles| roles.primary);
+    let opened = opening::keep(instance, rotating, context).await?.given(instance, primary); // redis
     let may_restart = files.is_none() && !opened.waits;
     let config = match files {
         Some(aspect) => Outcome::Pending(aspect),

@@ -37,7 +37,7 @@ use crate::{
         observed::{Aspect, container},
         reason::Reason,
         replication::{
-            Answer, Evasion, Member, Record,
+            Member, Record,
             election::Election,
             fence::Limits,
             lag,
@@ -98,12 +98,6 @@ impl Roles {
         Copies { primary: self.primary, in_sync: self.in_sync.clone(), idle }
     }
 
-    /// Whether the primary runs and takes none of the passwords of the operator.
-    pub(super) fn has_locked_primary(&self) -> bool {
-        let is_locked = |member: &Member| !member.ended && member.answer == Answer::Evasive(Evasion::Other);
-        self.members.iter().any(|member| self.primary == Some(member.ordinal) && is_locked(member))
-    }
-
     /// Whether the primary does not answer, so that everything else has to wait until it is known why.
     pub(super) fn is_silent(&self) -> bool {
         self.aspect.reason == Reason::PrimaryUnreachable
@@ -143,10 +137,11 @@ pub(super) async fn keep(stored: &RedisInstance, context: &Context) -> Result<Op
         context.metrics.roles.looked(&group.uid, false, Instant::now());
         return Ok(Some(Roles::missing(Vec::new(), Reason::PrimaryMissing, message)));
     }
+    let asked = Instant::now();
     let members = ask::members(&group, context).await; // redis
     let named = stored.annotations().get(PROMOTE_ANNOTATION).map(String::as_str);
     let patient = ask::is_early(&group, &members, context);
-    sync::listen(&group, &members, context);
+    sync::listen(&group, &members, asked, context);
     let seen = sync::seen(&group, context);
     let election = Election {
         instance: &group.name,

@@ -32,15 +32,16 @@ pub(super) struct Sighting {
     pub(super) in_sync: BTreeSet<i32>,
     /// When it may last have acknowledged a write.
     alive: Instant,
-    /// When it last answered that it runs a script, if nothing since then says that the script has ended.
-    busy_at: Option<Instant>,
+    /// When the question was sent to which it last answered BUSY, if nothing since then says that the script has ended.
+    busy_asked: Option<Instant>,
     /// When each replica last heard it.
     heard: BTreeMap<i32, Instant>,
 }
 
 impl Sighting {
     /// Goes on with what the replicas tell of a primary, whether that one answers or not.
-    pub(super) fn listen(&mut self, members: &[Member], limits: Limits, now: Instant) {
+    /// `asked` is before the first question, `now` after the last answer.
+    pub(super) fn listen(&mut self, members: &[Member], limits: Limits, asked: Instant, now: Instant) {
         let primary = members.iter().find(|member| member.ordinal == self.primary);
         let is_busy = primary.is_some_and(|primary| primary.is_busy() && !primary.ended);
         // Between two BUSY answers of two scripts writes may have been acknowledged.
@@ -50,9 +51,9 @@ impl Sighting {
         let is_unanswered =
             primary.is_some_and(|primary| matches!(primary.answer, Answer::Silent { .. }) && !primary.ended);
         if is_busy {
-            self.busy_at = Some(now);
+            self.busy_asked = Some(asked);
         } else if !is_unanswered {
-            self.busy_at = None;
+            self.busy_asked = None;
         }
         let mut offset = 0;
         for (ordinal, (seconds, told)) in hearers(members, self.primary, self.address, limits.hearing) {
@@ -79,7 +80,7 @@ impl Sighting {
             earlier: (now, told.offset),
             in_sync: BTreeSet::new(),
             alive: now,
-            busy_at: None,
+            busy_asked: None,
             heard: BTreeMap::new(),
         }
     }
@@ -98,9 +99,9 @@ impl Sighting {
         self.offset = (now, offset);
     }
 
-    /// Whether a BUSY answer now would come from the same script as the last one.
+    /// Whether a BUSY answer that came by now is of the same script as the last one: both lie between the former question and now.
     fn is_same_script(&self, limits: Limits, now: Instant) -> bool {
-        self.busy_at.is_some_and(|at| now.saturating_duration_since(at) < limits.same_script)
+        self.busy_asked.is_some_and(|at| now.saturating_duration_since(at) < limits.same_script)
     }
 
     /// Whether this replica has all that the primary can have acknowledged: it heard the primary until a script began that has not
@@ -151,7 +152,7 @@ mod tests {
         let mut sighting = Sighting::new(0, primary(0, "a", 5000).told().unwrap(), begun);
         sighting.answers(primary(0, "a", 5000).told().unwrap(), None, [1, 2].into(), begun);
         let all = [primary(0, "a", 5000), linked(1, 5000, true, 0), linked(2, 5000, true, 0)];
-        sighting.listen(&all, Limits::default(), begun);
+        sighting.listen(&all, Limits::default(), begun, begun);
         assert_eq!(sighting.seen().unheard, [(1, 0), (2, 0)].into());
 
         // One loses its link; the other hears the primary take writes for 50 minutes.
@@ -161,7 +162,7 @@ mod tests {
                 linked(1, 5000, false, second),
                 linked(2, 5000 + second, true, second % 2),
             ];
-            sighting.listen(&members, Limits::default(), at(second));
+            sighting.listen(&members, Limits::default(), at(second), at(second));
         }
         let seen = sighting.seen();
         assert_eq!((seen.unheard, seen.offset), ([(1, 3000), (2, 0)].into(), 8000));
@@ -175,6 +176,7 @@ mod tests {
                 &[primary, linked(1, 5000, false, second), linked(2, 8000, false, 9)],
                 Limits::default(),
                 at(second),
+                at(second),
             );
             assert_eq!(sighting.seen().unheard, [(1, 3000), (2, 0)].into());
         }
@@ -184,12 +186,17 @@ mod tests {
     fn a_primary_that_cannot_be_asked_lives_on_though_nobody_hears_it() {
         let begun = Instant::now();
         let mut sighting = Sighting::new(0, primary(0, "a", 50).told().unwrap(), begun);
-        sighting.listen(&[primary(0, "a", 50), linked(1, 50, true, 0)], Limits::default(), begun);
+        sighting.listen(&[primary(0, "a", 50), linked(1, 50, true, 0)], Limits::default(), begun, begun);
         for (evasion, unheard) in [(Evasion::Full, 60), (Evasion::Busy, 60), (Evasion::Other, 60)] {
             let mut sighting = sighting.clone();
             for (second, ended) in [(60, false), (90, true)] {
                 let members = [evasive(evasion, ended), linked(1, 50, false, second)];
-                sighting.listen(&members, Limits::default(), begun + Duration::from_secs(second));
+                sighting.listen(
+                    &members,
+                    Limits::default(),
+                    begun + Duration::from_secs(second),
+                    begun + Duration::from_secs(second),
+                );
                 assert_eq!(sighting.seen().unheard, [(1, unheard)].into(), "{evasion:?}");
             }
         }
@@ -201,20 +208,20 @@ mod tests {
         let at = |seconds| begun + Duration::from_secs(seconds);
         let busy = || evasive(Evasion::Busy, false);
         let mut sighting = Sighting::new(0, primary(0, "a", 50).told().unwrap(), begun);
-        sighting.listen(&[primary(0, "a", 50), linked(1, 50, true, 0)], Limits::default(), begun);
+        sighting.listen(&[primary(0, "a", 50), linked(1, 50, true, 0)], Limits::default(), begun, begun);
         // The first script: the replica gives the connection up after 60 s.
         for second in 1..=90 {
-            sighting.listen(&[busy(), linked(1, 50, second < 60, second)], Limits::default(), at(second));
+            sighting.listen(&[busy(), linked(1, 50, second < 60, second)], Limits::default(), at(second), at(second));
         }
         assert_eq!(sighting.seen().unheard, [(1, 0)].into());
         assert!(sighting.has_heard_all(1, Limits::default(), at(90)));
         // It ends and the next begins, silent until `busy-reply-threshold`.
         for second in 91..=95 {
             let silent = member(0, Answer::Silent { seconds: second - 90 });
-            sighting.listen(&[silent, linked(1, 50, false, second)], Limits::default(), at(second));
+            sighting.listen(&[silent, linked(1, 50, false, second)], Limits::default(), at(second), at(second));
         }
         for second in 96..=99 {
-            sighting.listen(&[busy(), linked(1, 50, false, second)], Limits::default(), at(second));
+            sighting.listen(&[busy(), linked(1, 50, false, second)], Limits::default(), at(second), at(second));
         }
         assert_eq!(sighting.seen().unheard, [(1, 37)].into());
         assert!(!sighting.has_heard_all(1, Limits::default(), at(99)));
@@ -225,15 +232,15 @@ mod tests {
         let begun = Instant::now();
         let at = |seconds| begun + Duration::from_secs(seconds);
         let mut sighting = Sighting::new(0, primary(0, "a", 50).told().unwrap(), begun);
-        sighting.listen(&[primary(0, "a", 50), linked(1, 50, true, 0)], Limits::default(), begun);
+        sighting.listen(&[primary(0, "a", 50), linked(1, 50, true, 0)], Limits::default(), begun, begun);
         let busy = |seconds, up| [evasive(Evasion::Busy, false), linked(1, 50, up, seconds)];
-        sighting.listen(&busy(6, true), Limits::default(), at(6));
-        sighting.listen(&busy(60, false), Limits::default(), at(8));
+        sighting.listen(&busy(6, true), Limits::default(), at(6), at(6));
+        sighting.listen(&busy(60, false), Limits::default(), at(8), at(8));
         let silent = [member(0, Answer::Silent { seconds: 1 }), linked(1, 50, false, 61)];
         let unheard_after = |members: &[Member], next: u64, limits: Limits| {
             let mut sighting = sighting.clone();
-            sighting.listen(members, limits, at(9));
-            sighting.listen(&busy(70, false), limits, at(next));
+            sighting.listen(members, limits, at(9), at(9));
+            sighting.listen(&busy(70, false), limits, at(next), at(next));
             (sighting.seen().unheard[&1], sighting.has_heard_all(1, limits, at(next)))
         };
         let short = Limits { same_script: Duration::ZERO, ..Limits::default() };
@@ -248,6 +255,13 @@ mod tests {
         ] {
             assert_eq!(unheard_after(members, next, limits), expected, "{what}");
         }
+        // The answer took long to be read, as in an operator without CPU time: the script may have begun after the other one.
+        for (asked, unheard) in [(9, 0), (7, 6)] {
+            let mut sighting = sighting.clone();
+            sighting.listen(&busy(66, false), Limits::default(), at(asked), at(10));
+            sighting.listen(&busy(68, false), Limits::default(), at(12), at(12));
+            assert_eq!(sighting.seen().unheard[&1], unheard, "asked at {asked}");
+        }
     }
 
     #[test]
@@ -257,13 +271,13 @@ mod tests {
         let mut sighting = Sighting::new(0, primary(0, "a", 90).told().unwrap(), begun);
         for second in 0..60 {
             let members = [evasive(Evasion::Busy, false), linked(1, 90, true, second), linked(2, 90, false, second)];
-            sighting.listen(&members, Limits::default(), at(second));
+            sighting.listen(&members, Limits::default(), at(second), at(second));
         }
         assert_eq!(sighting.seen().unheard, [(1, 0)].into());
         // One that goes on in another history is not heard in this one.
         let mut other = linked(1, 9000, true, 0);
         told_mut(&mut other).history = "b".to_owned();
-        sighting.listen(&[evasive(Evasion::Other, false), other], Limits::default(), at(70));
+        sighting.listen(&[evasive(Evasion::Other, false), other], Limits::default(), at(70), at(70));
         assert_eq!((sighting.seen().unheard, sighting.seen().offset), ([(1, 11)].into(), 90));
     }
 }

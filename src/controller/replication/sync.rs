@@ -28,11 +28,11 @@ pub(super) fn seen(group: &Group<'_>, context: &Context) -> Option<Seen> {
     context.recall(&group.uid, |memory| memory.replication.sighting.as_ref().map(Sighting::seen))
 }
 
-/// Goes on with what was seen of the primary by what the replicas tell now.
-pub(super) fn listen(group: &Group<'_>, members: &[Member], context: &Context) {
+/// Updates what was seen of the primary by the answers to questions that were sent after `asked`.
+pub(super) fn listen(group: &Group<'_>, members: &[Member], asked: Instant, context: &Context) {
     context.remember(&group.uid, |memory| {
         if let Some(sighting) = &mut memory.replication.sighting {
-            sighting.listen(members, group.limits, Instant::now());
+            sighting.listen(members, group.limits, asked, Instant::now());
         }
     });
 }
@@ -56,7 +56,7 @@ pub(super) async fn record(
             memory.sighting.take().filter(|former| former.primary == primary && former.history == told.history);
         let mut sighting = former.unwrap_or_else(|| Sighting::new(primary, told, now));
         sighting.answers(told, process, in_sync.clone(), now);
-        sighting.listen(members, group.limits, now);
+        sighting.listen(members, group.limits, now, now);
         memory.sighting = Some(sighting);
         memory.fenced = None;
         let others = members.iter().map(|member| member.ordinal).filter(|ordinal| *ordinal != primary);

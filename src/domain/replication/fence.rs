@@ -29,9 +29,6 @@ const HEARING_MINIMUM: u64 = 3;
 /// Milliseconds that a script runs before its server answers BUSY (`busy-reply-threshold`), unless the spec says otherwise; at most, with
 /// several replicas.
 const BUSY_THRESHOLD_MS: u64 = 5000;
-/// Milliseconds between an answer of a server and the moment at which the operator takes note of it, at most: the deadline of a question.
-const ANSWER_AGE_MS: u64 = 2000;
-
 /// How long the servers of an instance may be silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -41,13 +38,14 @@ pub struct Limits {
     pub hearing: u64,
     /// Seconds until a primary that no replica hears stops to acknowledge writes; `None` where it never does.
     pub acknowledging: Option<u64>,
-    /// Two BUSY answers that are less than this apart come from one script: the server would not answer BUSY that early in another one.
+    /// Two BUSY answers that are less than this apart come from one script: the server would not answer BUSY that early in another one
+    /// (`busy-reply-threshold`).
     pub same_script: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        let same_script = Duration::from_millis(BUSY_THRESHOLD_MS - ANSWER_AGE_MS);
+        let same_script = Duration::from_millis(BUSY_THRESHOLD_MS);
         Self { silence: SILENCE_LIMIT, hearing: HEARING_MINIMUM, acknowledging: None, same_script }
     }
 }
@@ -58,7 +56,9 @@ impl Limits {
     pub fn of(spec: &RedisInstanceSpec) -> Self {
         let number = |names: [&str; 2]| {
             let config = spec.config.iter().flatten().find(|(name, _)| names.contains(&name.to_lowercase().as_str()));
-            config.and_then(|(_, value)| value.0.trim_matches(|c: char| c == '"' || c.is_whitespace()).parse().ok())
+            config.and_then(|(_, value)| {
+                value.0.trim_matches(|c: char| matches!(c, '"' | '\'') || c.is_whitespace()).parse().ok()
+            })
         };
         let replication = spec.replication.as_ref();
         let bounded = replication
@@ -69,8 +69,11 @@ impl Limits {
         let max_lag = number(["min-replicas-max-lag", "min-slaves-max-lag"]).unwrap_or(MAX_LAG);
         let ping_period = number(["repl-ping-replica-period", "repl-ping-slave-period"]).unwrap_or(1);
         let silence = replication.and_then(|replication| replication.failover_after_seconds);
-        let threshold = number(["busy-reply-threshold", "lua-time-limit"]).unwrap_or(BUSY_THRESHOLD_MS);
-        let same_script = Duration::from_millis(threshold.min(BUSY_THRESHOLD_MS).saturating_sub(ANSWER_AGE_MS));
+        let names = ["busy-reply-threshold", "lua-time-limit"];
+        let is_set = spec.config.iter().flatten().any(|(name, _)| names.contains(&name.to_lowercase().as_str()));
+        // A value that cannot be read proves nothing about a script.
+        let threshold = number(names).unwrap_or(if is_set { 0 } else { BUSY_THRESHOLD_MS });
+        let same_script = Duration::from_millis(threshold.min(BUSY_THRESHOLD_MS));
         Self { same_script, ..Self::new(silence, ping_period, (min_replicas, max_lag)) }
     }
 
@@ -156,10 +159,11 @@ mod tests {
         let patient = serde_json::json!({"replicas": 2, "replication": {"failoverAfterSeconds": 30}});
         assert_eq!(of(patient).silence, 30);
         for (config, seconds) in [
-            (serde_json::json!({}), 3),
-            (serde_json::json!({"busy-reply-threshold": "4000"}), 2),
-            (serde_json::json!({"lua-time-limit": "1000"}), 0),
-            (serde_json::json!({"busy-reply-threshold": "30000"}), 3),
+            (serde_json::json!({}), 5),
+            (serde_json::json!({"busy-reply-threshold": "4000"}), 4),
+            (serde_json::json!({"lua-time-limit": "'1000'"}), 1),
+            (serde_json::json!({"Busy-Reply-Threshold": "1s"}), 0),
+            (serde_json::json!({"busy-reply-threshold": "30000"}), 5),
         ] {
             let same_script = of(serde_json::json!({"replicas": 2, "config": config})).same_script;
             assert_eq!(same_script, Duration::from_secs(seconds), "{config}");
