@@ -4,38 +4,30 @@
 mod common;
 
 use common::{
-    cluster::{Place, Redis, eventually},
+    cluster::{Place, eventually},
     members::Members,
+    pods::THREE_PODS,
     writer::Writer,
 };
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
-use redis_operator::api::v1::{Phase, RedisInstance};
+use redis_operator::api::v1::Phase;
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::Instant};
-
-const PODS: [&str; 3] = ["cache-0", "cache-1", "cache-2"];
+use tokio::time::Instant;
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
 async fn three_pods_get_a_password_and_lose_it_again_also_when_their_primary_dies() {
     let place = Place::new("toggled").await;
-    put(&place, "shop", "chosen").await;
-    let spec = json!({"image": "redis:7.0.15", "replicas": 3, "storage": {"size": "64Mi"}, "auth": {"enabled": false}});
-    place.create("cache", spec).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
-    let members = Members { place: &place, instance: "cache" };
+    place.put_password("shop", "chosen").await;
+    let members = place.create_cache(3, json!({"auth": {"enabled": false}})).await;
     asks_for_a_password(&members, false).await;
     let writer = Writer::start_with(&place, "cache", "chosen").await;
     writer.goes_on(100).await;
-    for (auth, required) in [
-        (json!({"enabled": true, "secretName": "shop"}), true),
-        (json!({"enabled": false, "secretName": null}), false),
-        (json!({"enabled": true, "secretName": "shop"}), true),
-    ] {
+    for required in [true, false, true] {
         let first = members.pod("cache-2").await.unwrap().uid();
         let begun = Instant::now();
-        place.change("cache", json!({ "auth": auth })).await;
+        place.change("cache", json!({"auth": auth(required)})).await;
         let primary = eventually("pod that is replaced while another is the primary", || async {
             let replaced = members.pod("cache-2").await.is_some_and(|pod| pod.uid() != first);
             members.primary().await.filter(|_| replaced)
@@ -48,9 +40,7 @@ async fn three_pods_get_a_password_and_lose_it_again_also_when_their_primary_die
         members.one_takes_writes().await;
         writer.goes_on(100).await;
     }
-    let outcome = writer.stop().await;
-    eprintln!("{outcome}");
-    assert_eq!(outcome.lost, [0_usize; 0], "acknowledged writes were lost");
+    writer.stop_without_loss("toggled").await;
     place.leave().await;
 }
 
@@ -58,19 +48,13 @@ async fn three_pods_get_a_password_and_lose_it_again_also_when_their_primary_die
 #[ignore = "needs a cluster with the operator"]
 async fn a_change_that_is_taken_back_while_it_is_carried_out_leaves_no_server_open() {
     let place = Place::new("reverted").await;
-    put(&place, "shop", "chosen").await;
-    let auth =
-        |enabled: bool| json!({"enabled": enabled, "secretName": if enabled { json!("shop") } else { Value::Null }});
-    let spec = json!({"image": "redis:7.0.15", "replicas": 3, "storage": {"size": "64Mi"}, "auth": auth(true)});
-    place.create("cache", spec).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = with_password(&place).await;
     let writer = Writer::start_with(&place, "cache", "chosen").await;
     writer.goes_on(50).await;
     place.change("cache", json!({"auth": auth(false)})).await;
     eventually("server that asks for no password", || async {
-        for name in PODS {
-            if answer(&members, name).await? == "+PONG" {
+        for name in THREE_PODS {
+            if members.ping_without_login(name).await? == "+PONG" {
                 return Some(());
             }
         }
@@ -78,18 +62,13 @@ async fn a_change_that_is_taken_back_while_it_is_carried_out_leaves_no_server_op
     })
     .await;
     place.change("cache", json!({"auth": auth(true)})).await;
-    for name in PODS {
-        eventually(&format!("{name}, which asks for a password again"), || async {
-            answer(&members, name).await.filter(|answer| answer.starts_with("-NOAUTH"))
-        })
-        .await;
+    for name in THREE_PODS {
+        wait_for_ping(&members, name, "-NOAUTH").await;
     }
     place.reaches("cache", Phase::Running).await;
     asks_for_a_password(&members, true).await;
     writer.goes_on(50).await;
-    let outcome = writer.stop().await;
-    eprintln!("taken back: {outcome}");
-    assert_eq!(outcome.lost, [0_usize; 0], "acknowledged writes were lost");
+    writer.stop_without_loss("taken back").await;
     place.leave().await;
 }
 
@@ -97,37 +76,28 @@ async fn a_change_that_is_taken_back_while_it_is_carried_out_leaves_no_server_op
 #[ignore = "needs a cluster with the operator"]
 async fn servers_that_were_opened_are_closed_while_another_does_not_answer() {
     let place = Place::new("reopened").await;
-    put(&place, "shop", "chosen").await;
-    let auth =
-        |enabled: bool| json!({"enabled": enabled, "secretName": if enabled { json!("shop") } else { Value::Null }});
-    let spec = json!({"image": "redis:7.0.15", "replicas": 3, "storage": {"size": "64Mi"}, "auth": auth(true)});
-    place.create("cache", spec).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = with_password(&place).await;
     let primary = members.primary().await.expect("a primary");
-    let silent = PODS.into_iter().rfind(|name| *name != primary).unwrap();
+    let silent = THREE_PODS.into_iter().rfind(|name| *name != primary).unwrap();
     members.signal(silent, "STOP").await;
     place.change("cache", json!({"auth": auth(false)})).await;
-    for name in PODS.into_iter().filter(|name| *name != silent) {
-        eventually(&format!("{name}, which asks for no password"), || async {
-            answer(&members, name).await.filter(|answer| answer == "+PONG")
-        })
-        .await;
+    for name in THREE_PODS.into_iter().filter(|name| *name != silent) {
+        wait_for_ping(&members, name, "+PONG").await;
     }
     place.change("cache", json!({"auth": auth(true)})).await;
-    for name in PODS.into_iter().filter(|name| *name != silent) {
-        eventually(&format!("{name}, which asks for a password again"), || async {
-            answer(&members, name).await.filter(|answer| answer.starts_with("-NOAUTH"))
-        })
-        .await;
+    for name in THREE_PODS.into_iter().filter(|name| *name != silent) {
+        wait_for_ping(&members, name, "-NOAUTH").await;
     }
     eventually("the name of the server that does not answer", || async {
-        let (status, message) = rotated(&place).await?;
+        let Condition { status, message, .. } = place.condition("PasswordRotated").await?;
         (status == "False" && message.contains(silent) && message.contains("without one")).then_some(())
     })
     .await;
     members.signal(silent, "CONT").await;
-    eventually("the end of it", || async { (rotated(&place).await?.0 == "True").then_some(()) }).await;
+    eventually("the end of it", || async {
+        (place.condition("PasswordRotated").await?.status == "True").then_some(())
+    })
+    .await;
     asks_for_a_password(&members, true).await;
     place.leave().await;
 }
@@ -136,25 +106,22 @@ async fn servers_that_were_opened_are_closed_while_another_does_not_answer() {
 #[ignore = "needs a cluster with the operator"]
 async fn restarts_wait_beside_a_primary_with_a_lost_password_until_a_secret_has_it_again() {
     let place = Place::new("bolted").await;
-    let spec = json!({"image": "redis:7.0.15", "replicas": 3, "storage": {"size": "64Mi"}, "auth": {"enabled": false}});
-    place.create("cache", spec).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = place.create_cache(3, json!({"auth": {"enabled": false}})).await;
     let primary = members.one_takes_writes().await;
     assert_eq!(members.ask(&primary, "SET order 4711").await, "+OK");
     assert_eq!(members.ask(&primary, "CONFIG SET requirepass lost").await, "+OK");
-    let before = uids(&members).await;
+    let before = place.pod_uids().await;
     place.change("cache", json!({"resources": {"requests": {"cpu": "11m"}}})).await;
     eventually("the way out in the status", || async {
-        let (status, message) = rotated(&place).await?;
+        let Condition { status, message, .. } = place.condition("PasswordRotated").await?;
         let is_named =
             message.contains(&primary) && message.contains("restarts wait") && message.contains("secretName");
         (status == "False" && is_named).then_some(())
     })
     .await;
-    assert_eq!(uids(&members).await, before, "a pod was restarted beside the locked primary");
+    assert_eq!(place.pod_uids().await, before, "a pod was restarted beside the locked primary");
 
-    put(&place, "found", "lost").await;
+    place.put_password("found", "lost").await;
     place.change("cache", json!({"auth": {"enabled": true, "secretName": "found"}})).await;
     place.reaches("cache", Phase::Running).await;
     asks_for_a_password(&members, true).await;
@@ -166,39 +133,32 @@ async fn restarts_wait_beside_a_primary_with_a_lost_password_until_a_secret_has_
     place.leave().await;
 }
 
-async fn uids(members: &Members<'_>) -> Vec<Option<String>> {
-    let mut uids = Vec::new();
-    for name in PODS {
-        uids.push(members.pod(name).await.and_then(|pod| pod.uid()));
-    }
-    uids
+/// The instance `cache` of three pods, with the password of the Secret `shop`.
+async fn with_password(place: &Place) -> Members<'_> {
+    place.put_password("shop", "chosen").await;
+    place.create_cache(3, json!({"auth": auth(true)})).await
 }
 
-/// Status and message of the condition.
-async fn rotated(place: &Place) -> Option<(String, String)> {
-    let instance: RedisInstance = place.api().get("cache").await.unwrap();
-    let condition = instance.status?.conditions.into_iter().find(|one| one.type_ == "PasswordRotated")?;
-    Some((condition.status, condition.message))
+/// `spec.auth` with the Secret `shop`, or without a password.
+fn auth(enabled: bool) -> Value {
+    json!({"enabled": enabled, "secretName": enabled.then_some("shop")})
 }
 
-/// What the server of a pod answers to one who has not logged in.
-async fn answer(members: &Members<'_>, name: &str) -> Option<String> {
-    let address = members.pod(name).await?.status?.pod_ip?;
-    let mut redis = Redis::from(TcpStream::connect((address.as_str(), 6379)).await.ok()?);
-    redis.try_ask("PING").await
+/// Waits until the server of a pod answers a PING without a login in this way.
+async fn wait_for_ping(members: &Members<'_>, pod: &str, answer: &str) {
+    eventually(&format!("{answer} from {pod} without a login"), || async {
+        members.ping_without_login(pod).await.filter(|actual| actual.starts_with(answer))
+    })
+    .await;
 }
 
-/// Every server refuses who does not log in, or none does.
+/// Every server refuses a client that does not log in, or none does.
 async fn asks_for_a_password(members: &Members<'_>, required: bool) {
-    for name in PODS {
+    for name in THREE_PODS {
         let pod = members.pod(name).await.unwrap();
         assert_eq!(pod.annotations().contains_key("redis.github.com/password"), required, "{name}");
-        let answer = eventually(&format!("answer of {name}"), || answer(members, name)).await;
+        let answer = eventually(&format!("answer of {name}"), || members.ping_without_login(name)).await;
         assert_eq!(answer.starts_with("-NOAUTH"), required, "{name}: {answer}");
         assert_eq!(answer == "+PONG", !required, "{name}: {answer}");
     }
-}
-
-async fn put(place: &Place, name: &str, password: &str) {
-    place.put::<Secret>(json!({"metadata": {"name": name}, "stringData": {"password": password}})).await;
 }

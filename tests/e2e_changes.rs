@@ -13,18 +13,9 @@ mod refusals;
 
 use std::collections::BTreeSet;
 
-use common::cluster::{Place, Redis, eventually};
-use k8s_openapi::api::core::v1::{Event, Pod};
-use kube::{ResourceExt, api::ListParams};
-
-/// A connection of a client that knows the password, if there is one.
-async fn open(place: &Place) -> Redis {
-    let mut redis = place.connect("cache").await;
-    if redis.ask("PING").await.starts_with("-NOAUTH") {
-        assert_eq!(redis.ask(&format!("AUTH {}", place.password("cache").await)).await, "+OK");
-    }
-    redis
-}
+use common::cluster::Place;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 
 async fn pod(place: &Place) -> Pod {
     place.api().get("cache-0").await.unwrap()
@@ -36,21 +27,4 @@ fn start(pod: &Pod) -> BTreeSet<String> {
     let starts =
         statuses.iter().map(|status| format!("{:?}", status.state.as_ref().and_then(|state| state.running.clone())));
     starts.chain(pod.uid()).collect()
-}
-
-/// Waits for an event of this reason whose words hold these.
-async fn told(place: &Place, reason: &str, words: &str) {
-    eventually(&format!("event {reason} with {words:?}"), || async {
-        let events = place.api::<Event>().list(&ListParams::default()).await.unwrap().items;
-        let is = |event: &Event| {
-            event.reason.as_deref() == Some(reason) && event.message.as_deref().unwrap_or_default().contains(words)
-        };
-        events.iter().any(is).then_some(())
-    })
-    .await;
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }

@@ -13,10 +13,3 @@ mod secret;
 mod serving;
 #[path = "e2e_lifecycle/storage.rs"]
 mod storage;
-
-use k8s_openapi::api::core::v1::Pod;
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}

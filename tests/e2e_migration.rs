@@ -8,32 +8,27 @@ use std::collections::BTreeMap;
 use common::{
     cluster::{Place, eventually},
     members::Members,
+    pods::THREE_PODS,
     warnings::changed_with_warnings,
-    writer::{Outcome, Writer},
+    writer::Writer,
 };
-use k8s_openapi::api::{
-    core::v1::{Event, PersistentVolumeClaim},
-    storage::v1::StorageClass,
-};
+use k8s_openapi::api::{core::v1::PersistentVolumeClaim, storage::v1::StorageClass};
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams, PostParams},
 };
-use redis_operator::api::v1::{Phase, RedisInstance};
+use redis_operator::api::v1::Phase;
 use serde_json::{Value, json};
 
 /// Who makes volumes on the local cluster.
 const FOLDERS: &str = "cluster.local/folder";
-const PODS: [&str; 3] = ["cache-0", "cache-1", "cache-2"];
 
 /// Three pods that serve, under a client that writes.
 async fn written(place: &Place) -> (Members<'_>, Writer) {
-    let spec = json!({"image": "redis:7.0.15", "replicas": 3, "storage": {"size": "64Mi"}});
-    place.create("cache", spec).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
+    let members = place.create_cache(3, json!({})).await;
     let writer = Writer::start(place, "cache").await;
     writer.goes_on(50).await;
-    (Members { place, instance: "cache" }, writer)
+    (members, writer)
 }
 
 /// The primary, which has been given the key `order`.
@@ -72,24 +67,10 @@ async fn all_are_of(place: &Place, class: &str) {
     assert!(claims.len() == 3 && claims.values().all(|(held, _)| held == class), "not all of {class}: {claims:?}");
 }
 
-async fn waits_with(place: &Place, words: &'static str) {
-    let told = move |instance: Option<&RedisInstance>| {
-        let status = instance.and_then(|instance| instance.status.as_ref());
-        status.and_then(|status| status.last_condition_message.as_ref()).is_some_and(|told| told.contains(words))
-    };
-    place.until("cache", &format!("word of {words:?}"), told).await;
-}
-
 async fn every_pod_has(members: &Members<'_>, key: &str, value: &str) {
-    for pod in PODS {
+    for pod in THREE_PODS {
         assert_eq!(members.ask(pod, &format!("GET {key}")).await, value, "{key} in {pod}");
     }
-}
-
-/// Nothing that was acknowledged is lost.
-fn whole(what: &str, outcome: &Outcome) {
-    eprintln!("{what}: {outcome}");
-    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
 }
 
 #[tokio::test]
@@ -107,9 +88,9 @@ async fn volumes_move_to_another_class_and_back_under_a_writer() {
     all_are_of(&place, &fast).await;
     every_pod_has(&members, "order", "4711").await;
     assert_ne!(members.primary().await.unwrap(), primary, "its volume is another, so its role went first");
-    let events = place.api::<Event>().list(&ListParams::default()).await.unwrap().items;
-    let told = |reason: &str| events.iter().filter(|event| event.reason.as_deref() == Some(reason)).count();
-    assert_eq!((told("Migrate"), told("VolumeReplaced"), told("HandedOver")), (1, 3, 1));
+    for (reason, times) in [("Migrate", 1), ("VolumeReplaced", 3), ("HandedOver", 1)] {
+        assert_eq!(place.events(reason).await.len(), times, "{reason}");
+    }
 
     // Another word half way: what has moved comes back, what has not stays.
     let before = claims(&place).await;
@@ -127,7 +108,7 @@ async fn volumes_move_to_another_class_and_back_under_a_writer() {
     assert!(claims(&place).await.values().any(|now| before.values().any(|former| former == now)), "one stayed");
     every_pod_has(&members, "order", "4711").await;
     writer.goes_on(50).await;
-    whole("three volumes moved, and some there and back", &writer.stop().await);
+    writer.stop_without_loss("three volumes moved, and some there and back").await;
     leave(place, &[&fast]).await;
 }
 
@@ -141,14 +122,14 @@ async fn a_class_that_gives_no_volumes_costs_no_more_than_one_replica() {
     // None of that name: told, and nothing is touched.
     let fast = format!("{}-fast", place.namespace);
     place.change("cache", classed(&fast)).await;
-    waits_with(&place, "there is no StorageClass").await;
+    place.wait_for_message("there is no StorageClass").await;
     place.reaches("cache", Phase::Running).await;
     assert_eq!(claims(&place).await, before);
 
     // One that nobody serves: the first volume waits, the others stay.
     let barren = class(&place, "barren", "cluster.local/nobody").await;
     place.change("cache", classed(&barren)).await;
-    waits_with(&place, "its volume").await;
+    place.wait_for_message("its volume").await;
     writer.goes_on(50).await;
     let now = claims(&place).await;
     assert_eq!(now.iter().filter(|(name, claim)| before.get(*name) != Some(claim)).count(), 1, "{now:?}");
@@ -159,7 +140,7 @@ async fn a_class_that_gives_no_volumes_costs_no_more_than_one_replica() {
     place.reaches("cache", Phase::Running).await;
     all_are_of(&place, &fast).await;
     writer.goes_on(50).await;
-    whole("a class that is not there, one without volumes, one with", &writer.stop().await);
+    writer.stop_without_loss("a class that is not there, one without volumes, one with").await;
     assert_eq!(members.labelled_primary().await.len(), 1);
     leave(place, &[&fast, &barren]).await;
 }
@@ -170,7 +151,7 @@ async fn a_claim_that_somebody_deletes_is_replaced_when_the_others_have_the_data
     let place = Place::new("claim").await;
     let (members, writer) = written(&place).await;
     let primary = ordered(&members).await;
-    let replica = PODS.into_iter().find(|pod| *pod != primary).unwrap();
+    let replica = THREE_PODS.into_iter().find(|pod| *pod != primary).unwrap();
     for pod in [replica, &primary] {
         let before = claims(&place).await;
         let claim = format!("redis-data-{pod}");
@@ -186,7 +167,7 @@ async fn a_claim_that_somebody_deletes_is_replaced_when_the_others_have_the_data
         assert_eq!(others(claims(&place).await), others(before), "the others stay");
         every_pod_has(&members, "order", "4711").await;
     }
-    whole("a replica's and the primary's claim deleted", &writer.stop().await);
+    writer.stop_without_loss("a replica's and the primary's claim deleted").await;
     leave(place, &[]).await;
 }
 

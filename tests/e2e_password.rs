@@ -9,8 +9,12 @@ use common::{
     cluster::{Place, Redis, eventually},
     deployed,
     members::Members,
+    pods::THREE_PODS,
 };
-use k8s_openapi::api::core::v1::{Pod, Secret, Service};
+use k8s_openapi::{
+    api::core::v1::{Pod, Secret, Service},
+    apimachinery::pkg::apis::meta::v1::Condition,
+};
 use kube::{
     ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams},
@@ -24,7 +28,6 @@ use tokio::{
     time::{interval, timeout},
 };
 
-const PODS: [&str; 3] = ["cache-0", "cache-1", "cache-2"];
 const UNTIL: &str = "redis.github.com/former-password-until";
 
 #[tokio::test]
@@ -32,15 +35,14 @@ const UNTIL: &str = "redis.github.com/former-password-until";
 async fn nobody_is_refused_while_the_password_of_three_pods_changes() {
     let place = Place::new("password").await;
     deployed::settled(&place.client).await;
-    put(&place, "shop", "first").await;
-    three(&place, "shop").await;
-    let members = Members { place: &place, instance: "cache" };
+    place.put_password("shop", "first").await;
+    let members = place.create_cache(3, json!({"auth": {"secretName": "shop"}})).await;
     let before = lives(&members).await;
 
     let old = Client::start(&place, "first").await;
     merge(&place, "shop", json!({"stringData": {"password": "second"}})).await;
     eventually("server that accepts the second password", || async {
-        for pod in PODS {
+        for pod in THREE_PODS {
             if accepts(&members, pod, "second").await {
                 return Some(());
             }
@@ -54,7 +56,7 @@ async fn nobody_is_refused_while_the_password_of_three_pods_changes() {
     })
     .await;
     let new = Client::start(&place, "second").await;
-    for pod in PODS {
+    for pod in THREE_PODS {
         for password in ["first", "second"] {
             assert!(accepts(&members, pod, password).await, "{pod} refuses the {password} one");
         }
@@ -64,7 +66,7 @@ async fn nobody_is_refused_while_the_password_of_three_pods_changes() {
         })
         .await;
     }
-    let (status, reason, message) = rotated(&place).await.unwrap();
+    let Condition { status, reason, message, .. } = place.condition("PasswordRotated").await.unwrap();
     assert_eq!((status.as_str(), reason.as_str()), ("False", "PasswordChanged"), "{message}");
     let secret: Secret = place.api().get("cache-auth").await.unwrap();
     assert_eq!(secret.data.as_ref().unwrap()["former-password"].0, b"first");
@@ -75,7 +77,7 @@ async fn nobody_is_refused_while_the_password_of_three_pods_changes() {
 
     end_the_operator(&place).await;
     merge(&place, "cache-auth", json!({"metadata": {"annotations": {UNTIL: "2026-01-01T00:00:00Z"}}})).await;
-    for pod in PODS {
+    for pod in THREE_PODS {
         eventually(&format!("end of the first password in {pod}"), || async {
             (!accepts(&members, pod, "first").await).then_some(())
         })
@@ -83,7 +85,7 @@ async fn nobody_is_refused_while_the_password_of_three_pods_changes() {
         assert!(accepts(&members, pod, "second").await, "{pod}");
     }
     eventually("end of the rotation in the status", || async {
-        (rotated(&place).await?.1 == "PasswordRotated").then_some(())
+        (place.condition("PasswordRotated").await?.reason == "PasswordRotated").then_some(())
     })
     .await;
     let secret: Secret = place.api().get("cache-auth").await.unwrap();
@@ -99,15 +101,14 @@ async fn nobody_is_refused_while_the_password_of_three_pods_changes() {
 #[ignore = "needs a cluster with the operator"]
 async fn a_server_that_does_not_answer_holds_the_change_and_is_brought_along() {
     let place = Place::new("held").await;
-    put(&place, "one", "first").await;
-    put(&place, "two", "second").await;
-    three(&place, "one").await;
-    let members = Members { place: &place, instance: "cache" };
+    place.put_password("one", "first").await;
+    place.put_password("two", "second").await;
+    let members = place.create_cache(3, json!({"auth": {"secretName": "one"}})).await;
     members.signal("cache-2", "STOP").await;
     // Another Secret is looked at without delay.
     place.change("cache", json!({"auth": {"secretName": "two"}})).await;
     eventually("word of the server that does not answer", || async {
-        let (status, reason, message) = rotated(&place).await?;
+        let Condition { status, reason, message, .. } = place.condition("PasswordRotated").await?;
         (status == "False" && reason == "Unreachable" && message.contains("cache-2")).then_some(())
     })
     .await;
@@ -130,8 +131,7 @@ async fn a_server_that_does_not_answer_holds_the_change_and_is_brought_along() {
 #[ignore = "needs a cluster with the operator"]
 async fn a_generated_password_is_changed_by_hand() {
     let place = Place::new("chosen").await;
-    place.create("cache", json!({"image": "redis:7.0.15", "storage": {"size": "64Mi"}})).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
+    place.create_running("cache", json!({"image": "redis:7.0.15", "storage": {"size": "64Mi"}})).await;
     let generated = place.password("cache").await;
     merge(&place, "cache-auth", json!({"stringData": {"password": "chosen"}})).await;
     // Our own Secret is looked at every few minutes, and by an operator that takes over.
@@ -151,17 +151,6 @@ async fn a_generated_password_is_changed_by_hand() {
     place.leave().await;
 }
 
-async fn three(place: &Place, secret: &str) {
-    let spec =
-        json!({"image": "redis:7.0.15", "replicas": 3, "storage": {"size": "64Mi"}, "auth": {"secretName": secret}});
-    place.create("cache", spec).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
-}
-
-async fn put(place: &Place, name: &str, password: &str) {
-    place.put::<Secret>(json!({"metadata": {"name": name}, "stringData": {"password": password}})).await;
-}
-
 async fn merge(place: &Place, secret: &str, change: Value) {
     place.api::<Secret>().patch(secret, &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
 }
@@ -175,13 +164,6 @@ async fn end_the_operator(place: &Place) {
 
 async fn phase(place: &Place) -> Phase {
     place.api::<RedisInstance>().get("cache").await.unwrap().status.unwrap().status
-}
-
-/// Status, reason and message of the condition.
-async fn rotated(place: &Place) -> Option<(String, String, String)> {
-    let instance: RedisInstance = place.api().get("cache").await.unwrap();
-    let condition = instance.status?.conditions.into_iter().find(|one| one.type_ == "PasswordRotated")?;
-    Some((condition.status, condition.reason, condition.message))
 }
 
 /// Whether the server of a pod takes a login with this password.

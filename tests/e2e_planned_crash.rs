@@ -8,8 +8,8 @@ use std::time::Duration;
 use common::{
     cluster::Place,
     deployed::{leader, pods, settled},
-    members::{Members, kill_operator},
-    moments::Moments,
+    members::kill_operator,
+    moments::{Moments, rounds},
     writer::Writer,
 };
 use kube::{ResourceExt, api::DeleteParams};
@@ -24,18 +24,11 @@ async fn a_writer_without_wait_loses_nothing_in_planned_changes_though_operators
     settled(&client).await;
     let config =
         |databases: &str, appendonly: &str| json!({"config": {"databases": databases, "appendonly": appendonly}});
-    let mut whole = config("16", "yes");
-    whole["image"] = json!("redis:7.0.15");
-    whole["replicas"] = json!(3);
-    whole["storage"] = json!({"size": "64Mi"});
-    place.create("cache", whole).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = place.create_cache(3, config("16", "yes")).await;
     let writer = Writer::start(&place, "cache").await;
     let mut moments = Moments::seeded();
-    let rounds = std::env::var("ROUNDS").map_or(1, |rounds| rounds.parse().expect("ROUNDS must be a number"));
     let mut killed = 0;
-    for _ in 0..rounds {
+    for _ in 0..rounds(1) {
         for change in [
             config("17", "yes"),
             config("17", "no"),
@@ -60,8 +53,6 @@ async fn a_writer_without_wait_loses_nothing_in_planned_changes_though_operators
             eprintln!("{change}: the operator was killed and the change is complete");
         }
     }
-    let outcome = writer.stop().await;
-    eprintln!("{killed} planned changes, an operator killed in each: {outcome}");
-    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+    writer.stop_without_loss(&format!("{killed} planned changes, an operator killed in each")).await;
     place.leave().await;
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use common::{
     cluster::{Place, eventually},
     deployed::{leader, pods, scale, settled},
-    members::{Members, kill_operator},
-    moments::Moments,
+    members::kill_operator,
+    moments::{Moments, rounds},
     writer::Writer,
 };
 use k8s_openapi::api::core::v1::Pod;
@@ -17,22 +17,16 @@ use kube::api::DeleteParams;
 use redis_operator::api::v1::Phase;
 use serde_json::json;
 
-fn rounds() -> u64 {
-    std::env::var("ROUNDS").map_or(2, |rounds| rounds.parse().expect("ROUNDS must be a number"))
-}
-
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
 async fn operators_that_die_at_any_moment_lose_nothing() {
     let place = Place::new("crash").await;
     let client = place.client.clone();
     settled(&client).await;
-    place.create("cache", json!({"image": "redis:7.0.15", "replicas": 3, "storage": {"size": "64Mi"}})).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = place.create_cache(3, json!({})).await;
     let writer = Writer::start_confirmed(&place, "cache").await;
     let mut moments = Moments::seeded();
-    for round in 0..rounds() {
+    for round in 0..rounds(2) {
         writer.goes_on(50).await;
         place.change("cache", json!({"config": {"databases": (20 + round).to_string()}})).await;
         moments.pass(Duration::from_secs(3)).await;
@@ -52,7 +46,7 @@ async fn operators_that_die_at_any_moment_lose_nothing() {
     let outcome = writer.stop().await;
     eprintln!(
         "{} rounds of a roll and a failover, an operator killed in each: {} confirmed writes, {} lost",
-        rounds(),
+        rounds(2),
         outcome.acknowledged,
         outcome.lost.len()
     );

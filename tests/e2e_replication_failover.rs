@@ -11,66 +11,37 @@ use common::{
     members::Members,
     writer::Writer,
 };
-use k8s_openapi::api::{
-    core::v1::{PersistentVolumeClaim, Pod},
-    events::v1::Event,
-};
+use k8s_openapi::api::core::v1::Pod;
 use kube::{
     ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use redis_operator::api::v1::{Phase, RedisInstance};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::timeout;
 
-const MARK: &str = "redis.github.com/replication";
 /// How long a command may take that blocks the server on purpose.
 const SCRIPT_DEADLINE: Duration = Duration::from_mins(1);
 
-async fn several(place: &Place, replicas: i32, spec: Value) {
-    let mut whole = json!({"image": "redis:7.0.15", "replicas": replicas, "storage": {"size": "64Mi"}});
-    whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-    place.create("cache", whole).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
-}
-
-/// Term and state of the mark of a pod's claim.
-async fn mark(place: &Place, pod: &str) -> Option<(u64, String)> {
-    let claim: PersistentVolumeClaim = place.api().get(&format!("redis-data-{pod}")).await.unwrap();
-    let mark = claim.annotations().get(MARK)?.clone();
-    Some((mark.split(' ').next()?.parse().unwrap(), mark.split(' ').next_back()?.to_owned()))
-}
-
-/// Waits until the status says this.
-async fn says(place: &Place, words: &str) {
-    eventually(&format!("status with {words:?}"), || async {
-        let instance: RedisInstance = place.api().get("cache").await.unwrap();
-        let message = instance.status?.last_condition_message?;
-        message.contains(words).then_some(())
-    })
-    .await;
-}
-
-/// Waits until an event with this reason was written about the instance.
-async fn event(place: &Place, reason: &str) -> String {
-    eventually(&format!("event {reason}"), || async {
-        let events = place.api::<Event>().list(&ListParams::default()).await.unwrap();
-        events.items.into_iter().find(|event| event.reason.as_deref() == Some(reason))?.note
-    })
-    .await
+/// Deletes the first pod, waits until another one is the primary, and writes there; the primary.
+async fn write_with_primary_other_than_first(members: &Members<'_>) -> String {
+    members.place.delete::<Pod>("cache-0").await;
+    let primary = members.primary_after("cache-0").await;
+    members.place.reaches("cache", Phase::Running).await;
+    assert_eq!(members.ask(&primary, "SET order 4711").await, "+OK");
+    primary
 }
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
 async fn pods_that_are_added_wait_for_the_one_that_ran_alone() {
     let place = Place::new("alone").await;
-    several(&place, 1, json!({})).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = place.create_cache(1, json!({})).await;
     assert_eq!(members.ask("cache-0", "SET order 4711").await, "+OK");
     members.signal("cache-0", "STOP").await;
     place.change("cache", json!({"replicas": 3})).await;
-    says(&place, "no replica was in sync with it").await;
-    assert_eq!(mark(&place, "cache-0").await, Some((1, "primary".to_owned())));
+    place.wait_for_message("no replica was in sync with it").await;
+    assert_eq!(members.mark("cache-0").await, Some((1, "primary".to_owned())));
     for pod in ["cache-1", "cache-2"] {
         let role = members.ask(pod, "INFO replication").await;
         assert!(role.contains("role:slave"), "{pod} was promoted without data: {role}");
@@ -87,19 +58,15 @@ async fn pods_that_are_added_wait_for_the_one_that_ran_alone() {
 #[ignore = "needs a cluster with the operator"]
 async fn a_pod_without_the_newest_data_takes_no_writes_when_fewer_are_made() {
     let place = Place::new("fewer").await;
-    several(&place, 3, json!({})).await;
-    let members = Members { place: &place, instance: "cache" };
-    place.api::<Pod>().delete("cache-0", &DeleteParams::default()).await.unwrap();
-    let primary = members.primary_after("cache-0").await;
-    place.reaches("cache", Phase::Running).await;
-    assert_eq!(members.ask(&primary, "SET order 4711").await, "+OK");
+    let members = place.create_cache(3, json!({})).await;
+    let primary = write_with_primary_other_than_first(&members).await;
     place.delete::<RedisInstance>("cache").await;
     for pod in ["cache-0", "cache-1", "cache-2"] {
         place.gone::<Pod>(pod).await;
     }
 
     place.create("cache", json!({"image": "redis:7.0.15", "storage": {"size": "64Mi"}})).await.unwrap();
-    says(&place, &format!("the newest data is in the volume of {primary}")).await;
+    place.wait_for_message(&format!("the newest data is in the volume of {primary}")).await;
     let refused = members.ask("cache-0", "SET order 1").await;
     assert!(refused.starts_with("-READONLY"), "{refused}");
     place.change("cache", json!({"replicas": 3})).await;
@@ -113,17 +80,13 @@ async fn a_pod_without_the_newest_data_takes_no_writes_when_fewer_are_made() {
 #[ignore = "needs a cluster with the operator"]
 async fn an_instance_that_takes_up_the_pods_of_another_hands_the_role_over_before_any_goes() {
     let place = Place::new("orphans").await;
-    several(&place, 3, json!({})).await;
-    let members = Members { place: &place, instance: "cache" };
-    place.api::<Pod>().delete("cache-0", &DeleteParams::default()).await.unwrap();
-    let primary = members.primary_after("cache-0").await;
-    place.reaches("cache", Phase::Running).await;
-    assert_eq!(members.ask(&primary, "SET order 4711").await, "+OK");
+    let members = place.create_cache(3, json!({})).await;
+    write_with_primary_other_than_first(&members).await;
     let orphan =
         DeleteParams { propagation_policy: Some(kube::api::PropagationPolicy::Orphan), ..DeleteParams::default() };
     place.api::<RedisInstance>().delete("cache", &orphan).await.unwrap();
     place.gone::<RedisInstance>("cache").await;
-    several(&place, 1, json!({})).await;
+    place.create_cache(1, json!({})).await;
     for pod in ["cache-1", "cache-2"] {
         place.gone::<Pod>(pod).await;
     }
@@ -137,8 +100,7 @@ async fn an_instance_that_takes_up_the_pods_of_another_hands_the_role_over_befor
 async fn a_replica_that_was_cut_off_is_not_promoted_over_a_primary_that_restarts() {
     for replicas in [2, 3] {
         let place = Place::new("stale").await;
-        several(&place, replicas, json!({"replication": {"durability": "Available"}})).await;
-        let members = Members { place: &place, instance: "cache" };
+        let members = place.create_cache(replicas, json!({"replication": {"durability": "Available"}})).await;
         let former = members.one_takes_writes().await;
         let address = members.pod(&former).await.unwrap().status.unwrap().pod_ip.unwrap();
         let others: Vec<String> =
@@ -148,7 +110,7 @@ async fn a_replica_that_was_cut_off_is_not_promoted_over_a_primary_that_restarts
         }
         for pod in &others {
             eventually(&format!("mark of {pod} that it is behind"), || async {
-                mark(&place, pod).await.filter(|(_, state)| state == "behind")
+                members.mark(pod).await.filter(|(_, state)| state == "behind")
             })
             .await;
         }
@@ -161,9 +123,7 @@ async fn a_replica_that_was_cut_off_is_not_promoted_over_a_primary_that_restarts
             members.deafen(pod, &address, false).await;
         }
         place.reaches("cache", Phase::Running).await;
-        let outcome = writer.stop().await;
-        eprintln!("{replicas} pods, replicas cut off, primary killed: {outcome}");
-        assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+        writer.stop_without_loss(&format!("{replicas} pods, replicas cut off, primary killed")).await;
         place.leave().await;
     }
 }
@@ -172,23 +132,22 @@ async fn a_replica_that_was_cut_off_is_not_promoted_over_a_primary_that_restarts
 #[ignore = "needs a cluster with the operator"]
 async fn a_word_that_was_not_asked_for_is_refused_and_does_nothing_later() {
     let place = Place::new("word").await;
-    several(&place, 3, json!({})).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = place.create_cache(3, json!({})).await;
     let primary = members.one_takes_writes().await;
     let other = if primary == "cache-1" { "cache-2" } else { "cache-1" };
-    let (term, _) = mark(&place, &primary).await.unwrap();
+    let (term, _) = members.mark(&primary).await.unwrap();
     let word = json!({"metadata": {"annotations": {"redis.github.com/promote": format!("{other}@{term}")}}});
     place.api::<RedisInstance>().patch("cache", &PatchParams::default(), &Patch::Merge(word)).await.unwrap();
-    let note = event(&place, "PromotionRefused").await;
+    let note = place.wait_for_event("PromotionRefused", "").await;
     assert!(note.contains(&format!("{primary} takes the writes")), "{note}");
     for pod in ["cache-0", "cache-1", "cache-2"] {
         eventually(&format!("mark of {pod} in a new term"), || async {
-            mark(&place, pod).await.filter(|(now, state)| *now > term && state != "behind")
+            members.mark(pod).await.filter(|(now, state)| *now > term && state != "behind")
         })
         .await;
     }
     members.signal(&primary, "STOP").await;
-    says(&place, "does not answer; it is asked again").await;
+    place.wait_for_message("does not answer; it is asked again").await;
     members.signal(&primary, "CONT").await;
     place.reaches("cache", Phase::Running).await;
     assert_eq!(members.one_takes_writes().await, primary);
@@ -199,8 +158,7 @@ async fn a_word_that_was_not_asked_for_is_refused_and_does_nothing_later() {
 #[ignore = "needs a cluster with the operator"]
 async fn a_primary_that_refuses_only_the_operator_keeps_its_role() {
     let place = Place::new("resets").await;
-    several(&place, 3, json!({})).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = place.create_cache(3, json!({})).await;
     let writer = Writer::start(&place, "cache").await;
     writer.goes_on(50).await;
     let primary = members.primary().await.unwrap();
@@ -209,7 +167,7 @@ async fn a_primary_that_refuses_only_the_operator_keeps_its_role() {
     for address in &addresses {
         members.refuse(&primary, address, true).await;
     }
-    says(&place, "does not answer the operator while its replicas hear it").await;
+    place.wait_for_message("does not answer the operator while its replicas hear it").await;
     writer.goes_on(50).await;
     for pod in ["cache-0", "cache-1", "cache-2"] {
         let role = members.ask(pod, "INFO replication").await;
@@ -234,8 +192,7 @@ async fn a_script_that_blocks_for_long_loses_nothing_that_it_acknowledged() {
         (3, "5000", json!({"limits": {"cpu": "200m"}})),
     ] {
         let place = Place::new("script").await;
-        several(&place, replicas, json!({ "resources": resources })).await;
-        let members = Members { place: &place, instance: "cache" };
+        let members = place.create_cache(replicas, json!({ "resources": resources })).await;
         let former = members.one_takes_writes().await;
         let mut client = members.connect(&former).await.unwrap();
         // Admission refuses more than 5000 with several pods, and cannot keep anyone from setting it on the server.
@@ -263,8 +220,7 @@ async fn block(client: &mut Redis, seconds: u32) -> Option<String> {
 #[ignore = "needs a cluster with the operator"]
 async fn pods_that_lose_their_labels_get_them_back_and_lose_no_write() {
     let place = Place::new("labels").await;
-    several(&place, 3, json!({})).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = place.create_cache(3, json!({})).await;
     let writer = Writer::start(&place, "cache").await;
     writer.goes_on(50).await;
     let pods = ["cache-0", "cache-1", "cache-2"];
@@ -289,8 +245,6 @@ async fn pods_that_lose_their_labels_get_them_back_and_lose_no_write() {
         place.reaches("cache", Phase::Running).await;
         writer.goes_on(50).await;
     }
-    let outcome = writer.stop().await;
-    eprintln!("pods without labels: {outcome}");
-    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+    writer.stop_without_loss("pods without labels").await;
     place.leave().await;
 }

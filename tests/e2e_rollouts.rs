@@ -3,38 +3,23 @@
 
 mod common;
 
-use std::{collections::BTreeSet, fs};
+use std::fs;
 
 use common::{
     cluster::{Place, eventually},
-    members::Members,
     writer::Writer,
 };
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{Pod, Service},
     discovery::v1::EndpointSlice,
-    events::v1::Event,
 };
 use kube::{
     ResourceExt,
     api::{EvictParams, ListParams, Patch, PatchParams},
 };
 use redis_operator::api::v1::{Phase, RedisInstance};
-use serde_json::{Value, json};
-
-async fn several(place: &Place, replicas: u32, config: Value) {
-    let spec = json!({"image": "redis:7.0.15", "replicas": replicas, "storage": {"size": "64Mi"}, "config": config});
-    place.create("cache", spec).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
-}
-
-/// The pods by name, each with its uid.
-async fn uids(place: &Place) -> BTreeSet<(String, String)> {
-    let labels = ListParams::default().labels("redis.github.com/instance=cache");
-    let pods = place.api::<Pod>().list(&labels).await.unwrap().items;
-    pods.iter().filter_map(|pod| Some((pod.name_any(), pod.uid()?))).collect()
-}
+use serde_json::json;
 
 /// Waits until a condition of the instance contains these words.
 async fn says(place: &Place, words: &'static str) {
@@ -46,33 +31,26 @@ async fn says(place: &Place, words: &'static str) {
         .await;
 }
 
-async fn loses_nothing(writer: Writer, what: &str) {
-    let outcome = writer.stop().await;
-    eprintln!("{what}: {outcome}");
-    assert!(outcome.lost.is_empty(), "{what}: {:?}", outcome.lost);
-}
-
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
 async fn kubectl_rollout_restart_loses_no_write() {
     let place = Place::new("restart").await;
-    several(&place, 3, json!({})).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = place.create_cache(3, json!({})).await;
     let writer = Writer::start(&place, "cache").await;
     writer.goes_on(50).await;
-    let before = uids(&place).await;
+    let before = place.pod_uids().await;
     let mark = json!({"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"});
     let patch = Patch::Strategic(json!({"spec": {"template": {"metadata": {"annotations": mark}}}}));
     place.api::<StatefulSet>().patch("cache", &PatchParams::default(), &patch).await.unwrap();
     eventually("three other pods", || async {
-        let now = uids(&place).await;
+        let now = place.pod_uids().await;
         (now.len() == 3 && now.is_disjoint(&before)).then_some(())
     })
     .await;
     place.reaches("cache", Phase::Running).await;
     members.one_takes_writes().await;
     writer.goes_on(50).await;
-    loses_nothing(writer, "kubectl rollout restart").await;
+    writer.stop_without_loss("kubectl rollout restart").await;
     place.leave().await;
 }
 
@@ -80,17 +58,16 @@ async fn kubectl_rollout_restart_loses_no_write() {
 #[ignore = "needs a cluster with the operator"]
 async fn a_drain_loses_no_write() {
     let place = Place::new("drained").await;
-    several(&place, 3, json!({})).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = place.create_cache(3, json!({})).await;
     let writer = Writer::start(&place, "cache").await;
     writer.goes_on(50).await;
     // As kubectl drain does: every pod at once, each again as long as the PodDisruptionBudget refuses.
-    let evictions = uids(&place).await.into_iter().map(|(pod, uid)| evict(&place, pod, uid));
+    let evictions = place.pod_uids().await.into_iter().map(|(pod, uid)| evict(&place, pod, uid));
     futures::future::join_all(evictions).await;
     place.reaches("cache", Phase::Running).await;
     members.one_takes_writes().await;
     writer.goes_on(50).await;
-    loses_nothing(writer, "drain").await;
+    writer.stop_without_loss("drain").await;
     place.leave().await;
 }
 
@@ -113,7 +90,7 @@ async fn evict(place: &Place, pod: String, uid: String) {
 #[ignore = "needs a cluster with the operator"]
 async fn a_service_of_somebody_else_takes_no_endpoint_from_an_instance_that_grows() {
     let place = Place::new("foreign").await;
-    several(&place, 1, json!({})).await;
+    place.create_cache(1, json!({})).await;
     let theirs = json!({"metadata": {"name": "cache-replicas"}, "spec": {"ports": [{"port": 6379}]}});
     place.put::<Service>(theirs).await;
     let writer = Writer::start(&place, "cache").await;
@@ -126,11 +103,11 @@ async fn a_service_of_somebody_else_takes_no_endpoint_from_an_instance_that_grow
 
     place.delete::<Service>("cache-replicas").await;
     place.reaches("cache", Phase::Running).await;
-    eventually("three pods", || async { (uids(&place).await.len() == 3).then_some(()) }).await;
+    eventually("three pods", || async { (place.pod_uids().await.len() == 3).then_some(()) }).await;
     let ours: Service = place.api().get("cache-replicas").await.unwrap();
     assert!(ours.owner_references().iter().any(|owner| owner.kind == "RedisInstance"));
     writer.goes_on(50).await;
-    loses_nothing(writer, "1 to 3 beside another's Service").await;
+    writer.stop_without_loss("1 to 3 beside another's Service").await;
     place.leave().await;
 }
 
@@ -146,8 +123,7 @@ async fn endpoints(place: &Place) -> usize {
 #[ignore = "needs a cluster with the operator"]
 async fn a_primary_that_cannot_save_a_snapshot_hands_its_role_over() {
     let place = Place::new("misconf").await;
-    several(&place, 3, json!({"save": "1 1"})).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = place.create_cache(3, json!({"config": {"save": "1 1"}})).await;
     let writer = Writer::start(&place, "cache").await;
     writer.goes_on(50).await;
     let former = members.one_takes_writes().await;
@@ -157,18 +133,11 @@ async fn a_primary_that_cannot_save_a_snapshot_hands_its_role_over() {
     fs::write(dump.join("x"), "").unwrap();
     let primary = members.primary_after(&former).await;
     writer.goes_on(50).await;
-    eventually("event HandedOver", || async {
-        let events = place.api::<Event>().list(&ListParams::default()).await.unwrap().items;
-        events.into_iter().find(|event| {
-            event.reason.as_deref() == Some("HandedOver")
-                && event.note.as_ref().is_some_and(|note| note.contains("cannot write to its volume"))
-        })
-    })
-    .await;
+    place.wait_for_event("HandedOver", "cannot write to its volume").await;
     says(&place, "cannot write a snapshot").await;
     writer.goes_on(50).await;
     assert_eq!(members.one_takes_writes().await, primary);
-    loses_nothing(writer, "a snapshot that fails").await;
+    writer.stop_without_loss("a snapshot that fails").await;
 
     // As a replica that cannot write, Redis 7 ends itself: this is another process, and the same volume.
     fs::remove_dir_all(members.data(&former).await.join("dump.rdb")).unwrap();

@@ -111,25 +111,19 @@ async fn an_operator_that_dies_after_any_write_is_followed_by_one_that_ends_the_
     at_rest(&place, "the beginning").await;
     let confirmed = Writer::start_confirmed(&place, "cache").await;
     operator = each_write(&place, Accident::Failover, (&confirmed, operator), &other).await;
-    loses_nothing(confirmed, "failovers, under a client that waits for a replica").await;
+    confirmed.stop_without_loss("failovers, under a client that waits for a replica").await;
     let plain = Writer::start(&place, "cache").await;
     for accident in PLANNED {
         operator = each_write(&place, accident, (&plain, operator), &other).await;
         place.change("cache", json!({"replicas": 3})).await;
         at_rest(&place, &format!("the end of {accident:?}")).await;
     }
-    loses_nothing(plain, "planned changes, under a client that does not").await;
+    plain.stop_without_loss("planned changes, under a client that does not").await;
 
     operator.kill();
     scale(&client, 2).await;
     classes.delete(&other, &DeleteParams::default()).await.unwrap();
     place.leave().await;
-}
-
-async fn loses_nothing(writer: Writer, what: &str) {
-    let outcome = writer.stop().await;
-    eprintln!("{what}: {outcome}");
-    assert!(outcome.lost.is_empty(), "{what}: {:?}", outcome.lost);
 }
 
 /// Has the accident happen once for each write of the operator, which dies after it; returns the operator that runs in the end.

@@ -17,6 +17,7 @@ use tokio::{
 use super::{
     audit,
     cluster::{Place, eventually, instance},
+    pods::is_ready,
 };
 
 /// Namespace of the operator.
@@ -38,7 +39,7 @@ pub(crate) async fn leader(client: &Client) -> String {
         let holder =
             leases.get_opt(OPERATOR).await.unwrap()?.spec?.holder_identity.filter(|holder| !holder.is_empty())?;
         let pod = pods(client).get_opt(&holder).await.unwrap()?;
-        (pod.metadata.deletion_timestamp.is_none() && is_ready(&pod)).then_some(holder)
+        is_ready(&pod).then_some(holder)
     })
     .await
 }
@@ -171,10 +172,4 @@ pub(crate) async fn rests(place: &Place) {
         writes(place, recent).is_empty().then_some(())
     })
     .await;
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    let ready = conditions.into_iter().flatten().any(|one| one.type_ == "Ready" && one.status == "True");
-    ready && pod.metadata.deletion_timestamp.is_none()
 }

@@ -2,15 +2,18 @@
 
 use std::{fs, path::PathBuf, process::Command, time::Duration};
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
-use redis_operator::api::v1::RedisInstance;
+use redis_operator::api::v1::{Phase, RedisInstance};
 use tokio::{net::TcpStream, time::timeout};
 
 use super::cluster::{DEADLINE, Place, Redis, eventually};
 
 /// Label of a pod's role.
 pub(crate) const ROLE: &str = "redis.github.com/role";
+
+/// Annotation of a PVC: the term of the replication, and what the pod was in it.
+pub(crate) const MARK: &str = "redis.github.com/replication";
 
 /// The server of one pod, as the tests see it from outside.
 pub(crate) struct Members<'a> {
@@ -54,6 +57,29 @@ impl Members<'_> {
             (labelled != former && self.primary().await.as_ref() == Some(&labelled)).then_some(labelled)
         })
         .await
+    }
+
+    /// Has the last of three pods be the primary: both others are replaced until it is.
+    pub(crate) async fn make_last_pod_primary(&self) {
+        for pod in ["cache-0", "cache-1"] {
+            self.place.delete::<Pod>(pod).await;
+        }
+        eventually("primary cache-2", || async { self.primary().await.filter(|primary| primary == "cache-2") }).await;
+        self.place.reaches(self.instance, Phase::Running).await;
+    }
+
+    /// Term and state in the mark of a pod's PVC.
+    pub(crate) async fn mark(&self, pod: &str) -> Option<(u64, String)> {
+        let claim: PersistentVolumeClaim = self.place.api().get(&format!("redis-data-{pod}")).await.unwrap();
+        let mark = claim.annotations().get(MARK)?;
+        Some((mark.split(' ').next()?.parse().unwrap(), mark.split(' ').next_back()?.to_owned()))
+    }
+
+    /// The answer of the server of a pod to PING on a connection without a login; nothing when it does not answer.
+    pub(crate) async fn ping_without_login(&self, pod: &str) -> Option<String> {
+        let address = self.pod(pod).await?.status?.pod_ip?;
+        let mut redis = Redis::from(TcpStream::connect((address.as_str(), 6379)).await.ok()?);
+        redis.try_ask("PING").await
     }
 
     /// A connection to the server of a pod, logged in; nothing when it does not answer.

@@ -1,6 +1,12 @@
-//! When a test kills something: at moments that differ, and are the same for the same SEED.
+//! How often a test repeats what it does, and when it kills something: at moments that differ, and are the same for the
+//! same SEED.
 
 use std::time::Duration;
+
+/// How often a test that can be repeated is: `ROUNDS`, else this many times.
+pub(crate) fn rounds(usual: usize) -> usize {
+    std::env::var("ROUNDS").map_or(usual, |rounds| rounds.parse().expect("ROUNDS must be a number"))
+}
 
 /// Moments that look random and are the same for the same seed.
 pub(crate) struct Moments(u64);

@@ -99,6 +99,14 @@ impl Writer {
         self.stop.send(()).unwrap();
         self.work.await.unwrap()
     }
+
+    /// Ends it, prints what it saw in this case, and fails if an acknowledged write is lost.
+    pub(crate) async fn stop_without_loss(self, case: &str) -> Outcome {
+        let outcome = self.stop().await;
+        eprintln!("{case}: {outcome}");
+        assert!(outcome.lost.is_empty(), "{case}: acknowledged writes are lost: {:?}", outcome.lost);
+        outcome
+    }
 }
 
 async fn write(

@@ -3,7 +3,7 @@
 use redis_operator::api::v1::Phase;
 use serde_json::{Value, json};
 
-use super::{open, pod, start};
+use super::{pod, start};
 use crate::common::{cluster::Place, warnings::changed_with_warnings, writer::Writer};
 
 /// What became of the pod.
@@ -33,8 +33,7 @@ fn step(change: Value, told: &'static str, fate: Fate, holds: Option<(&'static s
 async fn every_class_of_change_does_what_admission_told_and_loses_no_write() {
     let place = Place::new("classes").await;
     let spec = json!({"image": "redis:7.0.15", "storage": {"size": "64Mi"}, "config": {"maxmemory": "100mb"}});
-    place.create("cache", spec).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
+    place.create_running("cache", spec).await;
     let writer = Writer::start(&place, "cache").await;
     let restart = "rolls 1 pod: about one restart of downtime (replicas: 1)";
     let steps = [
@@ -129,7 +128,7 @@ async fn walk(place: &Place, step: &Step) {
     let fate = if start(&after) == start(&before) { Fate::Untouched } else { Fate::Restarted };
     assert_eq!(fate, step.fate, "{}: told {warnings:?}", step.change);
     if let Some((directive, held)) = step.holds {
-        let mut redis = open(place).await;
+        let mut redis = place.connect_logged_in("cache").await;
         assert_eq!(
             redis.ask(&format!("CONFIG GET {directive}")).await,
             format!("{directive} {held}"),

@@ -8,7 +8,6 @@ use kube::{ResourceExt, api::DeleteParams};
 use redis_operator::api::v1::{Phase, RedisInstance};
 use serde_json::json;
 
-use super::open;
 use crate::common::cluster::Place;
 
 #[tokio::test]
@@ -17,9 +16,8 @@ async fn a_statefulset_that_is_deleted_never_takes_the_data_along() {
     let place = Place::new("sacred").await;
     let spec =
         json!({"storage": {"retention": "Delete"}, "updatePolicy": {"config": "Recreate"}, "auth": {"enabled": false}});
-    place.create("cache", spec).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
-    assert_eq!(open(&place).await.ask("SET order 4711").await, "+OK");
+    place.create_running("cache", spec).await;
+    assert_eq!(place.connect_logged_in("cache").await.ask("SET order 4711").await, "+OK");
     place
         .until("redis-data-cache-0", "owner", |claim: Option<&PersistentVolumeClaim>| {
             claim.is_some_and(|claim| claim.owner_references().iter().any(|owner| owner.kind == "RedisInstance"))
@@ -39,7 +37,7 @@ async fn a_statefulset_that_is_deleted_never_takes_the_data_along() {
         .await;
     place.reaches("cache", Phase::Running).await;
     assert_eq!(place.api::<PersistentVolumeClaim>().get("redis-data-cache-0").await.unwrap().uid(), claim);
-    assert_eq!(open(&place).await.ask("GET order").await, "4711");
+    assert_eq!(place.connect_logged_in("cache").await.ask("GET order").await, "4711");
 
     // Kept after all, and then the instance goes.
     place.change("cache", json!({"storage": {"retention": "Retain"}})).await;

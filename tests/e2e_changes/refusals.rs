@@ -4,15 +4,14 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use redis_operator::api::v1::Phase;
 use serde_json::json;
 
-use super::{open, pod, start, told};
+use super::{pod, start};
 use crate::common::{cluster::Place, members::Members};
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
 async fn what_a_running_redis_refuses_changes_nothing_and_is_healed_by_a_corrected_spec() {
     let place = Place::new("refused").await;
-    place.create("cache", json!({"config": {"maxmemory": "100mb"}})).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
+    place.create_running("cache", json!({"config": {"maxmemory": "100mb"}})).await;
     let before = pod(&place).await;
     // Debian's redis-server is built without the memory allocator that this needs: no table can know.
     place.change("cache", json!({"config": {"activedefrag": "yes", "maxmemory": "64mb"}})).await;
@@ -24,11 +23,11 @@ async fn what_a_running_redis_refuses_changes_nothing_and_is_healed_by_a_correct
         !conf.data.unwrap()["redis.conf"].contains("activedefrag"),
         "the file must stay one that Redis starts with"
     );
-    told(&place, "ConfigRejected", "activedefrag").await;
+    place.wait_for_event("ConfigRejected", "activedefrag").await;
 
     place.change("cache", json!({"config": {"activedefrag": null}})).await;
     place.reaches("cache", Phase::Running).await;
-    assert_eq!(open(&place).await.ask("CONFIG GET maxmemory").await, "maxmemory 67108864");
+    assert_eq!(place.connect_logged_in("cache").await.ask("CONFIG GET maxmemory").await, "maxmemory 67108864");
     assert_eq!(start(&pod(&place).await), start(&before));
     place.leave().await;
 }
@@ -38,8 +37,7 @@ async fn what_a_running_redis_refuses_changes_nothing_and_is_healed_by_a_correct
 async fn a_directive_that_one_server_refuses_stays_on_none() {
     let place = Place::new("refused-by-one").await;
     let config = json!({"maxclients": "50", "hz": "20"});
-    place.create("cache", json!({"replicas": 3, "config": config})).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
+    place.create_running("cache", json!({"replicas": 3, "config": config})).await;
     let members = Members { place: &place, instance: "cache" };
     let primary = members.one_takes_writes().await;
     // The primary is asked last. It takes `hz`, which comes first by name, and no more clients than it may have files.
@@ -68,7 +66,7 @@ async fn an_instance_that_never_started_is_healed_by_a_corrected_spec() {
     place.reaches("cache", Phase::Running).await;
 
     // A roll of an image that does not exist, with the data of the running one behind it.
-    let mut redis = open(&place).await;
+    let mut redis = place.connect_logged_in("cache").await;
     assert_eq!(redis.ask("SET order 4711").await, "+OK");
     // Redis 7.0 does not know the directive: it goes with the image.
     let config = json!({"set-max-listpack-entries": "64"});
@@ -76,14 +74,14 @@ async fn an_instance_that_never_started_is_healed_by_a_corrected_spec() {
     let status = place.reaches("cache", Phase::Failed).await.status.unwrap();
     assert!(status.last_condition_message.unwrap().contains("image cannot be pulled"));
     assert!(status.conditions.iter().any(|condition| condition.type_ == "Stalled"));
-    told(&place, "RollingUpdate", "to redis:7.2.99").await;
-    told(&place, "ImagePullFailed", "image cannot be pulled").await;
+    place.wait_for_event("RollingUpdate", "to redis:7.2.99").await;
+    place.wait_for_event("ImagePullFailed", "image cannot be pulled").await;
     // An image that is left out would stay as it is stored.
     place.change("cache", json!({"image": "redis:7.0.15", "config": null})).await;
     let status = place.reaches("cache", Phase::Running).await.status.unwrap();
     let phases: Vec<Phase> = status.history.iter().map(|change| change.phase).collect();
     let healed = [Phase::Running, Phase::Updating, Phase::Failed, Phase::Updating, Phase::Running];
     assert!(phases.ends_with(&healed), "{:#?}", status.history);
-    assert_eq!(open(&place).await.ask("GET order").await, "4711");
+    assert_eq!(place.connect_logged_in("cache").await.ask("GET order").await, "4711");
     place.leave().await;
 }

@@ -44,8 +44,7 @@ async fn deleting_an_instance_keeps_its_volume_unless_told_otherwise() {
 #[ignore = "needs a cluster with the operator"]
 async fn an_instance_that_is_replaced_keeps_its_data_and_its_password() {
     let place = Place::new("replaced").await;
-    place.create("cache", json!({"image": "redis:7.0.15", "storage": {"size": "64Mi"}})).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
+    place.create_running("cache", json!({"image": "redis:7.0.15", "storage": {"size": "64Mi"}})).await;
     let password = place.password("cache").await;
     let login = format!("AUTH {password}");
     let mut redis = place.connect("cache").await;
@@ -54,8 +53,7 @@ async fn an_instance_that_is_replaced_keeps_its_data_and_its_password() {
     for _ in 0..3 {
         place.api::<RedisInstance>().delete("cache", &DeleteParams::background()).await.unwrap();
         place.gone::<RedisInstance>("cache").await;
-        place.create("cache", json!({"image": "redis:7.0.15", "storage": {"size": "64Mi"}})).await.unwrap();
-        place.reaches("cache", Phase::Running).await;
+        place.create_running("cache", json!({"image": "redis:7.0.15", "storage": {"size": "64Mi"}})).await;
         assert_eq!(place.password("cache").await, password);
         let mut redis = place.connect("cache").await;
         assert_eq!((redis.ask(&login).await, redis.ask("GET order").await), ("+OK".into(), "4711".into()));
@@ -72,8 +70,7 @@ async fn an_instance_that_is_replaced_keeps_its_data_and_its_password() {
 #[ignore = "needs a cluster with the operator"]
 async fn a_deletion_that_waits_is_shown_as_terminated() {
     let place = Place::new("terminated").await;
-    place.create("cache", json!({})).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
+    place.create_running("cache", json!({})).await;
     // Something else holds a child back, as a backup or a policy controller does.
     let hold = |finalizers: Value| Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
     let maps = place.api::<ConfigMap>();

@@ -18,8 +18,7 @@ use crate::common::cluster::Place;
 #[ignore = "needs a cluster with the operator"]
 async fn what_others_change_or_delete_is_mended() {
     let place = Place::new("drift").await;
-    place.create("cache", json!({})).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
+    place.create_running("cache", json!({})).await;
     let pod = place.api::<Pod>().get("cache-0").await.unwrap().uid();
 
     let edit = Patch::Merge(json!({"metadata": {"labels": {"theirs": "stays"}}, "spec": {"ports": null}}));

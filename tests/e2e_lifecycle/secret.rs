@@ -8,8 +8,8 @@ use kube::{
 use redis_operator::api::v1::{Phase, RedisInstance};
 use serde_json::json;
 
-use super::is_ready;
 use crate::common::cluster::{Place, eventually};
+use crate::common::pods::is_ready;
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
@@ -31,10 +31,9 @@ async fn a_users_secret_is_waited_for_and_used() {
 #[ignore = "needs a cluster with the operator"]
 async fn a_password_that_changes_under_a_running_redis_takes_nothing_down() {
     let place = Place::new("rotate").await;
-    place.put::<Secret>(json!({"metadata": {"name": "old"}, "stringData": {"password": "first"}})).await;
-    place.put::<Secret>(json!({"metadata": {"name": "new"}, "stringData": {"password": "second"}})).await;
-    place.create("cache", json!({"auth": {"secretName": "old"}})).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
+    place.put_password("old", "first").await;
+    place.put_password("new", "second").await;
+    place.create_running("cache", json!({"auth": {"secretName": "old"}})).await;
     let pod = place.api::<Pod>().get("cache-0").await.unwrap().uid();
 
     // Another source is followed at once, and both passwords are accepted.
@@ -55,9 +54,7 @@ async fn a_password_that_changes_under_a_running_redis_takes_nothing_down() {
     place.reaches("cache", Phase::Running).await;
     assert_eq!(place.password("cache").await, "second");
     place.delete::<Pod>("cache-0").await;
-    place
-        .until("cache-0", "new pod", move |new: Option<&Pod>| new.is_some_and(|new| new.uid() != pod && is_ready(new)))
-        .await;
+    place.wait_for_new_pod("cache-0", pod).await;
     // It started with the new one alone, and is given the former one, which has time yet.
     for password in ["second", "first"] {
         eventually(&format!("{password} password in the new pod"), || async {

@@ -5,15 +5,13 @@ use kube::ResourceExt;
 use redis_operator::api::v1::Phase;
 use serde_json::json;
 
-use super::is_ready;
 use crate::common::cluster::Place;
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
 async fn an_instance_serves_and_its_data_outlives_its_pod() {
     let place = Place::new("serve").await;
-    place.create("cache", json!({})).await.unwrap();
-    let instance = place.reaches("cache", Phase::Running).await;
+    let instance = place.create_running("cache", json!({})).await;
     let phases: Vec<Phase> = instance.status.unwrap().history.iter().map(|change| change.phase).collect();
     assert_eq!(phases, [Phase::Creating, Phase::Pending, Phase::Running]);
 
@@ -25,11 +23,8 @@ async fn an_instance_serves_and_its_data_outlives_its_pod() {
     let pod: Pod = place.api().get("cache-0").await.unwrap();
     place.delete::<Pod>("cache-0").await;
     let uid = pod.uid();
-    place
-        .until("cache-0", "new pod", move |pod: Option<&Pod>| pod.is_some_and(|pod| pod.uid() != uid && is_ready(pod)))
-        .await;
-    let mut redis = place.connect("cache").await;
-    redis.ask(&format!("AUTH {}", place.password("cache").await)).await;
+    place.wait_for_new_pod("cache-0", uid).await;
+    let mut redis = place.connect_logged_in("cache").await;
     assert_eq!(redis.ask("GET order").await, "4711");
     place.leave().await;
 }
@@ -38,8 +33,7 @@ async fn an_instance_serves_and_its_data_outlives_its_pod() {
 #[ignore = "needs a cluster with the operator"]
 async fn without_a_password_by_choice_every_pod_is_answered() {
     let place = Place::new("open").await;
-    place.create("cache", json!({"auth": {"enabled": false}})).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
+    place.create_running("cache", json!({"auth": {"enabled": false}})).await;
     assert_eq!(place.connect("cache").await.ask("PING").await, "+PONG");
     assert!(place.api::<Secret>().get_opt("cache-auth").await.unwrap().is_none());
     place.leave().await;
@@ -50,8 +44,7 @@ async fn without_a_password_by_choice_every_pod_is_answered() {
 async fn a_changed_directive_reaches_redis_and_a_removed_field_leaves() {
     let place = Place::new("change").await;
     let limits = json!({"limits": {"memory": "256Mi", "cpu": 1}});
-    place.create("cache", json!({"config": {"maxmemory": "100mb"}, "resources": limits})).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
+    place.create_running("cache", json!({"config": {"maxmemory": "100mb"}, "resources": limits})).await;
     place
         .change(
             "cache",
@@ -60,8 +53,7 @@ async fn a_changed_directive_reaches_redis_and_a_removed_field_leaves() {
         .await;
     let status = place.reaches("cache", Phase::Running).await.status.unwrap();
     assert!(status.history.iter().any(|change| change.phase == Phase::Updating), "{:?}", status.history);
-    let mut redis = place.connect("cache").await;
-    redis.ask(&format!("AUTH {}", place.password("cache").await)).await;
+    let mut redis = place.connect_logged_in("cache").await;
     assert_eq!(redis.ask("CONFIG GET maxmemory").await, "maxmemory 67108864");
     assert_eq!(redis.ask("CONFIG GET save").await, "save 900 1 300 10");
     let pod: Pod = place.api().get("cache-0").await.unwrap();

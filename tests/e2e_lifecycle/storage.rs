@@ -18,8 +18,7 @@ use crate::common::cluster::{Place, eventually};
 #[ignore = "needs a cluster with the operator"]
 async fn storage_grows_under_a_running_redis() {
     let place = Place::new("grow").await;
-    place.create("cache", json!({"storage": {"size": "64Mi"}})).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
+    place.create_running("cache", json!({"storage": {"size": "64Mi"}})).await;
     let pod = place.api::<Pod>().get("cache-0").await.unwrap().uid();
     place.change("cache", json!({"storage": {"size": "128Mi"}})).await;
     place.reaches("cache", Phase::Running).await;
@@ -41,8 +40,7 @@ async fn a_volume_that_cannot_grow_holds_nothing_else_up() {
     let fixed =
         json!({"metadata": {"name": class}, "provisioner": "cluster.local/folder", "allowVolumeExpansion": false});
     classes.create(&PostParams::default(), &serde_json::from_value(fixed).unwrap()).await.unwrap();
-    place.create("cache", json!({"storage": {"size": "64Mi", "storageClassName": class}})).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
+    place.create_running("cache", json!({"storage": {"size": "64Mi", "storageClassName": class}})).await;
 
     // Growth that the class forbids, with another change in the same breath.
     place.change("cache", json!({"storage": {"size": "128Mi"}, "config": {"maxmemory": "16mb"}})).await;
@@ -50,8 +48,7 @@ async fn a_volume_that_cannot_grow_holds_nothing_else_up() {
     let told = status.conditions.iter().find(|condition| condition.type_ == "StorageResized").expect("StorageResized");
     assert_eq!((told.status.as_str(), told.reason.as_str()), ("False", "ResizeUnsupported"));
     assert!(told.message.contains("allowVolumeExpansion"), "{}", told.message);
-    let mut redis = place.connect("cache").await;
-    redis.ask(&format!("AUTH {}", place.password("cache").await)).await;
+    let mut redis = place.connect_logged_in("cache").await;
     assert_eq!(redis.ask("CONFIG GET maxmemory").await, "maxmemory 16777216");
 
     // The class allows it now: the next pass does the rest.
@@ -75,13 +72,11 @@ async fn a_volume_that_cannot_grow_holds_nothing_else_up() {
 #[ignore = "needs a cluster with the operator"]
 async fn a_retained_claim_is_taken_up_with_its_data_and_grows_to_the_new_size() {
     let place = Place::new("retained").await;
-    place.create("cache", json!({"storage": {"size": "64Mi"}, "auth": {"enabled": false}})).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
+    place.create_running("cache", json!({"storage": {"size": "64Mi"}, "auth": {"enabled": false}})).await;
     assert_eq!(place.connect("cache").await.ask("SET order 4711").await, "+OK");
     place.api::<RedisInstance>().delete("cache", &DeleteParams::foreground()).await.unwrap();
     place.gone::<RedisInstance>("cache").await;
-    place.create("cache", json!({"storage": {"size": "128Mi"}, "auth": {"enabled": false}})).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
+    place.create_running("cache", json!({"storage": {"size": "128Mi"}, "auth": {"enabled": false}})).await;
     assert_eq!(place.connect("cache").await.ask("GET order").await, "4711");
     eventually("grown claim", || async { (claimed(&place, "redis-data-cache-0").await == "128Mi").then_some(()) })
         .await;

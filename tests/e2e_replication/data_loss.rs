@@ -5,18 +5,13 @@ use kube::{ResourceExt, api::DeleteParams};
 use redis_operator::api::v1::{Phase, RedisInstance};
 use serde_json::json;
 
-use super::{three, uids};
-use crate::common::{
-    cluster::{Place, eventually},
-    members::Members,
-};
+use crate::common::cluster::{Place, eventually};
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
 async fn no_accident_replaces_data_by_less() {
     let place = Place::new("accident").await;
-    three(&place, json!({})).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = place.create_cache(3, json!({})).await;
     let all = ["cache-0", "cache-1", "cache-2"];
     let primary = members.primary().await.unwrap();
     assert_eq!(members.ask(&primary, "SET order 4711").await, "+OK");
@@ -64,7 +59,7 @@ async fn no_accident_replaces_data_by_less() {
     for pod in all.into_iter().filter(|pod| *pod != primary) {
         place.delete::<PersistentVolumeClaim>(&format!("redis-data-{pod}")).await;
     }
-    let before = uids(&place).await;
+    let before = place.pod_uids().await;
     for pod in all {
         // The operator, which sees the claims go, may be as fast.
         match place.api::<Pod>().delete(pod, &DeleteParams::default().grace_period(0)).await {
@@ -74,7 +69,7 @@ async fn no_accident_replaces_data_by_less() {
         }
     }
     eventually("three other pods", || async {
-        let now = uids(&place).await;
+        let now = place.pod_uids().await;
         (now.len() == 3 && now.is_disjoint(&before)).then_some(())
     })
     .await;
@@ -85,7 +80,7 @@ async fn no_accident_replaces_data_by_less() {
     for pod in all {
         place.gone::<Pod>(pod).await;
     }
-    three(&place, json!({})).await;
+    place.create_cache(3, json!({})).await;
     kept("the instance was made anew over its volumes").await;
     place.leave().await;
 }

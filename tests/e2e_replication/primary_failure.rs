@@ -8,10 +8,10 @@ use redis_operator::api::v1::Phase;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{rounds, three};
 use crate::common::{
     cluster::{Place, eventually},
     members::Members,
+    moments::rounds,
     writer::Writer,
 };
 
@@ -19,8 +19,7 @@ use crate::common::{
 #[ignore = "needs a cluster with the operator"]
 async fn a_primary_that_dies_is_followed_in_time_and_what_a_replica_confirmed_stays() {
     let place = Place::new("failover").await;
-    three(&place, json!({})).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = place.create_cache(3, json!({})).await;
     let writer = Writer::start_confirmed(&place, "cache").await;
     let mut times = Vec::new();
     for _ in 0..rounds(3) {
@@ -51,8 +50,7 @@ async fn a_primary_that_dies_is_followed_in_time_and_what_a_replica_confirmed_st
 #[ignore = "needs a cluster with the operator"]
 async fn a_primary_that_freezes_is_followed_and_comes_back_as_a_replica() {
     let place = Place::new("frozen").await;
-    three(&place, json!({})).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = place.create_cache(3, json!({})).await;
     let former = members.primary().await.unwrap();
     let mut primary = members.connect(&former).await.unwrap();
     assert_eq!(primary.ask("SET order 4711").await, "+OK");
@@ -74,8 +72,7 @@ async fn a_primary_that_freezes_is_followed_and_comes_back_as_a_replica() {
 #[ignore = "needs a cluster with the operator"]
 async fn a_primary_that_is_cut_off_is_followed_and_gives_up_what_nobody_confirmed() {
     let place = Place::new("cut").await;
-    three(&place, json!({})).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = place.create_cache(3, json!({})).await;
     let writer = Writer::start_confirmed(&place, "cache").await;
     writer.goes_on(50).await;
     let former = members.primary().await.unwrap();

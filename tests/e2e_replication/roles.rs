@@ -11,18 +11,13 @@ use kube::{
 use redis_operator::api::v1::RedisInstance;
 use serde_json::json;
 
-use super::three;
-use crate::common::{
-    cluster::Place,
-    members::{Members, ROLE},
-};
+use crate::common::{cluster::Place, members::ROLE};
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
 async fn three_pods_are_one_primary_and_two_replicas() {
     let place = Place::new("three").await;
-    three(&place, json!({})).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = place.create_cache(3, json!({})).await;
     let named = members.primary().await.unwrap();
     let mut primary = place.connect("cache").await;
     primary.ask(&format!("AUTH {}", place.password("cache").await)).await;

@@ -8,10 +8,10 @@ use kube::{ResourceExt, api::DeleteParams};
 use redis_operator::api::v1::Phase;
 use serde_json::json;
 
-use super::{rounds, three, told, uids};
 use crate::common::{
-    cluster::{Place, eventually},
-    members::Members,
+    cluster::Place,
+    members::{MARK, Members},
+    moments::rounds,
     writer::Writer,
 };
 
@@ -19,20 +19,17 @@ use crate::common::{
 #[ignore = "needs a cluster with the operator"]
 async fn a_roll_restarts_the_primary_last_and_loses_no_write() {
     let place = Place::new("roll").await;
-    three(&place, json!({})).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = place.create_cache(3, json!({})).await;
     let writer = Writer::start(&place, "cache").await;
     for databases in 0..rounds(1) {
         writer.goes_on(50).await;
-        let uids = uids(&place).await;
+        let uids = place.pod_uids().await;
         place.change("cache", json!({"config": {"databases": (20 + databases).to_string()}})).await;
         place.reaches("cache", Phase::Running).await;
-        assert!(uids.is_disjoint(&self::uids(&place).await), "every pod restarts");
+        assert!(uids.is_disjoint(&place.pod_uids().await), "every pod restarts");
         assert_eq!(members.labelled_primary().await.len(), 1);
     }
-    let outcome = writer.stop().await;
-    eprintln!("roll of three: {outcome}");
-    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+    writer.stop_without_loss("roll of three").await;
     place.leave().await;
 }
 
@@ -40,8 +37,7 @@ async fn a_roll_restarts_the_primary_last_and_loses_no_write() {
 #[ignore = "needs a cluster with the operator"]
 async fn one_becomes_three_and_three_become_one_without_a_lost_write() {
     let place = Place::new("scale").await;
-    place.create("cache", json!({"image": "redis:7.0.15", "storage": {"size": "64Mi"}})).await.unwrap();
-    place.reaches("cache", Phase::Running).await;
+    place.create_running("cache", json!({"image": "redis:7.0.15", "storage": {"size": "64Mi"}})).await;
     let members = Members { place: &place, instance: "cache" };
     let first = members.pod("cache-0").await.unwrap().uid();
     let writer = Writer::start(&place, "cache").await;
@@ -66,9 +62,7 @@ async fn one_becomes_three_and_three_become_one_without_a_lost_write() {
         writer.goes_on(50).await;
     }
     assert_ne!(members.pod("cache-0").await.unwrap().uid(), first);
-    let outcome = writer.stop().await;
-    eprintln!("1 to 3 to 1: {outcome}");
-    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+    writer.stop_without_loss("1 to 3 to 1").await;
     // One that is left of several is restarted as one that was always alone.
     place.change("cache", json!({"config": {"databases": "20"}})).await;
     place.reaches("cache", Phase::Running).await;
@@ -80,8 +74,7 @@ async fn one_becomes_three_and_three_become_one_without_a_lost_write() {
 #[ignore = "needs a cluster with the operator"]
 async fn growth_beside_another_change_moves_the_role_once() {
     let place = Place::new("grow").await;
-    three(&place, json!({})).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = place.create_cache(3, json!({})).await;
     let writer = Writer::start(&place, "cache").await;
     writer.goes_on(50).await;
     // The StatefulSet is released from its pods and made anew, with another template: they are rolled as ever.
@@ -90,24 +83,18 @@ async fn growth_beside_another_change_moves_the_role_once() {
     let moves = if members.primary().await.as_deref() == Some("cache-2") { 2 } else { 1 };
     place.change("cache", json!({"storage": {"size": "96Mi"}, "config": {"databases": "20"}})).await;
     place.reaches("cache", Phase::Running).await;
-    assert_eq!(term(&place).await, begun + moves, "handovers of a roll: {:#?}", told(&place).await);
+    assert_eq!(term(&place).await, begun + moves, "handovers of a roll: {:#?}", place.status().await);
 
     // And with fewer pods, of which the primary's is one.
-    for pod in ["cache-0", "cache-1"] {
-        place.api::<Pod>().delete(pod, &DeleteParams::default()).await.unwrap();
-    }
-    eventually("primary cache-2", || async { members.primary().await.filter(|primary| primary == "cache-2") }).await;
-    place.reaches("cache", Phase::Running).await;
+    members.make_last_pod_primary().await;
     writer.goes_on(50).await;
     let begun = term(&place).await;
     place.change("cache", json!({"storage": {"size": "128Mi"}, "replicas": 2})).await;
     place.reaches("cache", Phase::Running).await;
     place.gone::<Pod>("cache-2").await;
-    assert_eq!(term(&place).await, begun + 1, "handovers of a scale in: {:#?}", told(&place).await);
+    assert_eq!(term(&place).await, begun + 1, "handovers of a scale in: {:#?}", place.status().await);
     writer.goes_on(50).await;
-    let outcome = writer.stop().await;
-    eprintln!("growth with a roll, and with a scale in: {outcome}");
-    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+    writer.stop_without_loss("growth with a roll, and with a scale in").await;
     place.leave().await;
 }
 
@@ -115,6 +102,6 @@ async fn growth_beside_another_change_moves_the_role_once() {
 async fn term(place: &Place) -> u64 {
     let labels = kube::api::ListParams::default().labels("redis.github.com/instance=cache");
     let claims = place.api::<PersistentVolumeClaim>().list(&labels).await.unwrap().items;
-    let marks = claims.iter().filter_map(|claim| claim.annotations().get("redis.github.com/replication"));
+    let marks = claims.iter().filter_map(|claim| claim.annotations().get(MARK));
     marks.filter_map(|mark| mark.split(' ').next()?.parse().ok()).max().unwrap()
 }

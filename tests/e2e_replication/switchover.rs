@@ -6,17 +6,17 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     ResourceExt,
-    api::{DeleteParams, EvictParams},
+    api::EvictParams,
     runtime::{WatchStreamExt, watcher},
 };
 use redis_operator::api::v1::Phase;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{rounds, three, told};
 use crate::common::{
-    cluster::{DEADLINE, Place, eventually},
+    cluster::{DEADLINE, Place},
     members::{Members, ROLE},
+    moments::rounds,
     writer::Writer,
 };
 
@@ -24,8 +24,7 @@ use crate::common::{
 #[ignore = "needs a cluster with the operator"]
 async fn an_evicted_primary_hands_its_role_over_first() {
     let place = Place::new("drain").await;
-    three(&place, json!({})).await;
-    let members = Members { place: &place, instance: "cache" };
+    let members = place.create_cache(3, json!({})).await;
     let writer = Writer::start(&place, "cache").await;
     for _ in 0..rounds(1) {
         writer.goes_on(50).await;
@@ -38,9 +37,7 @@ async fn an_evicted_primary_hands_its_role_over_first() {
         place.until(&former, "new pod", move |pod: Option<&Pod>| pod.is_some_and(|pod| pod.uid() != uid)).await;
         place.reaches("cache", Phase::Running).await;
     }
-    let outcome = writer.stop().await;
-    eprintln!("eviction of the primary: {outcome}");
-    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+    writer.stop_without_loss("eviction of the primary").await;
     place.leave().await;
 }
 
@@ -66,13 +63,8 @@ async fn led_to_a_replica(members: &Members<'_>, former: &str) {
 #[ignore = "needs a cluster with the operator"]
 async fn a_handover_that_fails_leaves_the_role_and_the_service_where_they_were() {
     let place = Place::new("balk").await;
-    three(&place, json!({})).await;
-    let members = Members { place: &place, instance: "cache" };
-    for pod in ["cache-0", "cache-1"] {
-        place.api::<Pod>().delete(pod, &DeleteParams::default()).await.unwrap();
-    }
-    eventually("primary cache-2", || async { members.primary().await.filter(|primary| primary == "cache-2") }).await;
-    place.reaches("cache", Phase::Running).await;
+    let members = place.create_cache(3, json!({})).await;
+    members.make_last_pod_primary().await;
     let writer = Writer::start(&place, "cache").await;
     writer.goes_on(50).await;
 
@@ -83,7 +75,7 @@ async fn a_handover_that_fails_leaves_the_role_and_the_service_where_they_were()
         members.deafen(pod, &leader, true).await;
     }
     place.change("cache", json!({"replicas": 2})).await;
-    replicated_says(&place, "primary cache-2 keeps its role").await;
+    place.wait_for_condition("Replicated", "primary cache-2 keeps its role").await;
     assert_eq!(members.one_takes_writes().await, "cache-2");
     writer.goes_on(50).await;
 
@@ -92,7 +84,7 @@ async fn a_handover_that_fails_leaves_the_role_and_the_service_where_they_were()
         assert_eq!(members.ask(pod, "ACL SETUSER default -replicaof -slaveof").await, "+OK");
         members.deafen(pod, &leader, false).await;
     }
-    replicated_says(&place, "the handover to cache-0 failed").await;
+    place.wait_for_condition("Replicated", "the handover to cache-0 failed").await;
     assert_eq!(members.one_takes_writes().await, "cache-2");
     writer.goes_on(50).await;
 
@@ -102,18 +94,6 @@ async fn a_handover_that_fails_leaves_the_role_and_the_service_where_they_were()
     place.gone::<Pod>("cache-2").await;
     place.reaches("cache", Phase::Running).await;
     writer.goes_on(50).await;
-    let outcome = writer.stop().await;
-    eprintln!("a handover that failed, and was tried again: {outcome}");
-    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+    writer.stop_without_loss("a handover that failed, and was tried again").await;
     place.leave().await;
-}
-
-/// Waits until the condition Replicated of the instance `cache` contains these words.
-async fn replicated_says(place: &Place, words: &str) {
-    eventually(&format!("condition Replicated with the words {words:?}"), || async {
-        let conditions = told(place).await?.conditions;
-        let replicated = conditions.into_iter().find(|condition| condition.type_ == "Replicated")?;
-        replicated.message.contains(words).then_some(())
-    })
-    .await;
 }
