@@ -11,7 +11,6 @@ use common::{
     account::admit,
     certificates::{expired_leaf, old_authority},
     cluster::{Place, eventually},
-    manifests::define,
     operator::{Launch, Operator},
 };
 use fixture::{Caller, Fixture};
@@ -167,8 +166,7 @@ fn check_webhook(arguments: &[String]) -> (bool, String) {
 #[tokio::test]
 #[ignore = "needs a control plane"]
 async fn what_cert_manager_keeps_is_left_to_it() {
-    let home = Place::new("home").await;
-    define(&home).await;
+    let home = Place::with_crd("home").await;
     let kept = json!({"metadata": {"name": SECRET, "annotations": {"cert-manager.io/certificate-name": "webhook"}},
         "type": "kubernetes.io/tls", "stringData": {"tls.crt": "", "tls.key": ""}});
     home.put::<Secret>(kept).await;

@@ -3,15 +3,14 @@
 
 mod common;
 
-use common::{cluster::Place, manifests::define, operator::Operator};
+use common::{children::children, cluster::Place, operator::Operator};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{ConfigMap, Secret, Service},
 };
 use kube::{
-    Resource, ResourceExt,
-    api::ListParams,
+    Resource,
     runtime::{WatchStreamExt, watcher},
 };
 use redis_operator::api::v1::{Phase, RedisInstance};
@@ -24,7 +23,7 @@ const CHILDREN: [&str; 5] =
 #[tokio::test]
 #[ignore = "needs a control plane"]
 async fn a_creation_that_is_cut_short_after_any_write_ends_the_same() {
-    let place = place("crash").await;
+    let place = Place::with_crd("crash").await;
     place.leave().await;
     for writes in 0..=CHILDREN.len() + 1 {
         let place = Place::new("crash").await;
@@ -59,7 +58,7 @@ async fn a_creation_that_is_cut_short_after_any_write_ends_the_same() {
 #[tokio::test]
 #[ignore = "needs a control plane"]
 async fn two_operators_at_once_make_the_objects_of_one() {
-    let place = place("twice").await;
+    let place = Place::with_crd("twice").await;
     let operators = [Operator::reconciling_only(&place).await, Operator::reconciling_only(&place).await];
     for operator in &operators {
         operator.says("watches are synced").await;
@@ -77,13 +76,6 @@ async fn two_operators_at_once_make_the_objects_of_one() {
         assert!(failed.is_empty(), "{failed:#?}");
     }
     place.leave().await;
-}
-
-/// A namespace, with our kind known to the API server.
-async fn place(test: &str) -> Place {
-    let place = Place::new(test).await;
-    define(&place).await;
-    place
 }
 
 /// Waits until there is nothing left to do: without a node that is phase Pending.
@@ -114,20 +106,6 @@ fn statuses(place: &Place) -> Seen {
         .filter_map(|object| async move { object.ok().and_then(|instance| instance.status).map(drop) })
         .take(1)
         .boxed()
-}
-
-async fn children(place: &Place) -> Vec<String> {
-    let ours = ListParams::default().labels("redis.github.com/instance");
-    let mut names = Vec::new();
-    names.extend(
-        place.api::<ConfigMap>().list(&ours).await.unwrap().iter().map(|o| format!("ConfigMap {}", o.name_any())),
-    );
-    names.extend(place.api::<Secret>().list(&ours).await.unwrap().iter().map(|o| format!("Secret {}", o.name_any())));
-    names.extend(place.api::<Service>().list(&ours).await.unwrap().iter().map(|o| format!("Service {}", o.name_any())));
-    names.extend(
-        place.api::<StatefulSet>().list(&ours).await.unwrap().iter().map(|o| format!("StatefulSet {}", o.name_any())),
-    );
-    names
 }
 
 async fn password(place: &Place) -> Option<Vec<u8>> {

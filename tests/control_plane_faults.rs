@@ -15,18 +15,10 @@ use std::{future::Future, time::Duration};
 
 use common::{
     cluster::{DEADLINE, Place, eventually},
-    manifests::define,
     operator::{Launch, Operator},
     proxy::{Asked, Proxy},
 };
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{
-        apps::v1::StatefulSet,
-        core::v1::{ConfigMap, Secret, Service},
-    },
-};
-use kube::{Resource, ResourceExt, api::ListParams};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use redis_operator::api::v1::RedisInstance;
 
 /// As often as it is asked.
@@ -42,8 +34,7 @@ struct Stage {
 impl Stage {
     /// Everything in place, the watches open.
     async fn set(test: &str) -> Self {
-        let place = Place::new(test).await;
-        define(&place).await;
+        let place = Place::with_crd(test).await;
         let proxy = Proxy::start().await;
         let operator = Operator::launch(&place, through(&proxy)).await;
         operator.says("watches are synced").await;
@@ -81,27 +72,6 @@ async fn patiently<T, F: Future<Output = Option<T>>>(what: &str, ask: impl Fn() 
         assert!(begun.elapsed() < 4 * DEADLINE, "no {what} within {:?}", 4 * DEADLINE);
         pause.tick().await;
     }
-}
-
-/// Kind and name of everything that was made for instances in this namespace.
-async fn children(place: &Place) -> Vec<String> {
-    let mut found = names::<ConfigMap>(place).await;
-    found.extend(names::<Secret>(place).await);
-    found.extend(names::<Service>(place).await);
-    found.extend(names::<StatefulSet>(place).await);
-    found
-}
-
-async fn names<K>(place: &Place) -> Vec<String>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned,
-{
-    let ours = ListParams::default().labels("redis.github.com/instance");
-    let found = place.api::<K>().list(&ours).await.unwrap();
-    found.iter().map(|object| format!("{} {}", K::kind(&()), object.name_any())).collect()
 }
 
 /// Children of an instance with this name.

@@ -9,7 +9,6 @@ use common::{
     account::admit,
     audit,
     cluster::{Place, eventually},
-    manifests::define,
     operator::{Launch, Operator},
     proxy::{Fault, Proxy},
 };
@@ -45,12 +44,23 @@ async fn serving_contender(identity: &str, home: &Place, proxy: &Proxy) -> (Plac
     (place, operator)
 }
 
+/// A namespace for the Lease, and an operator that holds it and has synced its watches, with the namespace of its account.
+async fn home_with_leader(identity: &str) -> (Place, Place, Operator) {
+    let home = Place::with_crd("home").await;
+    let (place, operator) = contender(identity, &home).await;
+    is_held_by(&home, identity).await;
+    operator.says("watches are synced").await;
+    (home, place, operator)
+}
+
+/// The operator that the Lease names.
 async fn holder(home: &Place) -> Option<String> {
     let leases: Api<Lease> = home.api();
     let lease = leases.get_opt("redis-operator").await.unwrap()?;
     lease.spec?.holder_identity.filter(|holder| !holder.is_empty())
 }
 
+/// Waits until the Lease names this operator.
 async fn is_held_by(home: &Place, identity: &str) {
     eventually(&format!("lease held by {identity}"), || async {
         (holder(home).await.as_deref() == Some(identity)).then_some(())
@@ -58,6 +68,7 @@ async fn is_held_by(home: &Place, identity: &str) {
     .await;
 }
 
+/// Whether the operator reports itself as the leader.
 async fn leads(operator: &Operator) -> bool {
     operator.metric("redis_operator_leader").await > 0.0
 }
@@ -65,11 +76,7 @@ async fn leads(operator: &Operator) -> bool {
 #[tokio::test]
 #[ignore = "needs a control plane"]
 async fn one_reconciles_and_the_other_takes_over_when_it_is_killed_or_told_to_stop() {
-    let home = Place::new("home").await;
-    define(&home).await;
-    let (first_place, mut first) = contender("first", &home).await;
-    is_held_by(&home, "first").await;
-    first.says("watches are synced").await;
+    let (home, first_place, mut first) = home_with_leader("first").await;
     let (second_place, mut second) = contender("second", &home).await;
     second.says("first reconciles; second stands by").await;
     home.create("one", json!({})).await.unwrap();
@@ -104,11 +111,7 @@ async fn one_reconciles_and_the_other_takes_over_when_it_is_killed_or_told_to_st
 #[tokio::test]
 #[ignore = "needs a control plane"]
 async fn a_leader_that_slept_through_its_lease_writes_nothing_when_it_wakes() {
-    let home = Place::new("home").await;
-    define(&home).await;
-    let (sleeper_place, mut sleeper) = contender("sleeper", &home).await;
-    is_held_by(&home, "sleeper").await;
-    sleeper.says("watches are synced").await;
+    let (home, sleeper_place, mut sleeper) = home_with_leader("sleeper").await;
     let (next_place, next) = contender("next", &home).await;
     next.says("sleeper reconciles; next stands by").await;
     sleeper.signal("STOP");
@@ -146,11 +149,7 @@ async fn a_leader_that_slept_through_its_lease_writes_nothing_when_it_wakes() {
 #[tokio::test]
 #[ignore = "needs a control plane"]
 async fn one_that_takes_over_is_not_unready_while_it_lists() {
-    let home = Place::new("home").await;
-    define(&home).await;
-    let (first_place, mut first) = contender("first", &home).await;
-    is_held_by(&home, "first").await;
-    first.says("watches are synced").await;
+    let (home, first_place, mut first) = home_with_leader("first").await;
     let proxy = Proxy::start().await;
     proxy.fail(Fault::Hang, usize::MAX, |asked| asked.reads_all("pods"));
     let (second_place, second) = serving_contender("second", &home, &proxy).await;

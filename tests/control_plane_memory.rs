@@ -7,7 +7,6 @@ use std::fs;
 
 use common::{
     cluster::{Place, eventually},
-    manifests::define,
     operator::Operator,
 };
 use futures::{StreamExt, stream};
@@ -29,8 +28,7 @@ const ANNOTATED: usize = 100;
 #[tokio::test]
 #[ignore = "needs a control plane"]
 async fn large_objects_of_strangers_are_not_kept() {
-    let place = Place::new("memory").await;
-    define(&place).await;
+    let place = Place::with_crd("memory").await;
     let mut operator = Operator::reconciling_only(&place).await;
     place.create("cache", json!({})).await.unwrap();
     place.reaches("cache", Phase::Pending).await;

@@ -5,7 +5,6 @@ mod common;
 
 use common::{
     cluster::{Place, eventually},
-    manifests::define,
     operator::Operator,
 };
 use k8s_openapi::api::{
@@ -22,8 +21,7 @@ use serde_json::{Value, json};
 #[tokio::test]
 #[ignore = "needs a control plane"]
 async fn a_planted_pod_is_no_pod_of_the_instance() {
-    let place = Place::new("planted").await;
-    define(&place).await;
+    let place = Place::with_crd("planted").await;
     eventually("the ServiceAccount of pods", || async {
         place.api::<ServiceAccount>().get_opt("default").await.unwrap()
     })
@@ -85,9 +83,8 @@ async fn data(place: &Place) -> Vec<(String, String)> {
 #[ignore = "needs a control plane"]
 async fn a_planted_secret_gives_no_instance_its_password() {
     for auth in [json!({}), json!({"secretName": "shop"})] {
-        let place = Place::new("planted-secret").await;
-        define(&place).await;
-        place.put::<Secret>(json!({"metadata": {"name": "shop"}, "stringData": {"password": "chosen"}})).await;
+        let place = Place::with_crd("planted-secret").await;
+        place.put_password("shop", "chosen").await;
         let planted = plant(&place).await;
         let _operator = Operator::reconciling_only(&place).await;
         place.create("cache", json!({"auth": auth})).await.unwrap();
@@ -113,9 +110,8 @@ async fn a_planted_secret_gives_no_instance_its_password() {
 #[ignore = "needs a control plane"]
 async fn of_a_secret_that_was_left_with_a_volume_only_the_password_counts() {
     for (auth, password) in [(json!({}), "c"), (json!({"secretName": "shop"}), "chosen")] {
-        let place = Place::new("left-secret").await;
-        define(&place).await;
-        place.put::<Secret>(json!({"metadata": {"name": "shop"}, "stringData": {"password": "chosen"}})).await;
+        let place = Place::with_crd("left-secret").await;
+        place.put_password("shop", "chosen").await;
         place
             .put::<PersistentVolumeClaim>(json!({"metadata": {"name": "redis-data-cache-0", "labels": labels()},
                 "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}))
@@ -137,9 +133,8 @@ async fn of_a_secret_that_was_left_with_a_volume_only_the_password_counts() {
 #[tokio::test]
 #[ignore = "needs a control plane"]
 async fn lines_that_somebody_added_go_while_another_password_waits_for_its_turn() {
-    let place = Place::new("added-lines").await;
-    define(&place).await;
-    place.put::<Secret>(json!({"metadata": {"name": "shop"}, "stringData": {"password": "first"}})).await;
+    let place = Place::with_crd("added-lines").await;
+    place.put_password("shop", "first").await;
     let mut operator = Operator::reconciling_only(&place).await;
     place.create("cache", json!({"auth": {"secretName": "shop"}})).await.unwrap();
     place.reaches("cache", Phase::Pending).await;

@@ -7,10 +7,8 @@ use std::{cell::Cell, time::Duration};
 
 use common::{
     cluster::{Place, eventually},
-    manifests::define,
     operator::{Launch, Operator},
 };
-use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
 use redis_operator::api::v1::{Phase, RedisInstance};
 use serde_json::json;
@@ -22,8 +20,7 @@ const RECONCILED: &str = "redis_operator_reconcile_duration_seconds_count{result
 #[tokio::test]
 #[ignore = "needs a control plane"]
 async fn a_reconcile_that_changes_nothing_says_nothing() {
-    let place = Place::new("quiet").await;
-    define(&place).await;
+    let place = Place::with_crd("quiet").await;
     let operator = Operator::reconciling_only(&place).await;
     for n in 0..INSTANCES {
         place.create(&format!("cache-{n}"), json!({})).await.unwrap();
@@ -56,8 +53,7 @@ async fn a_reconcile_that_changes_nothing_says_nothing() {
 #[tokio::test]
 #[ignore = "needs a control plane"]
 async fn each_line_of_a_reconcile_names_its_instance_and_the_reconcile() {
-    let place = Place::new("span").await;
-    define(&place).await;
+    let place = Place::with_crd("span").await;
     let operator = Operator::reconciling_only(&place).await;
     place.create("cache", json!({})).await.unwrap();
     place.reaches("cache", Phase::Pending).await;
@@ -77,11 +73,10 @@ async fn each_line_of_a_reconcile_names_its_instance_and_the_reconcile() {
 #[tokio::test]
 #[ignore = "needs a control plane"]
 async fn nothing_secret_is_logged_at_any_level() {
-    let place = Place::new("secrets").await;
-    define(&place).await;
+    let place = Place::with_crd("secrets").await;
     let operator = Operator::launch(&place, Launch { log_filter: "trace", ..Launch::default() }).await;
     let given = "a-password-that-was-chosen";
-    place.put::<Secret>(json!({"metadata": {"name": "chosen"}, "stringData": {"password": given}})).await;
+    place.put_password("chosen", given).await;
     place.create("generated", json!({})).await.unwrap();
     place.create("chosen", json!({"auth": {"secretName": "chosen"}})).await.unwrap();
     place.reaches("generated", Phase::Pending).await;

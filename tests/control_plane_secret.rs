@@ -19,7 +19,7 @@ use tokio::{io::AsyncWriteExt, net::TcpListener};
 /// An instance with a pod that waits for its container, as the kubelet reports one whose Secret is not there.
 async fn waiting(place: &Place, auth: serde_json::Value) {
     define(place).await;
-    place.put::<Secret>(json!({"metadata": {"name": "shop"}, "stringData": {"password": "chosen"}})).await;
+    place.put_password("shop", "chosen").await;
     place.create("cache", json!({ "auth": auth })).await.unwrap();
     place.reaches("cache", Phase::Pending).await;
     eventually("pod cache-0", || async { place.api::<Pod>().get_opt("cache-0").await.unwrap() }).await;
@@ -73,8 +73,7 @@ async fn a_users_secret_that_is_gone_is_named_when_a_pod_waits_for_the_one_made_
 #[ignore = "needs a control plane"]
 async fn an_instance_that_was_orphaned_and_is_created_again_goes_on_with_its_password() {
     for retention in ["Delete", "Retain"] {
-        let place = Place::new("orphaned").await;
-        define(&place).await;
+        let place = Place::with_crd("orphaned").await;
         let operator = Operator::reconciling_only(&place).await;
         let spec = json!({"storage": {"size": "1Gi", "retention": retention}});
         place.create("cache", spec.clone()).await.unwrap();
@@ -108,8 +107,7 @@ async fn full(addresses: [&'static str; 2]) {
 #[tokio::test]
 #[ignore = "needs a control plane"]
 async fn a_password_that_servers_still_ask_for_stays_when_there_is_to_be_none() {
-    let place = Place::new("needed").await;
-    define(&place).await;
+    let place = Place::with_crd("needed").await;
     let addresses = ["127.7.0.1", "127.7.0.2"];
     full(addresses).await;
     let _operator = Operator::reconciling_only(&place).await;

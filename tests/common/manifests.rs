@@ -23,6 +23,15 @@ pub(crate) async fn define(place: &Place) {
         .await;
 }
 
+impl Place {
+    /// A fresh namespace named after the test, in a cluster where our kind is known.
+    pub(crate) async fn with_crd(test: &str) -> Self {
+        let place = Self::new(test).await;
+        define(&place).await;
+        place
+    }
+}
+
 /// The CRD as the project ships it.
 pub(crate) fn crd() -> Value {
     manifest("crd.yaml")

@@ -7,6 +7,7 @@ pub(crate) mod account;
 pub(crate) mod admission_table;
 pub(crate) mod audit;
 pub(crate) mod certificates;
+pub(crate) mod children;
 pub(crate) mod cluster;
 pub(crate) mod crowd;
 pub(crate) mod deployed;

@@ -14,7 +14,6 @@ use crate::{
     ALWAYS, Stage,
     common::{
         cluster::{Place, eventually},
-        manifests::define,
         operator::Operator,
         proxy::{Fault, Proxy},
     },
@@ -105,8 +104,7 @@ async fn who_is_told_to_come_back_later_comes_no_sooner() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a control plane"]
 async fn a_watch_that_is_told_to_come_back_later_comes_no_sooner() {
-    let place = Place::new("turned-away").await;
-    define(&place).await;
+    let place = Place::with_crd("turned-away").await;
     let proxy = Proxy::start().await;
     proxy.fail(Fault::Turned(3), 2, |asked| asked.reads_all("pods"));
     let operator = Operator::launch(&place, through(&proxy)).await;
@@ -122,8 +120,7 @@ async fn a_watch_that_is_told_to_come_back_later_comes_no_sooner() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a control plane"]
 async fn an_api_server_that_fails_is_asked_again() {
-    let place = Place::new("failing").await;
-    define(&place).await;
+    let place = Place::with_crd("failing").await;
     let proxy = Proxy::start().await;
     for (code, resource) in [(500, "redisinstances"), (503, "pods"), (500, "statefulsets")] {
         proxy.fail(Fault::Status(code), 2, move |asked| asked.reads_all(resource));

@@ -9,8 +9,9 @@ use redis_operator::api::v1::Phase;
 use serde_json::json;
 
 use crate::{
-    Stage, children,
+    Stage,
     common::{
+        children::children,
         cluster::Place,
         operator::{Launch, Operator},
         proxy::{Asked, Fault},

@@ -62,8 +62,7 @@ async fn a_watch_that_has_expired_lists_anew_and_misses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a control plane"]
 async fn a_kind_that_cannot_be_watched_is_named_and_watched_once_it_can() {
-    let place = Place::new("unwatched").await;
-    define(&place).await;
+    let place = Place::with_crd("unwatched").await;
     let proxy = crate::Proxy::start().await;
     proxy.fail(Fault::Status(403), ALWAYS, |asked| asked.reads_all("pods"));
     let operator = Operator::launch(&place, crate::through(&proxy)).await;
@@ -88,8 +87,7 @@ async fn a_kind_that_cannot_be_watched_is_named_and_watched_once_it_can() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a control plane"]
 async fn the_kind_may_come_after_the_operator_and_may_go_and_come_again() {
-    let place = Place::new("kind").await;
-    define(&place).await;
+    let place = Place::with_crd("kind").await;
     undefine(&place).await;
     let operator = Operator::reconciling_only(&place).await;
     eventually("readiness that names the watch on RedisInstance", || async {
