@@ -109,6 +109,10 @@ book:
     mdbook --version 2>/dev/null || cargo install --locked mdbook
     mdbook build
 
+# draw the diagrams in docs/diagrams with D2 (compiled once, a minute)
+diagrams:
+    docs/diagrams/draw.sh
+
 # format the code
 fmt:
     cargo fmt
