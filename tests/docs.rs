@@ -10,6 +10,7 @@ use std::{
 
 use redis_operator::{api::crd, domain::reason::Reason};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 #[test]
 fn relative_links_lead_somewhere() {
@@ -172,15 +173,15 @@ fn every_reason_is_used() {
 }
 
 #[test]
-fn every_field_of_the_spec_is_in_the_readme() {
+fn every_field_of_the_spec_is_on_its_page() {
     let crd = crd::definition().unwrap();
     let spec = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap();
     let mut fields = Vec::new();
     leaves("", spec, &mut fields);
     assert!(fields.len() > 8, "fields not found in the schema: {fields:?}");
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let missing: Vec<&String> = fields.iter().filter(|field| !readme.contains(&format!("| `{field}` |"))).collect();
-    assert!(missing.is_empty(), "fields of the spec that README.md's table lacks: {missing:?}");
+    let page = fs::read_to_string(root().join("docs/spec.md")).unwrap();
+    let missing: Vec<&String> = fields.iter().filter(|field| !page.contains(&format!("| `{field}` |"))).collect();
+    assert!(missing.is_empty(), "fields of the spec that the table of docs/spec.md lacks: {missing:?}");
 }
 
 #[test]
@@ -201,6 +202,24 @@ fn every_source_file_is_on_the_map() {
         missing.is_empty() && gone.is_empty(),
         "not on ARCHITECTURE.md's map: {missing:?}; on it and gone: {gone:?}"
     );
+}
+
+#[test]
+fn every_diagram_is_drawn_from_its_source() {
+    let folder = root().join("docs/diagrams");
+    let sources = files(&folder, "d2");
+    assert!(sources.len() > 1, "diagrams not found: {sources:?}");
+    for source in sources {
+        let mut hash = Sha256::new();
+        for file in [&source, &folder.join("go.mod"), &folder.join("draw.sh")] {
+            hash.update(fs::read(file).unwrap());
+        }
+        let digits = hash.finalize().into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        let hash: String = digits.map(|digit| char::from_digit(digit.into(), 16).unwrap()).collect();
+        let drawn = fs::read_to_string(source.with_extension("svg")).unwrap();
+        let is_current = drawn.trim_end().ends_with(&format!("<!-- sha256 {hash} -->"));
+        assert!(is_current, "{} has changed: run `just diagrams`", source.display());
+    }
 }
 
 #[test]
@@ -241,7 +260,7 @@ fn no_link_leads_out_of_the_book() {
             }
         }
     }
-    assert!(included > 2, "only {included} includes found");
+    assert!(included > 0, "no include found");
     assert!(broken.is_empty(), "links that lead out of the book:\n{}", broken.join("\n"));
 }
 
