@@ -15,20 +15,19 @@ use std::{
 
 use common::{
     cluster::{DEADLINE, Place, eventually},
-    deployed::{scale, settled},
+    deployed::{remove, scale, settled},
     members::Members,
     operator::{Launch, Operator},
     proxy::{Asked, Fault, Proxy},
     writer::Writer,
 };
 use k8s_openapi::api::{
-    admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
     apps::v1::StatefulSet,
     core::v1::{PersistentVolumeClaim, Pod},
     storage::v1::StorageClass,
 };
 use kube::{
-    Api, Client, ResourceExt,
+    Api, ResourceExt,
     api::{DeleteParams, EvictParams, ListParams, PostParams},
 };
 use redis_operator::api::v1::{Phase, RedisInstance};
@@ -102,7 +101,8 @@ async fn an_operator_that_dies_after_any_write_is_followed_by_one_that_ends_the_
     let other = format!("{}-other", place.namespace);
     let class = json!({"metadata": {"name": other}, "provisioner": "cluster.local/folder"});
     classes.create(&PostParams::default(), &serde_json::from_value(class).unwrap()).await.unwrap();
-    without_deployed(&client).await;
+    // No operator but the test's own.
+    remove(&client).await;
 
     let mut operator = Operator::reconciling_only(&place).await;
     let spec =
@@ -260,13 +260,4 @@ async fn rest(place: &Place) -> Result<(), String> {
         need(claim.annotations().contains_key("redis.github.com/replication"), "a claim without its mark")?;
     }
     Ok(())
-}
-
-/// Has no operator but the test's own, and no webhook: both come back when the Deployment has pods again.
-async fn without_deployed(client: &Client) {
-    scale(client, 0).await;
-    let mutating: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
-    let validating: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
-    mutating.delete("redis-operator", &DeleteParams::default()).await.unwrap();
-    validating.delete("redis-operator", &DeleteParams::default()).await.unwrap();
 }

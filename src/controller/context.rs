@@ -95,6 +95,8 @@ pub(super) struct Memory {
     pub(super) looked_for_pods: Option<Instant>,
     /// What is known of the roles of several pods.
     pub(super) replication: replication::Memory,
+    /// Resource version of the object that could not be read, so that each is logged once.
+    pub(super) unreadable: Option<String>,
     /// Failed reconciles in a row.
     pub(super) failures: u32,
     /// When the first of them began.

@@ -46,6 +46,7 @@ mod sound;
 mod status;
 mod surplus;
 mod turns;
+mod unreadable;
 mod watches;
 mod writes;
 

@@ -22,7 +22,7 @@ use super::{
     restart, retention, rotation, secret,
     seen::Versions,
     status::{self, Told},
-    surplus, writes,
+    surplus, unreadable, writes,
 };
 use crate::{
     api::v1::RedisInstance,
@@ -57,10 +57,7 @@ pub(super) async fn reconcile(stored: Arc<Stored>, context: Arc<Context>) -> Res
         context.stores.wait_until_synced().await;
         match &stored.0 {
             Ok(instance) => pass(instance, &context).await,
-            Err(unreadable) => {
-                tracing::warn!(error = %unreadable.error, "the stored object cannot be read; edit it");
-                Ok(Action::await_change())
-            }
+            Err(invalid) => unreadable::keep(invalid, &context).await, // client, redis
         }
     };
     // kube passes a panic on, which would end the webhooks too: one instance must not take the process along.

@@ -3,10 +3,15 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease, core::v1::Pod};
+use k8s_openapi::api::{
+    admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
+    apps::v1::Deployment,
+    coordination::v1::Lease,
+    core::v1::Pod,
+};
 use kube::{
     Api, Client, ResourceExt,
-    api::{ListParams, LogParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 use tokio::{
@@ -42,6 +47,15 @@ pub(crate) async fn leader(client: &Client) -> String {
         is_ready(&pod).then_some(holder)
     })
     .await
+}
+
+/// Takes the operator and its webhooks away. Both come back when the Deployment is scaled out again.
+pub(crate) async fn remove(client: &Client) {
+    scale(client, 0).await;
+    let mutating: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let validating: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+    mutating.delete(OPERATOR, &DeleteParams::default()).await.unwrap();
+    validating.delete(OPERATOR, &DeleteParams::default()).await.unwrap();
 }
 
 /// Waits until every pod that the Deployment wants is there and ready, no other is, one of them leads, and the API server
