@@ -1,5 +1,5 @@
 //! The direction of knowledge between modules, read off the `use` lines and paths of `src`, and the shape of every file.
-//! One crate cannot enforce this by itself, so this test does.
+//! The compiler cannot enforce this within one crate, so this test does.
 
 use std::{
     fs,

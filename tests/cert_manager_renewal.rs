@@ -33,13 +33,13 @@ async fn a_renewal_by_cert_manager_costs_no_caller_anything() {
     let crowd = Crowd::begin(&place);
     let begun = Instant::now();
     secrets.delete("redis-operator-webhook-cert", &DeleteParams::default()).await.unwrap();
-    eventually("a certificate issued anew", || async { chain().await.filter(|issued| *issued != first) }).await;
+    eventually("another certificate", || async { chain().await.filter(|issued| *issued != first) }).await;
     // The kubelet brings it into the pods when it next looks, and then the operator takes it up.
     tokio::select! {
         () = deployed::reloaded(&client, &before) => {}
         () = deployed::remount(&client) => {}
     }
-    eprintln!("issued anew to shown: {:.1} s", begun.elapsed().as_secs_f64());
+    eprintln!("issued again to shown: {:.1} s", begun.elapsed().as_secs_f64());
     crowd.goes_on(200).await;
     let failures = crowd.end("a renewal by cert-manager").await;
     assert!(failures.is_empty(), "{failures:?}");

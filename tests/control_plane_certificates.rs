@@ -63,11 +63,11 @@ async fn delete<
 
 #[tokio::test]
 #[ignore = "needs a control plane"]
-async fn two_operators_agree_on_one_authority_and_mend_what_is_lost_or_damaged() {
+async fn two_operators_agree_on_one_authority_and_replace_what_is_lost_or_damaged() {
     let fixture = Fixture::new().await;
     let first = eventually("a certificate", || fixture.text("tls.crt")).await;
     fixture.both_show(&first).await;
-    assert_eq!(fixture.text("tls.crt").await.unwrap(), first, "the one that came second took what was there");
+    assert_eq!(fixture.text("tls.crt").await.unwrap(), first, "the second operator took the existing certificate");
     for operator in &fixture.operators {
         let log = operator.log();
         assert!(!log.contains("PRIVATE") && log.contains("serving the admission webhooks"), "{log}");
@@ -87,7 +87,7 @@ async fn two_operators_agree_on_one_authority_and_mend_what_is_lost_or_damaged()
     let (ca, key) = (fixture.text("ca.crt").await.unwrap(), fixture.text("ca.key").await.unwrap());
     let (chain, leaf_key) = expired_leaf(&ca, &key, &fixture.home.namespace);
     fixture.write(&[("tls.crt", &chain), ("tls.key", &leaf_key)]).await;
-    let third = eventually("a certificate in place of the one that ran out", || async {
+    let third = eventually("a certificate in place of the expired one", || async {
         fixture.text("tls.crt").await.filter(|text| *text != chain)
     })
     .await;
@@ -130,7 +130,7 @@ async fn webhook_configurations_that_are_damaged_or_deleted_are_put_right() {
     let (good, report) = checked(stranger);
     assert!(!good && report.contains("FAULT  validate.redis.github.com: 127.0.0.1:"), "no TLS there: {report}");
 
-    // Emptied, by somebody who applied half a file: the API server would ask nobody.
+    // Emptied, as by half a file that was applied: the API server would call no webhook.
     let emptied = Patch::Merge(json!({"webhooks": []}));
     api.patch(NAME, &PatchParams::default(), &emptied).await.unwrap();
     fixture.both_show(&chain).await;
@@ -180,7 +180,7 @@ async fn what_cert_manager_keeps_is_left_to_it() {
     operator.says("is kept by cert-manager; start the operator with --certificates=provided").await;
     let secret: Secret = home.api().get(SECRET).await.unwrap();
     assert!(secret.data.unwrap().values().all(|bytes| bytes.0.is_empty()));
-    assert!(secret.metadata.managed_fields.unwrap_or_default().len() == 1, "nobody else wrote it");
+    assert!(secret.metadata.managed_fields.unwrap_or_default().len() == 1, "no other client wrote it");
     drop(operator);
     delete::<ValidatingWebhookConfiguration>(&home).await;
     home.leave().await;

@@ -116,7 +116,7 @@ async fn cut_short(change: &Change) {
     }
 }
 
-/// What there is when nobody disturbs it.
+/// The objects that an undisturbed operator makes.
 async fn undisturbed(change: &Change) -> Value {
     let place = Place::new(change.name).await;
     let set = prepared(&place, change).await;

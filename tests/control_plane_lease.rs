@@ -75,7 +75,7 @@ async fn leads(operator: &Operator) -> bool {
 
 #[tokio::test]
 #[ignore = "needs a control plane"]
-async fn one_reconciles_and_the_other_takes_over_when_it_is_killed_or_told_to_stop() {
+async fn a_standby_takes_over_when_the_leader_is_killed_or_stopped() {
     let (home, first_place, mut first) = home_with_leader("first").await;
     let (second_place, mut second) = contender("second", &home).await;
     second.says("first reconciles; second stands by").await;
@@ -84,7 +84,7 @@ async fn one_reconciles_and_the_other_takes_over_when_it_is_killed_or_told_to_st
     assert!(leads(&first).await && !leads(&second).await);
     let by_second = audit::since(Timestamp::UNIX_EPOCH).into_iter().filter(|entry| entry.user() == second.user);
     let other: Vec<_> = by_second.filter(|entry| entry.resource() != "leases").collect();
-    assert!(other.is_empty(), "one that stands by asks for its Lease only: {other:?}");
+    assert!(other.is_empty(), "a standby requests its Lease only: {other:?}");
 
     let died = Instant::now();
     first.kill();
@@ -95,11 +95,11 @@ async fn one_reconciles_and_the_other_takes_over_when_it_is_killed_or_told_to_st
 
     let (third_place, third) = contender("third", &home).await;
     third.says("second reconciles; third stands by").await;
-    let told = Instant::now();
+    let stopped = Instant::now();
     second.signal("TERM");
     home.create("three", json!({})).await.unwrap();
     home.reaches("three", Phase::Pending).await;
-    eprintln!("SIGTERM to the first write of the next leader and its end: {:.1} s", told.elapsed().as_secs_f64());
+    eprintln!("SIGTERM to the first write of the next leader and its end: {:.1} s", stopped.elapsed().as_secs_f64());
     second.ended().await;
     assert!(second.log().contains("gave the lease back"), "{}", second.log());
     assert!(leads(&third).await);
@@ -115,7 +115,7 @@ async fn a_leader_that_slept_through_its_lease_writes_nothing_when_it_wakes() {
     let (next_place, next) = contender("next", &home).await;
     next.says("sleeper reconciles; next stands by").await;
     sleeper.signal("STOP");
-    // Work for one who wakes and believes that it leads.
+    // Work for an operator that wakes and believes that it leads.
     for n in 0..20 {
         home.create(&format!("cache-{n}"), json!({})).await.unwrap();
     }
@@ -131,7 +131,7 @@ async fn a_leader_that_slept_through_its_lease_writes_nothing_when_it_wakes() {
         .filter(|entry| entry.user() == sleeper.user && entry.is_write())
         .map(|entry| (entry.verb().to_owned(), entry.resource(), entry.code()))
         .collect();
-    // It may try to renew, and is told that it comes too late.
+    // It may try to renew the Lease, and is refused.
     assert!(writes.iter().all(|(_, resource, code)| resource == "leases" && *code == 409), "{writes:?}");
     assert!(!leads(&sleeper).await && leads(&next).await);
     // It serves on, and is there when it is needed.
@@ -148,12 +148,12 @@ async fn a_leader_that_slept_through_its_lease_writes_nothing_when_it_wakes() {
 
 #[tokio::test]
 #[ignore = "needs a control plane"]
-async fn one_that_takes_over_is_not_unready_while_it_lists() {
+async fn a_standby_that_takes_over_stays_ready_while_it_lists() {
     let (home, first_place, mut first) = home_with_leader("first").await;
     let proxy = Proxy::start().await;
     proxy.fail(Fault::Hang, usize::MAX, |asked| asked.reads_all("pods"));
     let (second_place, second) = serving_contender("second", &home, &proxy).await;
-    eventually("readiness of the one that stands by", || async {
+    eventually("readiness of the standby", || async {
         second.admin("/readyz").await.filter(|(status, _)| *status == 200)
     })
     .await;

@@ -1,4 +1,4 @@
-//! An operator that looks after two namespaces and may do nothing outside of them, on a real API server without a node.
+//! An operator that watches two namespaces and may do nothing outside of them, on a real API server without a node.
 
 mod common;
 

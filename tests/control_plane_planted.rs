@@ -1,4 +1,4 @@
-//! Objects with the names and labels of an instance's that somebody else made: a pod that its StatefulSet does not have, and a
+//! Objects that another client made with the names and labels of an instance's: a pod that its StatefulSet does not have, and a
 //! Secret that is to give the instance its password. On a real API server without a node.
 
 mod common;
@@ -58,7 +58,7 @@ async fn a_planted_pod_is_no_pod_of_the_instance() {
     place.leave().await;
 }
 
-/// What somebody who may create Secrets would like redis.conf to include.
+/// Lines that an attacker who may create Secrets would like redis.conf to include.
 const EVIL: &str = "requirepass \"a\"\nuser evil on nopass ~* &* +@all\n";
 
 fn labels() -> Value {
@@ -132,7 +132,7 @@ async fn of_a_secret_that_was_left_with_a_volume_only_the_password_counts() {
 
 #[tokio::test]
 #[ignore = "needs a control plane"]
-async fn lines_that_somebody_added_go_while_another_password_waits_for_its_turn() {
+async fn lines_that_another_client_added_go_while_another_password_waits_for_its_turn() {
     let place = Place::with_crd("added-lines").await;
     place.put_password("shop", "first").await;
     let mut operator = Operator::reconciling_only(&place).await;

@@ -1,4 +1,4 @@
-//! Inputs that people write, with the answers that are right, and configurations of known projects: through the same code
+//! Inputs as users write them, with the answers that are right, and configurations of known projects: through the same code
 //! as `redis-operator validate`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -58,11 +58,11 @@ fn inputs_get_the_answers_that_are_right() {
         for Input { case, spec, answer, text, metadata } in rows(file) {
             let judgement = judged(&spec, &metadata);
             let faults = faults(&judgement);
-            let told = if faults.is_empty() { judgement.warnings.join("\n") } else { faults.join("\n") };
+            let lines = if faults.is_empty() { judgement.warnings.join("\n") } else { faults.join("\n") };
             let right =
-                (answer == "allow") == faults.is_empty() && text.iter().all(|part| told.contains(part.as_str()));
+                (answer == "allow") == faults.is_empty() && text.iter().all(|part| lines.contains(part.as_str()));
             if !right || judgement.warnings.iter().any(|warning| warning.len() > 256) {
-                differences.push(format!("{case} {spec}\n  expected {answer} {text:?}\n  answered {told}"));
+                differences.push(format!("{case} {spec}\n  expected {answer} {text:?}\n  answered {lines}"));
             }
         }
     }

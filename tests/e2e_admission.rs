@@ -43,7 +43,7 @@ async fn an_image_that_cannot_read_the_data_is_refused_once_the_present_one_has_
     let place = Place::new("downgrade").await;
     let stored = place.create("cache", json!({})).await.unwrap();
     let served = place.reaches("cache", Phase::Running).await.status.unwrap().version;
-    assert!(served.is_some(), "the image of the local cluster tells its version: {:?}", stored.spec.image);
+    assert!(served.is_some(), "the image of the local cluster shows its version: {:?}", stored.spec.image);
     let change = |image: &str, annotations: Value| {
         let patch = json!({"metadata": {"annotations": annotations}, "spec": {"image": image}});
         let dry = PatchParams { dry_run: true, ..PatchParams::default() };

@@ -73,13 +73,13 @@ async fn without_an_operator_redis_serves_and_deleting_works() {
     kept.api::<RedisInstance>().patch("held", &params, &held(&[])).await.unwrap();
     kept.gone::<RedisInstance>("held").await;
     kept.gone::<Pod>("held-0").await;
-    // Several pods, whose primary waits for a handover that nobody makes.
+    // Several pods, whose primary waits for a switchover while no operator runs.
     kept.delete::<RedisInstance>("several").await;
     for pod in ["several-0", "several-1", "several-2"] {
         kept.gone::<Pod>(pod).await;
     }
     kept.gone::<PodDisruptionBudget>("several").await;
-    // An instance, one whose children somebody deleted before, and a namespace.
+    // An instance, one whose children were deleted before, and a namespace.
     kept.delete::<StatefulSet>("bare").await;
     kept.delete::<ConfigMap>("bare").await;
     for name in ["goes", "bare"] {

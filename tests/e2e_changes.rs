@@ -21,7 +21,7 @@ async fn pod(place: &Place) -> Pod {
     place.api().get("cache-0").await.unwrap()
 }
 
-/// What tells one start of Redis from another: the pod, and the start of its container.
+/// What differs between two starts of Redis: the pod, and the start of its container.
 fn start(pod: &Pod) -> BTreeSet<String> {
     let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.clone()).unwrap_or_default();
     let starts =

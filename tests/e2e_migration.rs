@@ -1,5 +1,5 @@
 //! Volumes that move to another StorageClass under a client that writes, on a real cluster with real Redis: pod by pod, no
-//! acknowledged write lost, and nothing moved that nobody asked for.
+//! acknowledged write lost, and no volume moved that was not to move.
 
 mod common;
 
@@ -55,11 +55,11 @@ async fn class(place: &Place, name: &str, provisioner: &str) -> String {
 async fn claims(place: &Place) -> BTreeMap<String, (String, String)> {
     let labels = ListParams::default().labels("redis.github.com/instance=cache");
     let claims = place.api::<PersistentVolumeClaim>().list(&labels).await.unwrap().items;
-    let told = |claim: &PersistentVolumeClaim| {
+    let class_and_uid = |claim: &PersistentVolumeClaim| {
         let class = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.clone()).unwrap_or_default();
         (claim.name_any(), (class, claim.uid().unwrap()))
     };
-    claims.iter().map(told).collect()
+    claims.iter().map(class_and_uid).collect()
 }
 
 async fn all_are_of(place: &Place, class: &str) {
@@ -119,14 +119,14 @@ async fn a_class_that_gives_no_volumes_costs_no_more_than_one_replica() {
     let (members, writer) = written(&place).await;
     let before = claims(&place).await;
 
-    // None of that name: told, and nothing is touched.
+    // There is no class of that name: the status says so, and nothing is touched.
     let fast = format!("{}-fast", place.namespace);
     place.change("cache", classed(&fast)).await;
     place.wait_for_message("there is no StorageClass").await;
     place.reaches("cache", Phase::Running).await;
     assert_eq!(claims(&place).await, before);
 
-    // One that nobody serves: the first volume waits, the others stay.
+    // A class without a provisioner: the first volume waits, the others stay.
     let barren = class(&place, "barren", "cluster.local/nobody").await;
     place.change("cache", classed(&barren)).await;
     place.wait_for_message("its volume").await;
@@ -134,7 +134,7 @@ async fn a_class_that_gives_no_volumes_costs_no_more_than_one_replica() {
     let now = claims(&place).await;
     assert_eq!(now.iter().filter(|(name, claim)| before.get(*name) != Some(claim)).count(), 1, "{now:?}");
 
-    // Put right, with no hand.
+    // A corrected spec is enough.
     class(&place, "fast", FOLDERS).await;
     place.change("cache", classed(&fast)).await;
     place.reaches("cache", Phase::Running).await;
@@ -147,7 +147,7 @@ async fn a_class_that_gives_no_volumes_costs_no_more_than_one_replica() {
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
-async fn a_claim_that_somebody_deletes_is_replaced_when_the_others_have_the_data() {
+async fn a_claim_that_is_deleted_is_replaced_when_the_others_have_the_data() {
     let place = Place::new("claim").await;
     let (members, writer) = written(&place).await;
     let primary = ordered(&members).await;

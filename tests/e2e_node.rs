@@ -31,7 +31,7 @@ impl Drop for Stopped {
 
 #[tokio::test]
 #[ignore = "needs the local cluster with the operator"]
-async fn a_pod_whose_node_is_lost_is_told_and_never_forced_away() {
+async fn a_pod_whose_node_is_lost_is_reported_and_never_deleted_by_force() {
     let place = Place::new("node").await;
     place.create("cache", json!({})).await.unwrap();
     place.reaches("cache", Phase::Running).await;

@@ -101,7 +101,7 @@ async fn certificates_that_are_lost_damaged_or_deleted_are_put_right_under_load(
     let (chain, key) = expired_leaf(text("ca.crt"), text("ca.key"), deployed::SYSTEM);
     let expired = json!({"stringData": {"tls.crt": chain, "tls.key": key}});
     secrets.patch(secret, &PatchParams::default(), &Patch::Merge(expired)).await.unwrap();
-    eventually("a certificate in place of the one that ran out", || async {
+    eventually("a certificate in place of the expired one", || async {
         shown().await.filter(|shown| shown.0 != chain.as_bytes())
     })
     .await;

@@ -1,4 +1,4 @@
-//! A password that changes under several running servers: nobody who has either password is refused, no pod restarts, no
+//! A password that changes under several running servers: no client that has either password is refused, no pod restarts, no
 //! replica loses its primary, whatever becomes of the operator meanwhile.
 
 mod common;
@@ -32,7 +32,7 @@ const UNTIL: &str = "redis.github.com/former-password-until";
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
-async fn nobody_is_refused_while_the_password_of_three_pods_changes() {
+async fn no_client_is_refused_while_the_password_of_three_pods_changes() {
     let place = Place::new("password").await;
     deployed::settled(&place.client).await;
     place.put_password("shop", "first").await;
@@ -112,7 +112,11 @@ async fn a_server_that_does_not_answer_holds_the_change_and_is_brought_along() {
         (status == "False" && reason == "Unreachable" && message.contains("cache-2")).then_some(())
     })
     .await;
-    assert_eq!(place.password("cache").await, "first", "what cache-2 does not accept yet is given to nobody");
+    assert_eq!(
+        place.password("cache").await,
+        "first",
+        "a password that cache-2 does not accept yet is given to no client"
+    );
     for pod in ["cache-0", "cache-1"] {
         for password in ["first", "second"] {
             assert!(accepts(&members, pod, password).await, "{pod} refuses the {password} one");
@@ -129,7 +133,7 @@ async fn a_server_that_does_not_answer_holds_the_change_and_is_brought_along() {
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
-async fn a_generated_password_is_changed_by_hand() {
+async fn a_generated_password_is_changed_by_a_user() {
     let place = Place::new("chosen").await;
     place.create_running("cache", json!({"image": "redis:7.0.15", "storage": {"size": "64Mi"}})).await;
     let generated = place.password("cache").await;
@@ -155,7 +159,7 @@ async fn merge(place: &Place, secret: &str, change: Value) {
     place.api::<Secret>().patch(secret, &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
 }
 
-/// Ends the operator that is at work without a word.
+/// Deletes the pod of the leading operator without a grace period.
 async fn end_the_operator(place: &Place) {
     let leader = deployed::leader(&place.client).await;
     let at_once = DeleteParams::default().grace_period(0);

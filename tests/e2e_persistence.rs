@@ -25,7 +25,7 @@ const DELAY: u32 = 100_000;
 /// Who dies while the files are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Victim {
-    Nobody,
+    NoPod,
     Operator,
     Server,
 }
@@ -100,14 +100,14 @@ impl<'a> Filled<'a> {
     }
 
     /// While the files are being written, which this line of the report shows: nothing restarted, redis.conf is as it was, and
-    /// then somebody dies.
+    /// then the victim dies.
     async fn interrupted(&self, line: &str, before: &str, starts: &BTreeSet<(String, i32)>, victim: Victim) {
         let primary = self.primary().await;
         self.reports(&primary, line).await;
         assert_eq!(self.conf().await, before, "redis.conf changed before the files were complete");
         assert_eq!(&self.starts().await, starts, "a pod restarted before the files were complete");
         match victim {
-            Victim::Nobody => {}
+            Victim::NoPod => {}
             Victim::Operator => {
                 let leader = leader(&self.place.client).await;
                 kill_operator(&pods(&self.place.client).get(&leader).await.unwrap()).await;
@@ -162,15 +162,15 @@ fn beside_a_restart() -> Value {
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
 async fn an_append_only_file_beside_a_restart_is_complete_first() {
-    turns_on("onone", 1, "Auto", beside_a_restart(), Victim::Nobody).await;
-    turns_on("onthree", 3, "Auto", beside_a_restart(), Victim::Nobody).await;
+    turns_on("onone", 1, "Auto", beside_a_restart(), Victim::NoPod).await;
+    turns_on("onthree", 3, "Auto", beside_a_restart(), Victim::NoPod).await;
 }
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
 async fn policies_that_restart_wait_for_the_append_only_file() {
-    turns_on("rolling", 1, "RollingUpdate", json!({"appendonly": "yes"}), Victim::Nobody).await;
-    turns_on("recreate", 1, "Recreate", json!({"appendonly": "yes"}), Victim::Nobody).await;
+    turns_on("rolling", 1, "RollingUpdate", json!({"appendonly": "yes"}), Victim::NoPod).await;
+    turns_on("recreate", 1, "Recreate", json!({"appendonly": "yes"}), Victim::NoPod).await;
 }
 
 #[tokio::test]
@@ -190,8 +190,8 @@ async fn an_operator_that_is_killed_meanwhile_leaves_the_change_to_the_next() {
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
 async fn an_append_only_file_is_given_up_only_for_a_snapshot() {
-    turns_off("offone", 1, Victim::Nobody).await;
-    turns_off("offthree", 3, Victim::Nobody).await;
+    turns_off("offone", 1, Victim::NoPod).await;
+    turns_off("offthree", 3, Victim::NoPod).await;
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ async fn a_redis_that_is_looked_after_is_shown_until_it_is_deleted() {
     let series =
         |name: &str| format!("{name}{{namespace=\"{}\",redis=\"cache\",redis_pod=\"cache-0\"}}", place.namespace);
     let limit = series("redis_operator_redis_memory_limit_bytes");
-    eventually("the limit that the Redis told", || async {
+    eventually("the limit that Redis reports", || async {
         (operator.metric(&limit).await.to_bits() == 67_108_864_f64.to_bits()).then_some(())
     })
     .await;

@@ -130,7 +130,7 @@ async fn a_replica_that_was_cut_off_is_not_promoted_over_a_primary_that_restarts
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
-async fn a_word_that_was_not_asked_for_is_refused_and_does_nothing_later() {
+async fn a_promotion_that_was_not_asked_for_is_refused_and_does_nothing_later() {
     let place = Place::new("word").await;
     let members = place.create_cache(3, json!({})).await;
     let primary = members.one_takes_writes().await;
@@ -241,7 +241,7 @@ async fn pods_that_lose_their_labels_get_them_back_and_lose_no_write() {
             })
             .await;
         }
-        assert_eq!(members.one_takes_writes().await, primary, "nobody else was promoted");
+        assert_eq!(members.one_takes_writes().await, primary, "no other pod was promoted");
         place.reaches("cache", Phase::Running).await;
         writer.goes_on(50).await;
     }

@@ -88,7 +88,7 @@ async fn evict(place: &Place, pod: String, uid: String) {
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
-async fn a_service_of_somebody_else_takes_no_endpoint_from_an_instance_that_grows() {
+async fn a_foreign_service_takes_no_endpoint_from_an_instance_that_grows() {
     let place = Place::new("foreign").await;
     place.create_cache(1, json!({})).await;
     let theirs = json!({"metadata": {"name": "cache-replicas"}, "spec": {"ports": [{"port": 6379}]}});

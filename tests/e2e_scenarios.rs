@@ -1,5 +1,5 @@
 //! Lack of resources on a real cluster: nothing that fits a pod, no node that it may run on, and a volume that is full. Each
-//! is told, and healed by the spec or the node.
+//! is reported, and a change of the spec or the node repairs it.
 
 mod common;
 
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
-async fn a_pod_that_no_node_takes_is_told_and_placed_when_it_asks_for_less() {
+async fn an_unschedulable_pod_is_reported_and_scheduled_when_it_requests_less() {
     let place = Place::new("unschedulable").await;
     place.create("cache", json!({"resources": {"requests": {"memory": "900Gi"}}})).await.unwrap();
     let waits = |instance: Option<&RedisInstance>| {
@@ -69,10 +69,10 @@ async fn pods_run_where_the_spec_lets_them_and_carry_what_it_says() {
     assert_eq!((pod.labels()["team"].as_str(), pod.labels()["app"].as_str()), ("shop", "redis"));
     assert_eq!(pod.annotations()["example.com/note"], "any text");
 
-    // Another annotation rolls the pod, as admission tells, and the history says why.
+    // Another annotation rolls the pod, as the warning says, and the history says why.
     let change = json!({"pod": {"annotations": {"example.com/note": "another"}}});
-    let told = changed_with_warnings(&place, "cache", change).await.unwrap();
-    assert_eq!(told, ["spec.pod.annotations: rolls 1 pod: about one restart of downtime (replicas: 1)"]);
+    let warnings = changed_with_warnings(&place, "cache", change).await.unwrap();
+    assert_eq!(warnings, ["spec.pod.annotations: rolls 1 pod: about one restart of downtime (replicas: 1)"]);
     let before = pod.uid();
     let rolled = move |pod: Option<&Pod>| {
         pod.is_some_and(|pod| {
@@ -114,7 +114,7 @@ impl Drop for SmallDisk {
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
-async fn a_full_volume_is_told_and_healed_by_a_larger_one() {
+async fn a_full_volume_is_reported_and_a_larger_one_is_enough() {
     let place = Place::new("full").await;
     let disk = SmallDisk::new(&place.namespace, 8);
     volume(&place, &disk).await;
@@ -190,11 +190,11 @@ async fn a_primary_on_a_full_volume_hands_its_role_over() {
     eprintln!("{heir} takes the writes {:?} after it was seen to be primary", begun.elapsed());
     assert_eq!(members.ask(&heir, "GET order").await, "4711");
     let events = place.api::<Event>().list(&ListParams::default()).await.unwrap().items;
-    let told = |event: &Event| {
+    let is_about_it = |event: &Event| {
         event.reason.as_deref() == Some("HandedOver")
             && event.message.as_ref().is_some_and(|note| note.contains("cannot write to its volume"))
     };
-    assert!(events.iter().any(told), "{events:#?}");
+    assert!(events.iter().any(is_about_it), "{events:#?}");
 
     disk.grow(64); // what a driver does
     place.change("cache", json!({"storage": {"size": "64Mi"}})).await;
@@ -207,7 +207,7 @@ async fn a_primary_on_a_full_volume_hands_its_role_over() {
 async fn fill(redis: &mut Redis) {
     let value = "x".repeat(60_000);
     for number in 0..2000 {
-        // One that lost its role for it sends its clients away.
+        // A primary that lost its role for this reason disconnects its clients.
         let answer = redis.try_ask(&format!("SET filler-{number} {value}")).await;
         if answer.is_none_or(|answer| answer.starts_with("-MISCONF")) {
             return;

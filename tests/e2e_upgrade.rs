@@ -68,7 +68,7 @@ async fn a_newer_operator_restarts_no_redis_and_writes_to_nothing_that_is_right(
     assert!(writes.is_empty(), "the newer operator wrote: {writes:#?}");
     assert_eq!(self::servers(&place).await, servers, "pods and the starts of their containers");
 
-    // It does not sit idle: what is asked of it, it does, and again nobody is restarted.
+    // It carries out changes, and again no pod is restarted.
     place.change("single", json!({"config": {"maxmemory": "32mb"}})).await;
     place.reaches("single", Phase::Running).await;
     let asked = format!("AUTH {}", place.password("single").await);
@@ -94,7 +94,7 @@ async fn a_newer_operator_restarts_no_redis_and_writes_to_nothing_that_is_right(
 }
 
 /// Waits until this operator has come to the end of a reconcile of each instance: those with a password it knows by their
-/// Secrets, which the audit log tells of, and all of them it has counted.
+/// Secrets, which the audit log contains, and all of them it has counted.
 async fn looked_at_all(place: &Place, leader: &str, begun: Timestamp) {
     eventually("first look of the next leader at every Secret", || async {
         let read: Vec<String> = audit::since(begun)

@@ -14,7 +14,7 @@ const OPERATOR: &str = "system:serviceaccount:redis-operator-system:redis-operat
 const UNUSED: &[(&str, &str, &str)] = &[
     // Asked for by admission of owner references, where that is on.
     ("redis.github.com", "redisinstances/finalizers", "update"),
-    // Asked for by `check-webhook`, where a person runs it in the operator's pod.
+    // Asked for by `check-webhook`, where an administrator runs it in the operator's pod.
     ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "get"),
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations", "get"),
 ];

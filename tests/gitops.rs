@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 #[test]
 #[ignore = "needs tests/tools/tool build"]
-fn argo_cd_is_told_how_an_instance_is() {
+fn argo_cd_shows_the_health_of_an_instance() {
     let serves = Rollout { replicas: 1, ready: 1, complete: true, ..Rollout::default() };
     let serves = Observed { rollout: Some(serves), ..Observed::default() };
     let none = Observed::default();

@@ -18,7 +18,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-/// Where the kustomizations install; Helm is told to do the same.
+/// Where the kustomizations install; Helm gets the same namespace.
 const NAMESPACE: &str = "redis-operator-system";
 
 const EVERY_MONITOR: &str = "monitoring.serviceMonitor.enabled=true,monitoring.prometheusRule.enabled=true,\

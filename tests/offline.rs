@@ -101,7 +101,7 @@ fn instance(metadata: &str, spec: &str) -> String {
 }
 
 #[test]
-fn the_exit_code_tells_valid_refused_and_unreadable_apart() {
+fn the_exit_code_differs_for_valid_refused_and_unreadable() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     fs::write(root.join("good.yaml"), instance("{name: cache}", "{config: {maxmemory: 64mb}}")).unwrap();

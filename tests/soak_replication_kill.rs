@@ -93,7 +93,7 @@ fn every() -> usize {
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
-async fn an_operator_that_dies_after_any_write_is_followed_by_one_that_ends_the_same() {
+async fn an_operator_that_dies_after_any_write_is_followed_by_another_with_the_same_end() {
     let place = Place::new("kill").await;
     let client = place.client.clone();
     settled(&client).await;
@@ -241,11 +241,11 @@ async fn rest(place: &Place) -> Result<(), String> {
     let mut writable = BTreeSet::new();
     for pod in &pods {
         let name = pod.name_any();
-        let told = members.try_ask(&name, "INFO replication").await.ok_or_else(|| format!("{name} does not answer"))?;
-        if told.contains("role:master") {
+        let role = members.try_ask(&name, "INFO replication").await.ok_or_else(|| format!("{name} does not answer"))?;
+        if role.contains("role:master") {
             writable.insert(name);
         } else {
-            need(told.contains("master_link_status:up"), &format!("{name} does not follow"))?;
+            need(role.contains("master_link_status:up"), &format!("{name} does not follow"))?;
         }
     }
     need(writable.into_iter().collect::<Vec<_>>() == labelled, "another one takes writes than the labelled primary")?;

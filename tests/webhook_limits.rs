@@ -129,7 +129,7 @@ async fn what_bodies_may_fill_together_is_bounded() {
 }
 
 #[tokio::test]
-async fn more_requests_than_turns_are_told_to_come_back() {
+async fn more_requests_than_turns_are_refused_with_retry_after() {
     let entered = Arc::new(Notify::new());
     let release = Arc::new(Notify::new());
     let (enter, wait) = (Arc::clone(&entered), Arc::clone(&release));
@@ -162,7 +162,7 @@ async fn a_handler_past_its_deadline_is_a_gateway_timeout() {
 }
 
 #[tokio::test]
-async fn a_panic_is_an_error_that_tells_nothing() {
+async fn a_panic_is_an_error_without_details() {
     async fn panics() {
         panic!("spec.secret is hunter2");
     }

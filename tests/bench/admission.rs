@@ -54,7 +54,7 @@ const ROTATION: Duration = Duration::from_mins(1);
 /// Callers meanwhile, each with a new connection for each call.
 const CALLERS: usize = 4;
 
-/// Prints all of it. `INSTANCES` (5000) is how many are taken up anew.
+/// Prints all of it. `INSTANCES` (5000) is how many are created again.
 pub(crate) async fn measure(place: &Place) {
     rotation().await;
     let authority = Authority::new();

@@ -79,7 +79,7 @@ async fn series(place: &Place, spec: &Value, code: u64) -> Vec<f64> {
     answered(begun, code, REQUESTS).await
 }
 
-/// How long so many creations took, once the audit log tells of all of them.
+/// How long so many creations took, once the audit log contains all of them.
 async fn answered(begun: Timestamp, code: u64, count: usize) -> Vec<f64> {
     eventually("audit log of the series", || async {
         let measured = |entry: &audit::Entry| {

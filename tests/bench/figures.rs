@@ -1,4 +1,4 @@
-//! Figures of a process and of a series of samples, as a person reads them.
+//! Figures of a process and of a series of samples, in units for readers.
 
 use std::fs;
 

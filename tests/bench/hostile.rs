@@ -25,7 +25,7 @@ const MEBIBYTE: usize = 1 << 20;
 const SLOW: usize = 2000;
 const SERIES: Duration = Duration::from_secs(8);
 
-/// Prints how long 3 MiB take that are no review, or one that nobody would write.
+/// Prints how long 3 MiB take that are no review, or a review that no client would send.
 pub(crate) async fn junk(operator: &Operator, authority: &Authority) {
     println!("\n3 MiB of junk, sent and answered, 20 times each");
     let long = "x".repeat(3 * MEBIBYTE);

@@ -50,7 +50,7 @@ where
     answers
         .for_each_concurrent(CONCURRENCY, |(name, status)| {
             let api = api.clone();
-            // One that is gone again, or an API server that is away: the watch shows it anew.
+            // The pod is gone again, or the API server is away: the watch delivers it again.
             async move { drop(api.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await) }
         })
         .await;

@@ -1,4 +1,4 @@
-//! What judging costs without a network: a typical object, and texts that somebody made long on purpose.
+//! What judging costs without a network: a typical object, and texts that are long on purpose.
 
 use std::{
     hint::black_box,

@@ -95,7 +95,7 @@ pub(crate) fn length() -> u64 {
     log().metadata().unwrap().len()
 }
 
-/// Every request that the log tells of after its first `read` bytes, in order, and how much of it has then been read.
+/// Every request in the log after its first `read` bytes, in order, and how much of it has then been read.
 pub(crate) fn after(read: u64) -> (Vec<Entry>, u64) {
     let (mut log, mut text) = (log(), String::new());
     log.seek(SeekFrom::Start(read)).unwrap();

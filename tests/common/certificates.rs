@@ -1,4 +1,4 @@
-//! Certificates that nobody should be shown or trust: what the operators have to mend. Knows no test.
+//! Certificates that no client should trust and that the operators have to replace. Knows no test.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use time::OffsetDateTime;

@@ -1,5 +1,5 @@
-//! People who create instances through the API server and its webhooks: many at once, or one who is patient. Stores nothing:
-//! they are dry runs.
+//! Clients that create instances through the API server and its webhooks: many at once, or one that retries. They store
+//! nothing: each request is a dry run.
 
 use std::{
     sync::{
@@ -19,7 +19,7 @@ use super::cluster::{Place, grows, instance};
 /// Creations a second.
 const PACE: u32 = 200;
 
-/// People who create instances all the time, and count what is refused for want of an answer.
+/// Clients that create instances all the time, and count the requests that fail because the webhook did not answer.
 pub(crate) struct Crowd {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
@@ -72,7 +72,7 @@ impl Crowd {
     }
 }
 
-/// One who creates instances one after another, and tries again a second after it got no answer, as a client does.
+/// A client that creates instances one after another, and retries a second after a request failed.
 pub(crate) struct Patient {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,

@@ -108,7 +108,7 @@ impl Members<'_> {
         timeout(Duration::from_secs(1), redis.try_ask(command)).await.ok()?
     }
 
-    /// Cuts the network of a pod off, in both directions, or joins it again: its server runs on, and hears and is heard by nobody.
+    /// Cuts the network of a pod off, in both directions, or joins it again: its server runs on without receiving or sending a packet.
     pub(crate) async fn cut(&self, pod: &str, cut: bool) {
         for (chain, way) in [("INPUT", "-i"), ("OUTPUT", "-o")] {
             self.drop_packets(pod, cut, [chain, way, "eth0"]).await;
@@ -191,7 +191,7 @@ pub(crate) async fn take_all_connections(place: &Place, pod: &str) -> Vec<Redis>
     held
 }
 
-/// Kills the program of an operator's pod, which stays: its container is started anew.
+/// Kills the program of an operator's pod, which stays: its container is restarted.
 pub(crate) async fn kill_operator(pod: &Pod) {
     let uid = pod.uid().unwrap();
     let process = eventually("process of the operator", || async { process(&uid, "redis-operator") }).await;

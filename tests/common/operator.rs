@@ -41,7 +41,7 @@ pub(crate) struct Launch<'a> {
     /// Where it finds the API server, if not where the test does.
     pub(crate) server: Option<String>,
     pub(crate) log_filter: &'a str,
-    /// More of the command line; nothing: it contends with nobody.
+    /// More of the command line; nothing: it runs without leader election.
     pub(crate) arguments: Vec<String>,
     /// The namespaces that its account may do something in; none: all.
     pub(crate) namespaces: Vec<&'a str>,
@@ -84,7 +84,7 @@ impl Operator {
     }
 
     /// Starts the operator, without waiting for anything. It has an account of its own with the permissions of
-    /// `manifests/rbac.yaml` and no others, so the audit log can tell its requests apart.
+    /// `manifests/rbac.yaml` and no others, so the audit log distinguishes its requests.
     pub(crate) async fn launch(place: &Place, launch: Launch<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("tls.crt"), launch.certificate).unwrap();
@@ -100,7 +100,7 @@ impl Operator {
             .arg(format!("--webhook-address=127.0.0.1:{webhook_port}"))
             .arg(format!("--admin-address=127.0.0.1:{admin_port}"))
             .arg(format!("--certificate-dir={}", folder.path().display()))
-            // One that is killed is followed at once by the next.
+            // A test that kills an operator starts the next one at once.
             .args(if launch.arguments.is_empty() {
                 vec!["--leader-election=false".to_owned()]
             } else {

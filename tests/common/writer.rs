@@ -1,5 +1,5 @@
-//! A client that writes numbered keys for as long as it is let, remembers which were acknowledged, and looks in the end
-//! whether all of them are there.
+//! A client that writes numbered keys until it is stopped, remembers which were acknowledged, and checks in the end that
+//! all of them can be read.
 
 use std::{
     fmt,
@@ -23,10 +23,10 @@ use super::cluster::{Place, grows};
 /// A command that takes longer is taken to have failed.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Time between two acknowledged writes that is told of.
+/// Time between two acknowledged writes that is reported.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Time between two acknowledged writes that is told of at once, with the time of day, to be found in the operator's log.
+/// Time between two acknowledged writes that is printed at once, with the time of day, to be found in the operator's log.
 const LONG: Duration = Duration::from_millis(1500);
 
 /// How long a write may be unreadable in the end before it counts as lost.
@@ -159,7 +159,7 @@ async fn write(
     Outcome { acknowledged: acknowledged.len(), lost, pauses }
 }
 
-/// A connection that is made anew when it breaks.
+/// A connection that is made again when it breaks.
 struct Client {
     address: String,
     password: String,

@@ -44,7 +44,7 @@ impl Fixture {
     pub(super) async fn new() -> Self {
         let (home, other) = (Place::new("home").await, Place::new("other").await);
         define(&home).await;
-        // Left by a run that was cut short, they would be somebody else's.
+        // Left by an earlier run that was interrupted, they would belong to another namespace.
         for kind in ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"] {
             let request = kube::core::Request::new(format!("/apis/admissionregistration.k8s.io/v1/{kind}"));
             let request = request.delete(NAME, &DeleteParams::default()).unwrap();
@@ -74,7 +74,7 @@ impl Fixture {
         self.home.api::<Secret>().patch(SECRET, &PatchParams::default(), &patch).await.unwrap();
     }
 
-    /// Waits until both operators show this certificate to one who trusts the webhook configurations.
+    /// Waits until both operators show this certificate to a client that trusts the webhook configurations.
     pub(super) async fn both_show(&self, chain: &str) {
         let leaf = CertificateDer::from_pem_slice(chain.as_bytes()).unwrap();
         for operator in &self.operators {
@@ -114,7 +114,7 @@ async fn call(place: &Place, port: u16) -> Result<CertificateDer<'static>, Strin
     Ok(tls.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned())
 }
 
-/// One who calls both operators again and again, and counts.
+/// A client that calls both operators again and again, and counts.
 pub(super) struct Caller {
     stop: Arc<AtomicBool>,
     calls: Arc<AtomicU64>,

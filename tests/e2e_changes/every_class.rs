@@ -15,22 +15,22 @@ enum Fate {
     Restarted,
 }
 
-/// A change, what admission has to tell of it, and what has to happen.
+/// A change, the warning that admission has to return, and what has to happen.
 struct Step {
     change: Value,
-    told: &'static str,
+    warning: &'static str,
     fate: Fate,
     /// A directive and what Redis holds of it in the end.
     holds: Option<(&'static str, &'static str)>,
 }
 
-fn step(change: Value, told: &'static str, fate: Fate, holds: Option<(&'static str, &'static str)>) -> Step {
-    Step { change, told, fate, holds }
+fn step(change: Value, warning: &'static str, fate: Fate, holds: Option<(&'static str, &'static str)>) -> Step {
+    Step { change, warning, fate, holds }
 }
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
-async fn every_class_of_change_does_what_admission_told_and_loses_no_write() {
+async fn every_class_of_change_does_what_its_warning_says_and_loses_no_write() {
     let place = Place::new("classes").await;
     let spec = json!({"image": "redis:7.0.15", "storage": {"size": "64Mi"}, "config": {"maxmemory": "100mb"}});
     place.create_running("cache", spec).await;
@@ -119,14 +119,14 @@ async fn every_class_of_change_does_what_admission_told_and_loses_no_write() {
 async fn walk(place: &Place, step: &Step) {
     let before = pod(place).await;
     let warnings = changed_with_warnings(place, "cache", step.change.clone()).await.unwrap();
-    let told = warnings.iter().any(|warning| warning.contains(step.told));
-    assert!(told || step.told.is_empty(), "{}: told {warnings:?}, not {:?}", step.change, step.told);
+    let warned = warnings.iter().any(|warning| warning.contains(step.warning));
+    assert!(warned || step.warning.is_empty(), "{}: {warnings:?}, not {:?}", step.change, step.warning);
     let restart = warnings.iter().any(|warning| warning.contains("rolls 1 pod") || warning.contains("recreates"));
-    assert_eq!(restart, step.fate == Fate::Restarted, "{}: told {warnings:?}", step.change);
+    assert_eq!(restart, step.fate == Fate::Restarted, "{}: {warnings:?}", step.change);
     place.reaches("cache", Phase::Running).await;
     let after = pod(place).await;
     let fate = if start(&after) == start(&before) { Fate::Untouched } else { Fate::Restarted };
-    assert_eq!(fate, step.fate, "{}: told {warnings:?}", step.change);
+    assert_eq!(fate, step.fate, "{}: {warnings:?}", step.change);
     if let Some((directive, held)) = step.holds {
         let mut redis = place.connect_logged_in("cache").await;
         assert_eq!(

@@ -16,12 +16,12 @@ use crate::common::cluster::{Place, eventually};
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
-async fn a_live_change_survives_a_restart_and_a_hand_that_sets_it_otherwise() {
+async fn a_live_change_survives_a_restart_and_a_config_set_by_another_client() {
     let place = Place::new("live").await;
     place.create_running("cache", json!({"config": {"maxmemory": "100mb"}})).await;
     place.change("cache", json!({"config": {"maxmemory": "64mb"}})).await;
     applied(&place, "applied live, no restart: maxmemory").await;
-    // A file that somebody edits is put back. No server was given anything, so nobody is told of a change.
+    // A file that another client edits is restored. No server was changed, so there is no other event.
     let edit = Patch::Merge(json!({"data": {"redis.conf": "edited"}}));
     place.api::<ConfigMap>().patch("cache", &PatchParams::default(), &edit).await.unwrap();
     let is_whole = |map: &ConfigMap| map.data.as_ref().is_some_and(|data| data["redis.conf"].contains("appendonly"));
@@ -47,7 +47,7 @@ async fn a_live_change_survives_a_restart_and_a_hand_that_sets_it_otherwise() {
 async fn many_changes_in_a_row_end_with_the_last_and_none_is_called_done_before_it_is() {
     let place = Place::new("burst").await;
     place.create_running("cache", json!({"config": {"maxmemory": "100mb"}})).await;
-    // Two people at once: one changes what is live, one what restarts.
+    // Two clients at once: one changes what is live, one what restarts.
     for round in 0..20 {
         let (live, rolled) = (
             json!({"config": {"maxmemory": format!("{}mb", 100 + round)}}),

@@ -9,7 +9,7 @@ use crate::common::{cluster::Place, members::Members};
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
-async fn what_a_running_redis_refuses_changes_nothing_and_is_healed_by_a_corrected_spec() {
+async fn what_a_running_redis_refuses_changes_nothing_until_the_spec_is_corrected() {
     let place = Place::new("refused").await;
     place.create_running("cache", json!({"config": {"maxmemory": "100mb"}})).await;
     let before = pod(&place).await;
@@ -19,10 +19,7 @@ async fn what_a_running_redis_refuses_changes_nothing_and_is_healed_by_a_correct
     let message = status.last_condition_message.unwrap();
     assert!(message.contains("redis refuses spec.config[activedefrag]"), "{message}");
     let conf: ConfigMap = place.api().get("cache").await.unwrap();
-    assert!(
-        !conf.data.unwrap()["redis.conf"].contains("activedefrag"),
-        "the file must stay one that Redis starts with"
-    );
+    assert!(!conf.data.unwrap()["redis.conf"].contains("activedefrag"), "Redis must be able to start with the file");
     place.wait_for_event("ConfigRejected", "activedefrag").await;
 
     place.change("cache", json!({"config": {"activedefrag": null}})).await;
@@ -56,7 +53,7 @@ async fn a_directive_that_one_server_refuses_stays_on_none() {
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
-async fn an_instance_that_never_started_is_healed_by_a_corrected_spec() {
+async fn an_instance_that_never_started_starts_after_its_spec_is_corrected() {
     let place = Place::new("heal").await;
     place.create("cache", json!({"config": {"activedefrag": "yes"}})).await.unwrap();
     let status = place.reaches("cache", Phase::Failed).await.status.unwrap();

@@ -53,7 +53,7 @@ async fn a_name_that_is_taken_is_reported_and_not_touched() {
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
-async fn an_invalid_stored_instance_is_stalled_and_harms_nobody() {
+async fn an_invalid_stored_instance_is_stalled_and_affects_no_other() {
     // This namespace is excluded from the webhooks: what is stored here was never judged.
     let place = Place { client: crate::common::cluster::client().await, namespace: "redis-operator-system".to_owned() };
     let spec = json!({"image": "Redis:7", "storage": {"size": "10GiB"}, "config": {"requirepass": "hunter2"}});
@@ -74,7 +74,7 @@ async fn an_invalid_stored_instance_is_stalled_and_harms_nobody() {
     elsewhere.reaches("cache", Phase::Running).await;
     elsewhere.leave().await;
 
-    // A running instance that becomes invalid keeps its children; a corrected spec heals it with no hand.
+    // A running instance that becomes invalid keeps its children; a corrected spec is enough to repair it.
     place.change("unjudged", json!({"image": null, "storage": {"size": "1Gi"}, "config": null})).await;
     place.reaches("unjudged", Phase::Running).await;
     let pod = place.api::<Pod>().get("unjudged-0").await.unwrap().uid();
@@ -96,7 +96,7 @@ async fn versions(place: &Place) -> Vec<String> {
     versions.extend(place.api::<ConfigMap>().list(&all).await.unwrap().iter().map(version));
     versions.extend(place.api::<Service>().list(&all).await.unwrap().iter().map(version));
     versions.extend(place.api::<Secret>().list(&all).await.unwrap().iter().map(version));
-    // The StatefulSet's own controller writes its status: its generation tells of writes to the spec.
+    // The StatefulSet's own controller writes its status: its generation counts writes to the spec.
     versions.extend(
         place
             .api::<StatefulSet>()

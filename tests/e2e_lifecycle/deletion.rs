@@ -15,7 +15,7 @@ use crate::common::cluster::Place;
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
-async fn deleting_an_instance_keeps_its_volume_unless_told_otherwise() {
+async fn deleting_an_instance_keeps_its_volume_unless_retention_is_delete() {
     let place = Place::new("delete").await;
     for (name, retention) in [("kept", "Retain"), ("gone", "Delete")] {
         place.create(name, json!({"storage": {"retention": retention}})).await.unwrap();

@@ -16,7 +16,7 @@ use crate::common::cluster::Place;
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
-async fn what_others_change_or_delete_is_mended() {
+async fn children_that_another_client_changes_or_deletes_are_restored() {
     let place = Place::new("drift").await;
     place.create_running("cache", json!({})).await;
     let pod = place.api::<Pod>().get("cache-0").await.unwrap().uid();
@@ -26,13 +26,13 @@ async fn what_others_change_or_delete_is_mended() {
     let edit =
         Patch::Merge(json!({"metadata": {"labels": {"theirs": "stays"}}, "spec": {"selector": {"app": "wrong"}}}));
     place.api::<Service>().patch("cache", &PatchParams::default(), &edit).await.unwrap();
-    let mended = |service: Option<&Service>| {
+    let restored = |service: Option<&Service>| {
         service.is_some_and(|service| {
             let selector = service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
             selector.get("app").is_some_and(|app| app == "redis") && service.labels().contains_key("theirs")
         })
     };
-    place.until("cache", "mended selector", mended).await;
+    place.until("cache", "restored selector", restored).await;
 
     place.delete::<ConfigMap>("cache").await;
     place.delete::<Service>("cache-pods").await;

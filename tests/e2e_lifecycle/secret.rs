@@ -19,8 +19,8 @@ async fn a_users_secret_is_waited_for_and_used() {
     waits_with(&place, "waiting for Secret shop").await;
     place.put::<Secret>(json!({"metadata": {"name": "shop"}, "stringData": {"password": "secret\n"}})).await;
     waits_with(&place, "ends in a line break").await;
-    let mended = Patch::Merge(json!({"stringData": {"password": "a \"quoted\" \\ pässword"}}));
-    place.api::<Secret>().patch("shop", &PatchParams::default(), &mended).await.unwrap();
+    let corrected = Patch::Merge(json!({"stringData": {"password": "a \"quoted\" \\ pässword"}}));
+    place.api::<Secret>().patch("shop", &PatchParams::default(), &corrected).await.unwrap();
     place.reaches("cache", Phase::Running).await;
     let mut redis = place.connect("cache").await;
     assert_eq!(redis.ask(r#"AUTH "a \"quoted\" \\ p\xc3\xa4ssword""#).await, "+OK");

@@ -45,9 +45,10 @@ async fn a_volume_that_cannot_grow_holds_nothing_else_up() {
     // Growth that the class forbids, with another change in the same breath.
     place.change("cache", json!({"storage": {"size": "128Mi"}, "config": {"maxmemory": "16mb"}})).await;
     let status = place.reaches("cache", Phase::Running).await.status.unwrap();
-    let told = status.conditions.iter().find(|condition| condition.type_ == "StorageResized").expect("StorageResized");
-    assert_eq!((told.status.as_str(), told.reason.as_str()), ("False", "ResizeUnsupported"));
-    assert!(told.message.contains("allowVolumeExpansion"), "{}", told.message);
+    let resized =
+        status.conditions.iter().find(|condition| condition.type_ == "StorageResized").expect("StorageResized");
+    assert_eq!((resized.status.as_str(), resized.reason.as_str()), ("False", "ResizeUnsupported"));
+    assert!(resized.message.contains("allowVolumeExpansion"), "{}", resized.message);
     let mut redis = place.connect_logged_in("cache").await;
     assert_eq!(redis.ask("CONFIG GET maxmemory").await, "maxmemory 16777216");
 

@@ -81,6 +81,6 @@ async fn no_accident_replaces_data_by_less() {
         place.gone::<Pod>(pod).await;
     }
     place.create_cache(3, json!({})).await;
-    kept("the instance was made anew over its volumes").await;
+    kept("the instance was created again over its volumes").await;
     place.leave().await;
 }

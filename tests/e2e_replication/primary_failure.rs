@@ -61,7 +61,7 @@ async fn a_primary_that_freezes_is_followed_and_comes_back_as_a_replica() {
     // Its kubelet ended it first: the pod of that name is a new one.
     place.reaches("cache", Phase::Running).await;
     eventually("former primary as a replica", || async {
-        members.try_ask(&former, "INFO replication").await.filter(|told| told.contains("role:slave"))
+        members.try_ask(&former, "INFO replication").await.filter(|role| role.contains("role:slave"))
     })
     .await;
     assert_eq!(members.ask(&former, "GET order").await, "4711");
@@ -70,7 +70,7 @@ async fn a_primary_that_freezes_is_followed_and_comes_back_as_a_replica() {
 
 #[tokio::test]
 #[ignore = "needs a cluster with the operator"]
-async fn a_primary_that_is_cut_off_is_followed_and_gives_up_what_nobody_confirmed() {
+async fn a_primary_that_is_cut_off_is_replaced_and_gives_up_unconfirmed_writes() {
     let place = Place::new("cut").await;
     let members = place.create_cache(3, json!({})).await;
     let writer = Writer::start_confirmed(&place, "cache").await;

@@ -33,7 +33,7 @@ async fn three_pods_are_one_primary_and_two_replicas() {
     }
     let reads: Service = place.api().get("cache-replicas").await.unwrap();
     assert!(reads.spec.unwrap().selector.unwrap().contains_key("redis.github.com/reads"));
-    // A budget that somebody widens is put back: it would let a drain take the primary and its replicas at once.
+    // A budget that another client widens is restored: it would let a drain take the primary and its replicas at once.
     let wide = Patch::Merge(json!({"spec": {"maxUnavailable": 3}}));
     place.api::<PodDisruptionBudget>().patch("cache", &PatchParams::default(), &wide).await.unwrap();
     place

@@ -45,7 +45,7 @@ async fn one_becomes_three_and_three_become_one_without_a_lost_write() {
         let uid = members.pod("cache-0").await.unwrap().uid();
         place.change("cache", json!({"replicas": 3})).await;
         place.reaches("cache", Phase::Running).await;
-        assert_eq!(members.pod("cache-0").await.unwrap().uid(), uid, "more replicas restart nobody");
+        assert_eq!(members.pod("cache-0").await.unwrap().uid(), uid, "more replicas restart no pod");
         // The role goes to a pod that a smaller number takes away.
         place.api::<Pod>().delete("cache-0", &DeleteParams::default()).await.unwrap();
         let primary = members.primary_after("cache-0").await;
@@ -63,7 +63,7 @@ async fn one_becomes_three_and_three_become_one_without_a_lost_write() {
     }
     assert_ne!(members.pod("cache-0").await.unwrap().uid(), first);
     writer.stop_without_loss("1 to 3 to 1").await;
-    // One that is left of several is restarted as one that was always alone.
+    // The last pod of several is restarted like a pod that was always alone.
     place.change("cache", json!({"config": {"databases": "20"}})).await;
     place.reaches("cache", Phase::Running).await;
     assert_eq!(members.ask("cache-0", "CONFIG GET databases").await, "databases 20");
@@ -77,7 +77,7 @@ async fn growth_beside_another_change_moves_the_role_once() {
     let members = place.create_cache(3, json!({})).await;
     let writer = Writer::start(&place, "cache").await;
     writer.goes_on(50).await;
-    // The StatefulSet is released from its pods and made anew, with another template: they are rolled as ever.
+    // The StatefulSet is deleted without its pods and created again with another template: the rollout is the usual one.
     let begun = term(&place).await;
     // A roll begins with the last pod. The role can only go from it to one whose turn is still to come.
     let moves = if members.primary().await.as_deref() == Some("cache-2") { 2 } else { 1 };

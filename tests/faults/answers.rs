@@ -22,7 +22,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a control plane"]
-async fn a_kind_that_may_not_be_written_is_said_and_holds_up_nobody_else() {
+async fn a_kind_that_may_not_be_written_is_reported_and_delays_no_other_instance() {
     let stage = Stage::set("forbidden").await;
     let other = Place::new("unharmed").await;
     stage.proxy.fail(Fault::Status(403), ALWAYS, stage.writes("services"));
@@ -87,15 +87,15 @@ async fn others_who_write_to_the_same_objects_all_the_time_do_not_get_in_the_way
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a control plane"]
-async fn who_is_told_to_come_back_later_comes_no_sooner() {
-    for told in [Fault::Throttled(3), Fault::Turned(3)] {
+async fn a_write_is_retried_no_sooner_than_retry_after() {
+    for fault in [Fault::Throttled(3), Fault::Turned(3)] {
         let stage = Stage::set("throttled").await;
-        stage.proxy.fail(told.clone(), 1, stage.writes("configmaps"));
+        stage.proxy.fail(fault.clone(), 1, stage.writes("configmaps"));
         stage.place.create("cache", json!({})).await.unwrap();
         stage.place.reaches("cache", Phase::Pending).await;
         let tries = stage.proxy.asked(stage.writes("configmaps"));
         let waited = tries[1].at - tries[0].at;
-        assert!(waited >= Duration::from_secs(3), "{told:?}: asked again after {waited:?}");
+        assert!(waited >= Duration::from_secs(3), "{fault:?}: asked again after {waited:?}");
         assert!((stage.failures("throttled").await - 1.0).abs() < 0.5);
         stage.place.leave().await;
     }
@@ -103,7 +103,7 @@ async fn who_is_told_to_come_back_later_comes_no_sooner() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a control plane"]
-async fn a_watch_that_is_told_to_come_back_later_comes_no_sooner() {
+async fn a_watch_is_retried_no_sooner_than_retry_after() {
     let place = Place::with_crd("turned-away").await;
     let proxy = Proxy::start().await;
     proxy.fail(Fault::Turned(3), 2, |asked| asked.reads_all("pods"));
@@ -188,7 +188,7 @@ async fn shows(stage: &Stage, reason: &'static str, words: &'static str) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a control plane"]
-async fn waits_double_differ_between_instances_and_begin_anew_after_success() {
+async fn backoff_doubles_differs_between_instances_and_restarts_after_success() {
     let stage = Stage::set("backoff").await;
     stage.proxy.fail(Fault::Status(500), ALWAYS, stage.writes("configmaps"));
     let names = ["a", "b", "c", "d"];

@@ -50,7 +50,7 @@ async fn every_write_once(fault: &Fault) {
         assert_eq!(place.password("cache").await, password, "a password that was given out must stay");
         never(&instance, Phase::Failed);
         let phases: Vec<Phase> = instance.status.unwrap().history.iter().map(|change| change.phase).collect();
-        assert!(phases.windows(2).all(|pair| pair[0] != pair[1]), "told twice: {phases:?}");
+        assert!(phases.windows(2).all(|pair| pair[0] != pair[1]), "a phase twice: {phases:?}");
         place.leave().await;
         if writes.load(Ordering::Relaxed) <= lost {
             assert!(lost >= 8, "only {lost} writes");

@@ -27,8 +27,8 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a control plane"]
-async fn a_watch_that_has_expired_lists_anew_and_misses_nothing() {
-    for (told, name) in [(Fault::WatchError(410), "event"), (Fault::Status(410), "status")] {
+async fn a_watch_that_has_expired_lists_again_and_misses_nothing() {
+    for (fault, name) in [(Fault::WatchError(410), "event"), (Fault::Status(410), "status")] {
         let stage = Stage::set("expired").await;
         stage.place.create("before", json!({})).await.unwrap();
         stage.place.reaches("before", Phase::Pending).await;
@@ -37,9 +37,9 @@ async fn a_watch_that_has_expired_lists_anew_and_misses_nothing() {
 
         stage.proxy.leave().await;
         for resource in ["redisinstances", "configmaps"] {
-            // An API server that has forgotten: it refuses every watch from before until it has been listed anew.
+            // An API server that has forgotten: it refuses every watch from before until it has been listed again.
             let listed = AtomicBool::new(false);
-            stage.proxy.fail(told.clone(), ALWAYS, move |asked| {
+            stage.proxy.fail(fault.clone(), ALWAYS, move |asked| {
                 if asked.reads_all(resource) && !asked.watch {
                     listed.store(true, Ordering::Relaxed);
                 }
@@ -50,11 +50,11 @@ async fn a_watch_that_has_expired_lists_anew_and_misses_nothing() {
         stage.place.create(name, json!({})).await.unwrap();
         stage.proxy.come_back().await;
         stage.place.reaches(name, Phase::Pending).await;
-        eventually(&format!("ConfigMap deleted meanwhile, after {told:?}"), || async {
+        eventually(&format!("ConfigMap deleted meanwhile, after {fault:?}"), || async {
             stage.place.api::<ConfigMap>().get_opt("before").await.unwrap()
         })
         .await;
-        assert_eq!(["redisinstances", "configmaps"].map(lists), before.map(|count| count + 1), "lists after {told:?}");
+        assert_eq!(["redisinstances", "configmaps"].map(lists), before.map(|count| count + 1), "lists after {fault:?}");
         stage.place.leave().await;
     }
 }
@@ -106,7 +106,7 @@ async fn the_kind_may_come_after_the_operator_and_may_go_and_come_again() {
     }
     assert!(!operator.log().contains("panicked"), "{}", operator.log());
     define(&place).await;
-    // The garbage collector looks for kinds every 30 s. While it knows none of this name it cannot tell that the owner is gone, and
+    // The garbage collector looks for kinds every 30 s. While it knows none of this name it cannot know that the owner is gone, and
     // asks ever less often; so a child goes when the kind is there to stay.
     for round in rounds {
         place.gone::<ConfigMap>(round).await;

@@ -66,15 +66,15 @@ fn a_version_with_another_template_must_say_so() {
         version("0.2.0", &[("minimal", "a"), ("full", "y")]),
         version(UNRELEASED, &[("minimal", "b"), ("full", "y")]),
     ];
-    let told = "## [Unreleased]\n- The upgrade restarts every Redis: why.\n## [0.2.0] - 2027-01-01\n- New.\n";
+    let changelog = "## [Unreleased]\n- The upgrade restarts every Redis: why.\n## [0.2.0] - 2027-01-01\n- New.\n";
     assert_eq!(
-        silent(&versions, told),
+        silent(&versions, changelog),
         [
             "CHANGELOG.md, 0.2.0: the pod template of \"full\" is not that of 0.1.1; say that the upgrade \"restarts every Redis\", and why"
         ]
     );
-    let told = told.replace("New.", "It restarts every Redis.");
-    assert!(silent(&versions, &told).is_empty());
+    let changelog = changelog.replace("New.", "It restarts every Redis.");
+    assert!(silent(&versions, &changelog).is_empty());
     assert_eq!(silent(&versions, "").len(), 2);
 }
 

@@ -62,7 +62,7 @@ impl Release {
         Self { binary, line, version, defragments }
     }
 
-    /// As people and `spec.image` name it: `redis:7.0.15`.
+    /// As `spec.image` names it: `redis:7.0.15`.
     pub(crate) fn image(&self) -> String {
         format!("{}:{}", self.line.engine, self.version)
     }

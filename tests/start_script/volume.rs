@@ -110,7 +110,7 @@ impl Volume {
         self.start_as(release, conf, &["setpriv", "--pdeathsig", "KILL"])
     }
 
-    /// The same, by a command that runs the script as somebody else.
+    /// The same, by a command that runs the script as another user.
     pub(crate) fn start_as(&self, release: &Release, conf: &str, before: &[&str]) -> Result<Server, String> {
         let address = address();
         self.configure(address, conf);

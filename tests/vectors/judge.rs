@@ -3,8 +3,8 @@
 
 use std::fmt::Debug;
 
-/// How many differences are told of; one mistake makes thousands.
-const TOLD: usize = 50;
+/// How many differences are printed; one mistake makes thousands.
+const PRINTED: usize = 50;
 
 /// A difference that is meant: when it applies, and why.
 pub(crate) struct Intended<V, P> {
@@ -40,7 +40,7 @@ impl<V: Debug, P: Debug> Judge<V, P> {
 
     pub(crate) fn fault(&mut self, text: String) {
         self.unexplained += 1;
-        if self.faults.len() < TOLD {
+        if self.faults.len() < PRINTED {
             self.faults.push(text);
         }
     }
@@ -58,7 +58,7 @@ impl<V: Debug, P: Debug> Judge<V, P> {
         assert!(unused.is_empty(), "intended differences that no vector shows: {unused:?}");
     }
 
-    /// What was compared, for a person.
+    /// What was compared, as a line of text.
     pub(crate) fn figures(&self) -> String {
         let intended: Vec<String> = self
             .intended

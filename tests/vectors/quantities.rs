@@ -20,7 +20,7 @@ pub(crate) struct QuantityVector {
     pub(crate) exact: Option<String>,
     pub(crate) beyond: bool,
     pub(crate) rank: usize,
-    /// How it compares with the one that was accepted before it: -1, 0 or 1.
+    /// How it compares with the quantity that was accepted before it: -1, 0 or 1.
     pub(crate) order: Option<i8>,
 }
 

@@ -82,7 +82,7 @@ async fn a_pair_that_does_not_serve_leaves_the_old_one_in_place() {
     assert_eq!(expiry.to_string(), "4133980800", "the beginning of 2101");
 }
 
-/// Metrics that nobody looks at.
+/// Metrics that the test does not read.
 fn unseen() -> WebhookMetrics {
     Metrics::new().webhooks
 }

@@ -1,4 +1,4 @@
-//! What becomes of open connections when the server is told to stop.
+//! What becomes of open connections when the server stops.
 
 use std::{io::ErrorKind, sync::Arc};
 

@@ -60,7 +60,7 @@ async fn of_idle_connections_the_longest_idle_makes_room() {
         }
     })
     .await;
-    send(&mut first, "/echo", "still").await.expect("the one that was used last stays");
+    send(&mut first, "/echo", "still").await.expect("the connection that was used last stays");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -92,7 +92,7 @@ async fn a_panic_is_500_and_the_connection_lives_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_leaves_has_callers_make_other_connections_and_answers_meanwhile() {
+async fn a_server_that_stops_has_clients_reconnect_and_answers_meanwhile() {
     let leaving = CancellationToken::new();
     let server = Running::start(parting(echo(), leaving.clone()), Limits::default()).await;
     let mut kept = http(server.connect().await.unwrap()).await.unwrap();

@@ -1,4 +1,4 @@
-//! What somebody else changes or deletes of the children: how long until it is as it was.
+//! Children that another client changes or deletes: how long until it is as it was.
 
 use std::{fmt::Debug, mem, pin::pin, time::Instant};
 

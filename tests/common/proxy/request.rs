@@ -9,9 +9,9 @@ use hyper::Request;
 pub(crate) enum Fault {
     /// Answered with this status, as the API server would.
     Status(u16),
-    /// Told to come back after so many seconds, in a Status.
+    /// Refused with a Status that asks the client to retry after so many seconds.
     Throttled(u32),
-    /// The same as priority and fairness says it: a header and a line of text.
+    /// The same as priority and fairness does it: a header and a line of text.
     Turned(u32),
     /// Never answered.
     Hang,
@@ -21,7 +21,7 @@ pub(crate) enum Fault {
     LoseReply,
     /// Passed on, and the answer lacks its end.
     CutReply,
-    /// A watch that begins and tells of an error with this code.
+    /// A watch that begins and delivers an error with this code.
     WatchError(u16),
 }
 
