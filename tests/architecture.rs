@@ -72,7 +72,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "HashSet",
         ],
     ),
-    ("health.rs", &["crate::"]),
+    ("health/", &["crate::"]),
     ("shutdown.rs", &["crate::"]),
 ];
 

@@ -20,8 +20,8 @@ use crate::{
     domain::{
         change::{Change, Class},
         directives::{
-            held::{as_set, default_words, holds},
             release::{Release, release},
+            runtime_value::{as_set, default_words, holds},
         },
         effective::Effective,
         instance::ValidatedInstance,

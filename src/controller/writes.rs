@@ -205,7 +205,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         observed::Aspect,
-        replication::tests::{member, started},
+        replication::fixtures::{member, started},
     };
 
     #[test]

@@ -4,8 +4,8 @@
 use super::{
     directives::{
         Kind,
-        held::{default_words, holds},
         release::Release,
+        runtime_value::{default_words, holds},
         value,
     },
     names::{DATA_PATH, PORT},

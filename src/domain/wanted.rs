@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     directives::{
-        held::{as_set, default_words, holds},
         release::{Release, release},
+        runtime_value::{as_set, default_words, holds},
     },
     effective::Effective,
     instance::ValidatedInstance,

@@ -10,17 +10,24 @@ use std::{
 use redis::{
     AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisConnectionInfo, aio::MultiplexedConnection, cmd, pipe,
 };
-use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
 mod access;
 mod bounded;
+mod error;
 mod persistence;
 pub mod replication;
+mod report;
 
 use self::bounded::{Bounded, Budget};
-pub use self::{access::Credentials, bounded::Excess, persistence::Files};
+pub use self::{
+    access::Credentials,
+    bounded::Excess,
+    error::ServerError,
+    persistence::Files,
+    report::{Figures, Persistence, Report},
+};
 
 /// How long a server may take to accept a connection. Longer than a busy network needs, short enough for many servers.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
@@ -28,130 +35,6 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 /// The longest text of a server's that is passed on, in characters.
 const WORDS_LIMIT: usize = 300;
-
-/// Why a server could not be asked, or would not.
-#[derive(Debug, Error)]
-pub enum ServerError {
-    /// No connection, or no answer in time: a network policy, a dead node, a blocked server.
-    #[error("cannot reach {address}: {why}; let the operator's pod connect to it")]
-    Unreachable {
-        /// Where.
-        address: SocketAddr,
-        /// What the system said.
-        why: String,
-    },
-    /// Nobody listens there: the server's process is gone.
-    #[error("{address} refuses connections: no process listens there")]
-    Closed {
-        /// Where.
-        address: SocketAddr,
-    },
-    /// The server has all the clients that `maxclients` allows, and refuses new ones.
-    #[error("{address} refuses new connections: all connections that maxclients allows are in use")]
-    Full {
-        /// Where.
-        address: SocketAddr,
-    },
-    /// The server takes none of the passwords given.
-    #[error("{address} takes no password that its Secret has: restart the pod, which then starts with that one")]
-    Password {
-        /// Where.
-        address: SocketAddr,
-    },
-    /// The server asks for no password at all, and should.
-    #[error("{address} has no password, though there is one: restart the pod")]
-    Open {
-        /// Where.
-        address: SocketAddr,
-    },
-    /// The server answers that it cannot answer now: it loads its data, or runs a script.
-    #[error("{address} is busy: {why}")]
-    Busy {
-        /// Where.
-        address: SocketAddr,
-        /// What it said.
-        why: String,
-    },
-    /// The server sent more than any reply of Redis has, or what is not Redis' protocol. It is not read on.
-    #[error("{address} sent {excess}, and the connection was closed; check that the pod's image runs Redis or Valkey")]
-    Excess {
-        /// Where.
-        address: SocketAddr,
-        /// What it sent.
-        excess: Excess,
-    },
-    /// The server understood and refuses.
-    #[error("{why}")]
-    Refused {
-        /// What it said, as one line.
-        why: String,
-    },
-}
-
-impl ServerError {
-    /// Whether the server answers that it still reads its data.
-    #[must_use]
-    pub fn is_loading(&self) -> bool {
-        matches!(self, Self::Busy { why, .. } if why.contains("loading the dataset"))
-    }
-}
-
-/// How a server keeps its data, as `INFO persistence` tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Persistence {
-    /// Whether the append-only file took the last write, or there is none.
-    pub append_only_written: bool,
-    /// Whether the last snapshot was written, or there was none.
-    pub snapshot_written: bool,
-    /// Whether it still reads its data, and answers clients with LOADING.
-    pub loading: bool,
-}
-
-/// How a server fares.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// Bytes that its data and itself take.
-    pub memory_used: u64,
-    /// Bytes that its data may take; 0 = as much as there is.
-    pub memory_limit: u64,
-    /// Connections of clients.
-    pub clients: u64,
-    /// Whether it is the replica of another.
-    pub is_replica: bool,
-    /// Seconds since a replica last heard of its primary; `None` for one that is none, or hears nothing.
-    pub silence: Option<u64>,
-}
-
-/// What a server tells of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// How it keeps its data.
-    pub persistence: Persistence,
-    /// How it fares.
-    pub figures: Figures,
-}
-
-impl Report {
-    /// Reads `name:value` lines, of which unknown ones do not count.
-    fn read(text: &str) -> Self {
-        let fields: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once(':')).collect();
-        let is_ok = |field: &str| fields.get(field).is_none_or(|state| *state == "ok");
-        let number = |field: &str| fields.get(field).and_then(|number| number.parse().ok());
-        let persistence = Persistence {
-            append_only_written: is_ok("aof_last_write_status"),
-            snapshot_written: is_ok("rdb_last_bgsave_status"),
-            loading: fields.get("loading") == Some(&"1"),
-        };
-        let figures = Figures {
-            memory_used: number("used_memory").unwrap_or(0),
-            memory_limit: number("maxmemory").unwrap_or(0),
-            clients: number("connected_clients").unwrap_or(0),
-            is_replica: fields.get("role") == Some(&"slave"),
-            silence: number("master_last_io_seconds_ago"),
-        };
-        Self { persistence, figures }
-    }
-}
 
 /// A connection to one server. It has no password in it once it is made.
 pub struct Server {
@@ -293,21 +176,6 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_server_tells_how_it_fares() {
-        let text = "# Persistence\r\nloading:0\r\nrdb_last_bgsave_status:err\r\naof_last_write_status:ok\r\n# Memory\r\n\
-             used_memory:1048576\r\nmaxmemory:0\r\n# Clients\r\nconnected_clients:3\r\n# Replication\r\nrole:slave\r\n\
-             master_last_io_seconds_ago:-1\r\n";
-        let report = Report::read(text);
-        assert_eq!(
-            report.persistence,
-            Persistence { append_only_written: true, snapshot_written: false, loading: false }
-        );
-        let figures = Figures { memory_used: 1 << 20, memory_limit: 0, clients: 3, is_replica: true, silence: None };
-        assert_eq!(report.figures, figures);
-        assert!(!Report::read("").persistence.loading, "a fork may leave lines out");
-    }
 
     /// A server on the loopback that sends this as soon as a client connects, and how many bytes of it were accepted.
     async fn sending(bytes: Vec<u8>) -> (SocketAddr, tokio::task::JoinHandle<usize>) {

@@ -24,7 +24,7 @@ use redis_operator::{
         auth::Password,
         config::{self, Rules},
         defaults::Defaults,
-        directives::{Directive, held, release},
+        directives::{Directive, release, runtime_value},
         effective::Effective,
         instance::ValidatedInstance,
         owned_directives, validate,
@@ -234,7 +234,7 @@ fn holds_all(
         }
         let value = server.config(name).map_err(|error| TestCaseError::fail(format!("{error}\n{conf}")))?;
         let text = String::from_utf8_lossy(&value);
-        prop_assert!(held::holds(known, name, words, &value), "{name} {words:?} is held as {text:?}\n{conf}");
+        prop_assert!(runtime_value::holds(known, name, words, &value), "{name} {words:?} is held as {text:?}\n{conf}");
         figures.read_back += 1;
     }
     let everything = server.everything().map_err(TestCaseError::fail)?;
@@ -260,6 +260,7 @@ fn is_untouched(release: release::Release, directive: &Directive, value: &[u8], 
         "masteruser" | "primaryuser" => value == if server.password.is_empty() { "" } else { "default" }.as_bytes(),
         // Lowered to what the limit on open files leaves.
         "maxclients" => true,
-        name => held::default_words(release, name).is_none_or(|words| held::holds(release, name, &words, value)),
+        name => runtime_value::default_words(release, name)
+            .is_none_or(|words| runtime_value::holds(release, name, &words, value)),
     }
 }

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
     use crate::domain::replication::{
         Evasion, Link, Role,
-        tests::{member, primary, replica, told_mut},
+        fixtures::{member, primary, replica, told_mut},
     };
 
     /// A replica of pod 0 at this offset: whether it is connected, and for how many seconds it has heard nothing.
@@ -141,7 +141,7 @@ mod tests {
     }
 
     fn evasive(evasion: Evasion, ended: bool) -> Member {
-        let address = Some(crate::domain::replication::tests::address(0));
+        let address = Some(crate::domain::replication::fixtures::address(0));
         Member { ended, address, ..member(0, Answer::Evasive(evasion)) }
     }
 

@@ -1,8 +1,8 @@
 //! What redis.conf directives each release line of Redis and Valkey has: embedded tables, and their reader.
 //! Knows names, types and bounds; whether a value fits is `value`'s business, what users may set `owned_directives`'.
 
-pub mod held;
 pub mod release;
+pub mod runtime_value;
 pub mod special;
 pub mod suggest;
 pub mod value;

@@ -123,7 +123,8 @@ pub(super) fn fence(primary: &Member, limits: Limits) -> Fence {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tests::member, *};
+    use super::*;
+    use crate::domain::replication::fixtures::member;
 
     #[test]
     fn a_silent_primary_is_ended_or_waited_for() {

@@ -121,7 +121,7 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
-    use crate::domain::replication::tests::{primary, replica, told_mut};
+    use crate::domain::replication::fixtures::{primary, replica, told_mut};
 
     #[test]
     fn the_role_leaves_a_pod_before_the_pod_does() {

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
     use crate::domain::replication::{
         Evasion, Role,
-        tests::{address, member, primary, replica, started, told_mut},
+        fixtures::{address, member, primary, replica, started, told_mut},
     };
 
     fn full(ordinal: i32) -> Member {

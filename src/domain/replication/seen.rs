@@ -87,7 +87,7 @@ mod tests {
     use super::*;
     use crate::domain::replication::{
         Role,
-        tests::{address, member, primary, replica, started, told_mut},
+        fixtures::{address, member, primary, replica, started, told_mut},
     };
 
     #[test]

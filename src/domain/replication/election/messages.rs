@@ -1,61 +1,13 @@
-//! An instance without a record, and the sentences of an election: what is waited for, and what each choice of an
-//! administrator loses.
+//! Messages of an election: what it waits for, and what an administrator loses with each choice.
 
-use super::{
-    Answer, Evasion, Member, Record, Told,
-    election::Election,
-    verdict::{Cause, Verdict},
-};
+use super::Election;
 use crate::domain::{
     names::{self, PROMOTE_ANNOTATION},
     reason::Reason,
+    replication::{Answer, Evasion, Member, Record, Told, verdict::Verdict},
 };
 
 impl<'a> Election<'a> {
-    /// Nothing is recorded: the instance begins, perhaps with the volumes of an earlier life.
-    pub(super) fn first(&self) -> Verdict {
-        // A server that runs and does not say yet what it holds may hold data.
-        let runs = |member: &Member| match &member.answer {
-            Answer::Silent { seconds } => *seconds < self.limits.silence,
-            Answer::Evasive(_) | Answer::Told(_) => true,
-            Answer::Absent => false,
-        };
-        let missing = self.unheard(|member| member.inherited || runs(member));
-        if !missing.is_empty() {
-            return self.missing(&missing);
-        }
-        let full = self.with_data(|_| true);
-        match full.as_slice() {
-            [] => self.first_of_the_empty(),
-            [one] => Verdict::Promote(one.ordinal, Cause::First),
-            several => match furthest(several) {
-                Some(best) => Verdict::Promote(best.ordinal, Cause::First),
-                None => self.undecided(several, "hold data that cannot be compared"),
-            },
-        }
-    }
-
-    /// Pod 0, if nothing keeps it from starting, since that is where people look first.
-    fn first_of_the_empty(&self) -> Verdict {
-        let awaited = |member: &&Member| member.loaded().is_some() || (self.patient && !member.hindered);
-        let begun = self.members.iter().find(awaited);
-        match begun.filter(|member| member.loaded().is_some()) {
-            Some(one) => Verdict::Promote(one.ordinal, Cause::First),
-            None => Verdict::Wait(Reason::PrimaryMissing, "waiting for the first pod to start".to_owned()),
-        }
-    }
-
-    /// The loaded servers that hold data.
-    pub(super) fn with_data(&self, among: impl Fn(&Member) -> bool) -> Vec<&'a Member> {
-        let full = |member: &&Member| member.loaded().is_some_and(|told| !told.empty);
-        self.members.iter().filter(full).filter(|member| among(member)).collect()
-    }
-
-    /// The servers that did not say what they hold.
-    pub(super) fn unheard(&self, among: impl Fn(&Member) -> bool) -> Vec<&'a Member> {
-        self.members.iter().filter(|member| member.loaded().is_none() && among(member)).collect()
-    }
-
     pub(super) fn missing(&self, members: &[&Member]) -> Verdict {
         let message = format!("waiting for {}, whose volumes may have the newest data", self.list(members));
         Verdict::Wait(Reason::PrimaryMissing, message)
@@ -139,13 +91,4 @@ impl<'a> Election<'a> {
     fn command(&self, member: &Member) -> String {
         format!("kubectl annotate redisinstance {} {PROMOTE_ANNOTATION}={}", self.instance, self.word_for(member))
     }
-}
-
-/// The one furthest in the history that all of them belong to, if it is one.
-fn furthest<'a>(members: &[&'a Member]) -> Option<&'a Member> {
-    let told: Vec<(&Member, &Told)> = members.iter().filter_map(|member| Some((*member, member.loaded()?))).collect();
-    let (_, one) = told.first()?;
-    let comparable = told.iter().all(|(_, other)| other.history == one.history && other.offset > 0);
-    let best = told.iter().max_by_key(|(member, told)| (told.offset, -member.ordinal));
-    best.filter(|_| comparable).map(|(member, _)| *member)
 }

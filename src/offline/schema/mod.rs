@@ -1,10 +1,15 @@
 //! The schema of the CustomResourceDefinition against an object: what the API server says before it asks any webhook, in
 //! its words. Knows the keywords that our schema uses; a test holds that it uses no other.
 
+mod bounds;
+mod strip;
+
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use self::bounds::{beyond, bounds};
+pub use self::strip::{Stripped, strip};
 use super::path::Path;
 
 /// One fault that the schema finds.
@@ -16,62 +21,6 @@ pub struct Fault {
     pub reason: &'static str,
     /// What is said, without the field.
     pub message: String,
-}
-
-/// What the API server takes out of an object while it reads it.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Stripped {
-    /// Fields that the schema does not have, each with the nearest name that it does have.
-    pub unknown: Vec<(Path, Option<String>)>,
-    /// Values of maps that are null, which are dropped without a word.
-    pub nulls: Vec<Path>,
-}
-
-/// Takes out unknown fields and nulls, as the API server does, and tells which.
-pub fn strip(schema: &Value, value: &mut Value) -> Stripped {
-    let mut stripped = Stripped::default();
-    strip_at(schema, value, &Path::default(), &mut stripped);
-    stripped.unknown.sort_by_key(|(path, _)| path.field());
-    stripped
-}
-
-fn strip_at(schema: &Value, value: &mut Value, path: &Path, stripped: &mut Stripped) {
-    match value {
-        Value::Object(fields) => {
-            let properties = schema.get("properties").and_then(Value::as_object);
-            let items = schema.get("additionalProperties");
-            if properties.is_none() && items.is_none() {
-                return; // free in form, as the fields that a manager owns
-            }
-            fields.retain(|name, value| {
-                let path = path.key(name);
-                let Some(schema) = properties.and_then(|properties| properties.get(name)).or(items) else {
-                    stripped.unknown.push((path, meant(name, properties)));
-                    return false;
-                };
-                if value.is_null() {
-                    stripped.nulls.extend(items.map(|_| path));
-                    return false;
-                }
-                strip_at(schema, value, &path, stripped);
-                true
-            });
-        }
-        Value::Array(items) => {
-            let schema = schema.get("items").unwrap_or(&Value::Null);
-            for (index, item) in items.iter_mut().enumerate() {
-                strip_at(schema, item, &path.index(index), stripped);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// The field that was probably meant; one that only differs in case is.
-fn meant(name: &str, properties: Option<&Map<String, Value>>) -> Option<String> {
-    let known: Vec<&str> = properties?.keys().map(String::as_str).collect();
-    let by_case = known.iter().find(|known| known.eq_ignore_ascii_case(name)).copied();
-    by_case.or_else(|| crate::domain::directives::suggest::nearest(name, &known)).map(str::to_owned)
 }
 
 /// Every fault of types, words and bounds.
@@ -171,42 +120,6 @@ fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// What a number should have been, by the schema's own bounds.
-fn beyond(schema: &Value, value: &Value) -> Vec<String> {
-    let limit = |keyword: &str| schema.get(keyword).and_then(Value::as_f64).zip(value.as_f64());
-    let (least, most) = (limit("minimum"), limit("maximum"));
-    let below =
-        least.filter(|(least, value)| value < least).map(|(least, _)| format!("greater than or equal to {least}"));
-    let above = most.filter(|(most, value)| value > most).map(|(most, _)| format!("less than or equal to {most}"));
-    below.into_iter().chain(above).collect()
-}
-
-/// A CEL rule that compares the value with a number. The others are about changes, and `domain` has them too.
-struct Bound<'a> {
-    least: Option<f64>,
-    most: Option<f64>,
-    message: &'a str,
-}
-
-impl Bound<'_> {
-    fn holds(&self, value: &Value) -> bool {
-        let Some(value) = value.as_f64() else { return true };
-        self.least.is_none_or(|least| value >= least) && self.most.is_none_or(|most| value <= most)
-    }
-}
-
-fn bounds(schema: &Value) -> Vec<Bound<'_>> {
-    let rules = schema.get("x-kubernetes-validations").and_then(Value::as_array);
-    rules.into_iter().flatten().filter_map(bound).collect()
-}
-
-fn bound(rule: &Value) -> Option<Bound<'_>> {
-    let (text, message) = (rule.get("rule")?.as_str()?, rule.get("message")?.as_str()?);
-    let number = |sign: &str| text.strip_prefix("self ")?.strip_prefix(sign)?.trim().parse().ok();
-    let (least, most) = (number(">="), number("<="));
-    (least.is_some() || most.is_some()).then_some(Bound { least, most, message })
-}
-
 /// Every keyword of a schema, for the test that holds that none is missed here.
 #[must_use]
 pub fn keywords(schema: &Value) -> BTreeSet<String> {
@@ -228,7 +141,7 @@ pub fn keywords(schema: &Value) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     use super::*;
     use crate::offline::resource;

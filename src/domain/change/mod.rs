@@ -1,19 +1,14 @@
 //! Which way each difference between what runs and what is wanted takes: the least disruptive one that is safe. One pure
 //! function, by which admission warns and which the loop obeys. Knows no object and makes no request.
 
-use super::{
-    directives::release::{Release, release},
-    effective::Effective,
-    image::ImageReference,
-    instance::ValidatedInstance,
-    live::Live,
-    migration::obstacle,
-    persistence::decides_files,
-    reason::Reason,
-    redis_conf::{comes_with_replication, restart_hash},
-    resources::Resources,
+mod config;
+mod fields;
+
+use self::{
+    config::config,
+    fields::{auth, class, image, pod, replicas, resources, size},
 };
-use crate::api::v1::ConfigUpdate;
+use super::{instance::ValidatedInstance, live::Live, reason::Reason};
 
 /// The way that a change takes, from the least disruptive to the one that is not gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,125 +89,6 @@ pub fn classify(live: &Live, desired: &ValidatedInstance) -> Vec<Change> {
     changes.extend(auth(live, &wanted));
     changes.extend(config(live, desired, &changes));
     changes
-}
-
-fn change(class: Class, field: &str, reason: String) -> Change {
-    Change { class, fields: vec![field.to_owned()], reason }
-}
-
-fn image(live: &Live, wanted: &Live) -> Option<Change> {
-    let reason = || format!("image changed from {} to {}", live.image, wanted.image);
-    (live.image != wanted.image).then(|| change(Class::Rolling, "spec.image", reason()))
-}
-
-fn replicas(live: &Live, wanted: &Live) -> Option<Change> {
-    let reason = || format!("replicas changed from {} to {}", live.replicas, wanted.replicas);
-    (live.replicas != wanted.replicas).then(|| change(Class::Scale, "spec.replicas", reason()))
-}
-
-fn resources(live: &Live, wanted: &Live) -> Option<Change> {
-    let Resources { limits, requests } = &wanted.resources;
-    let mut fields = Vec::new();
-    for (part, before, after) in
-        [("limits", &live.resources.limits, limits), ("requests", &live.resources.requests, requests)]
-    {
-        let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
-        names.sort_unstable();
-        names.dedup();
-        names.retain(|name| before.get(*name) != after.get(*name));
-        fields.extend(names.into_iter().map(|name| {
-            let amount =
-                |of: Option<&super::quantity::Quantity>| of.map_or_else(|| "none".to_owned(), ToString::to_string);
-            format!("{part}[{name}] from {} to {}", amount(before.get(name)), amount(after.get(name)))
-        }));
-    }
-    let reason = || format!("resources changed: {}", fields.join(", "));
-    (!fields.is_empty()).then(|| change(Class::Rolling, "spec.resources", reason()))
-}
-
-/// The parts of `spec.pod` that differ.
-fn pod(live: &Live, wanted: &Live) -> Option<Change> {
-    let mut parts: Vec<&String> = live.pod.keys().chain(wanted.pod.keys()).collect();
-    parts.sort_unstable();
-    parts.dedup();
-    parts.retain(|part| live.pod.get(*part) != wanted.pod.get(*part));
-    let list = parts.iter().map(|part| part.as_str()).collect::<Vec<_>>().join(", ");
-    let fields = parts.iter().map(|part| format!("spec.pod.{part}")).collect();
-    (!parts.is_empty()).then(|| Change {
-        class: Class::Rolling,
-        fields,
-        reason: format!("pod options changed: {list}"),
-    })
-}
-
-fn size(live: &Live, wanted: &Live) -> Option<Change> {
-    let (before, after) = (live.size?, wanted.size?);
-    let field = "spec.storage.size";
-    if after > before {
-        return Some(change(Class::Expand, field, format!("storage.size grows from {before} to {after}")));
-    }
-    (after < before)
-        .then(|| change(Class::Refused, field, format!("storage.size may not be reduced from {before} to {after}")))
-}
-
-fn class(live: &Live, wanted: &Live) -> Option<Change> {
-    let (before, after) = (live.class.as_deref(), wanted.class.as_deref());
-    let (class, reason) = match obstacle(after, wanted.replicas) {
-        None => {
-            let before = match before {
-                None => "the default class",
-                Some("") => "no class",
-                Some(class) => class,
-            };
-            let reason = format!("storage.storageClassName changed from {before} to {}", after.unwrap_or_default());
-            (Class::Migrate, reason)
-        }
-        Some(why) => (Class::Refused, format!("storage.storageClassName may not be changed so: {why}")),
-    };
-    (before != after).then(|| change(class, "spec.storage.storageClassName", reason))
-}
-
-fn auth(live: &Live, wanted: &Live) -> Option<Change> {
-    let reason = || format!("auth.enabled changed from {} to {}", live.auth, wanted.auth);
-    (live.auth != wanted.auth).then(|| change(Class::Rolling, "spec.auth.enabled", reason()))
-}
-
-/// Directives that decide about the data files change on the running servers first. The others change live if every one of them
-/// can and the policy lets them; otherwise all of them wait for the restart.
-fn config(live: &Live, desired: &ValidatedInstance, others: &[Change]) -> Vec<Change> {
-    let wanted = Effective::of(desired, release(&desired.image));
-    let mut changed = live.config.as_ref().map(|before| before.differing(&wanted)).unwrap_or_default();
-    // What comes and goes with the replicas is no change of the user's, who is told of the replicas.
-    changed.retain(|name| !comes_with_replication(name) || desired.config.iter().any(|(own, _)| own == name));
-    let restart = match desired.config_update {
-        ConfigUpdate::Recreate => Class::Recreate,
-        ConfigUpdate::Auto | ConfigUpdate::RollingUpdate => Class::Rolling,
-    };
-    let (files, changed): (Vec<String>, Vec<String>) = changed.into_iter().partition(|name| decides_files(name));
-    let of = |class: Class, names: &[String]| Change {
-        class,
-        fields: names.iter().map(|name| format!("spec.config[{name}]")).collect(),
-        reason: format!("config changed: {}", names.join(", ")),
-    };
-    let mut found: Vec<Change> = (!files.is_empty()).then(|| of(Class::Persistence, &files)).into_iter().collect();
-    let stale = live.restart_hash != restart_hash(desired);
-    if changed.is_empty() {
-        // Another release, or another choice about the password, changes what the pods start with too, and rolls anyway.
-        let told = others.iter().any(|change| change.class == Class::Rolling);
-        let reason = "the pods were started with another configuration, or under another update policy".to_owned();
-        found.extend((stale && !told).then(|| change(restart, "spec.updatePolicy.config", reason)));
-        return found;
-    }
-    // A directive that only the release of the new image has goes with the pods of that image.
-    let present = ImageReference::parse(&live.image).map_or(Release::Unknown, |image| release(&image));
-    let is_new = live.image != desired.image.as_str() && changed.iter().any(|name| !present.is_live(name));
-    let class = match (stale, is_new) {
-        (true, _) => restart,
-        (false, true) => Class::Rolling,
-        (false, false) => Class::Live,
-    };
-    found.push(of(class, &changed));
-    found
 }
 
 #[cfg(test)]
@@ -334,7 +210,7 @@ mod tests {
     #[test]
     fn the_seeds_two_questions_have_their_answers() {
         let of = |classes: &[Class]| -> Vec<Change> {
-            classes.iter().map(|class| change(*class, "spec", String::new())).collect()
+            classes.iter().map(|class| fields::change(*class, "spec", String::new())).collect()
         };
         for (classes, restart, update) in [
             (&[][..], false, false),

@@ -3,6 +3,8 @@
 //! rollouts the partition of several pods is their number, so that a template that somebody else changes waits for the
 //! operator too.
 
+mod order;
+
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::{
@@ -10,6 +12,7 @@ use k8s_openapi::api::{
     core::v1::Pod,
 };
 
+use self::order::Roll;
 use super::{
     names::TEMPLATE_HASH_ANNOTATION,
     observed::{is_ready, revision},
@@ -129,60 +132,6 @@ pub fn plan(live: Option<&StatefulSet>, seats: &[Seat], copies: &Copies, changes
     let gated = if may_go { roll.lowest_missing(next) } else { next.ordinal + 1 };
     let partition = roll.cure().map_or(gated, |cure| cure.min(gated));
     Plan { partition, next: (serve && !next.is_free()).then_some(next.ordinal) }
-}
-
-/// A rollout that is not over.
-struct Roll<'a> {
-    status: Option<&'a StatefulSetStatus>,
-    seats: &'a [Seat],
-    copies: &'a Copies,
-    changes: bool,
-}
-
-impl<'a> Roll<'a> {
-    /// Whether a pod is not of the newest template. One that does not exist is made from the former one, below the partition.
-    fn is_outdated(&self, seat: &Seat) -> bool {
-        let newest = self.status.and_then(|status| status.update_revision.as_ref());
-        self.changes || if seat.exists { seat.revision.as_ref() != newest } else { !is_complete(self.status) }
-    }
-
-    /// The pod whose turn it is: the last that is outdated.
-    fn next(&self) -> Option<&'a Seat> {
-        self.seats.iter().rev().find(|seat| self.is_outdated(seat))
-    }
-
-    fn above(&self, next: &Seat) -> impl Iterator<Item = &'a Seat> {
-        let ordinal = next.ordinal;
-        self.seats.iter().filter(move |seat| seat.ordinal > ordinal)
-    }
-
-    /// Whether a running pod can be missed: it is not the primary, and another replica has the data. Where no other replica
-    /// can run before the rollout has reached it, there is no use in waiting for one.
-    fn is_spare(&self, next: &Seat) -> bool {
-        let Some(primary) = self.copies.primary.filter(|primary| *primary != next.ordinal) else { return false };
-        let mut others = self.seats.iter().filter(|seat| seat.ordinal != primary && seat.ordinal != next.ordinal);
-        self.copies.in_sync.iter().any(|ordinal| *ordinal != next.ordinal)
-            || others.all(|seat| seat.is_hindered && self.is_outdated(seat))
-    }
-
-    /// The lowest of the pods that do not exist from this one downwards: they are made from the new template at once.
-    fn lowest_missing(&self, from: &Seat) -> i32 {
-        let below = self.seats.iter().rev().skip_while(|seat| seat.ordinal > from.ordinal);
-        below.take_while(|seat| !seat.exists).last().map_or(from.ordinal, |seat| seat.ordinal)
-    }
-
-    /// The lowest pod that cannot run before the rollout reaches it, where there is no primary and no pod that the rollout
-    /// would restart on the way may be one. A new template that was seen to be broken cures nobody.
-    fn cure(&self) -> Option<i32> {
-        let runs = |seat: &&Seat| seat.exists && !seat.is_hindered;
-        let is_broken = self.seats.iter().any(|seat| seat.is_hindered && !self.is_outdated(seat));
-        if self.copies.primary.is_some() || self.seats.len() <= 1 || is_broken {
-            return None;
-        }
-        let cured = self.seats.iter().find(|seat| self.is_outdated(seat) && (!seat.exists || seat.is_hindered))?;
-        let mut restarted = self.above(cured).filter(runs).filter(|seat| self.is_outdated(seat));
-        restarted.all(|seat| self.copies.idle.contains(&seat.ordinal)).then_some(cured.ordinal)
-    }
 }
 
 fn partition_of(live: &StatefulSet) -> Option<i32> {

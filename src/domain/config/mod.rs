@@ -1,19 +1,23 @@
 //! `spec.config` as directives that can be rendered: names that this release of Redis has, values that it takes and that
 //! stay on their line, nothing that is the operator's. What a directive takes is written in `directives`.
 
+mod names;
+mod suggestions;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::{
+    names::{is_module_option, is_name},
+    suggestions::{misspelt, one_line, unknown},
+};
 use super::{
-    directives::{release::Release, suggest::nearest, value},
-    field_error::{FAULT_LIMIT, FieldError, quoted},
-    names::VOUCHED_ANNOTATION,
+    directives::{release::Release, value},
+    field_error::{FAULT_LIMIT, FieldError},
     owned_directives,
     words::{self, WordError},
 };
 use crate::api::v1::ConfigValue;
 
-/// The longest name of a directive, in bytes.
-const NAME_LIMIT: usize = 64;
 /// The most directives, as in the schema.
 const COUNT_LIMIT: usize = 256;
 /// The longest value, in characters, as in the schema.
@@ -149,51 +153,6 @@ fn fault(field: &str, name: &str, words: &[String], typed: &str, rules: &Rules) 
     if faults.len() < candidates.len() { None } else { faults.into_iter().next() }
 }
 
-/// What is said of a value of several lines, as of a YAML block: the same on one line, where that is a value.
-fn one_line(name: &str, value: &str, rules: &Rules) -> String {
-    let joined = value.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    let joined = joined.trim();
-    let fits = |words: Vec<String>| fault("", name, &words, joined, rules).is_none();
-    let cure = if split(joined).is_ok_and(fits) { format!("; write {}", quoted(joined)) } else { String::new() };
-    format!("{}{cure}", WordError::Lines)
-}
-
-/// What is said of a key that cannot be a name, with the one that it is in another spelling.
-fn misspelt(name: &str, rules: &Rules) -> String {
-    let rule = "keys must match '^[a-z][a-z0-9-]{0,63}$'";
-    if is_module_option(name) && name.contains('.') {
-        return format!("{rule}; name an option of a module in the annotation {VOUCHED_ANNOTATION}");
-    }
-    let lower = name.trim().to_ascii_lowercase();
-    if is_module_option(&lower) && rules.vouches(&lower) && owned_directives::cure(&lower).is_none() {
-        return format!("{rule}; did you mean {}?", quoted(&lower));
-    }
-    let spelt = lower.replace('_', "-");
-    let meant = rules.release.directive(&spelt).is_some_and(|_| owned_directives::cure(&spelt).is_none());
-    if meant { format!("{rule}; did you mean {}?", quoted(&spelt)) } else { rule.to_owned() }
-}
-
-/// A name the release lacks: one of another release, a slip of the fingers, or nothing we know.
-fn unknown(field: &str, name: &str, release: Release) -> FieldError {
-    if let Some(elsewhere) = release.elsewhere(name) {
-        return FieldError::invalid(field, name, elsewhere);
-    }
-    let unknown = format!("unknown directive for {}", release.title());
-    let cure = |meant: &str| owned_directives::cure(meant);
-    let detail = match nearest(name, release.names()) {
-        Some(meant) if cure(meant).is_some() => {
-            format!("{unknown}; of \"{meant}\": {}", cure(meant).unwrap_or_default())
-        }
-        Some(meant) => format!("{unknown}; did you mean \"{meant}\"?"),
-        None if release.comes_with_modules() => format!(
-            "{unknown}; the modules of the image are not loaded, so their options are not known either; if a fork has it, \
-             name it in the annotation {VOUCHED_ANNOTATION}"
-        ),
-        None => format!("{unknown}; if a module or a fork has it, name it in the annotation {VOUCHED_ANNOTATION}"),
-    };
-    FieldError::invalid(field, name, detail)
-}
-
 /// Two names of one directive: Redis would take the last line, which is not what either reader of the spec expects.
 fn duplicates(directives: &BTreeMap<String, Vec<String>>, release: Release) -> Vec<FieldError> {
     let mut first: BTreeMap<&str, &str> = BTreeMap::new();
@@ -210,20 +169,6 @@ fn duplicates(directives: &BTreeMap<String, Vec<String>>, release: Release) -> V
     errors
 }
 
-/// Whether this could be a directive: the names of every release are lower case, digits and "-" (Redis folds the case,
-/// so another spelling would only hide a duplicate). `CPU` lists of 6.2 to 7.2 have an underscore.
-fn is_name(name: &str) -> bool {
-    let shape = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let body = name.strip_suffix("_cpulist").unwrap_or(name);
-    name.len() <= NAME_LIMIT && body.starts_with(|c: char| c.is_ascii_lowercase()) && body.chars().all(shape)
-}
-
-/// Whether this could be an option of a module, which Redis calls `MODULE.OPTION`.
-fn is_module_option(name: &str) -> bool {
-    let shape = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
-    name.len() <= NAME_LIMIT && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(shape)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,31 +182,15 @@ mod tests {
         }
     }
 
-    fn faults(name: &str, value: &str) -> Vec<String> {
+    pub(super) fn faults(name: &str, value: &str) -> Vec<String> {
         let config = BTreeMap::from([(name.to_owned(), ConfigValue(value.to_owned()))]);
         validate(&config, &rules()).1.iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn an_unknown_name_is_told_what_it_may_have_been() {
-        let fault = |name: &str| faults(name, "1").concat();
-        assert!(fault("maxmemroy").ends_with("unknown directive for redis 7.2; did you mean \"maxmemory\"?"));
-        assert!(fault("hash-seed").contains("a directive of valkey, the image is redis 7.2"), "{}", fault("hash-seed"));
-        assert!(fault("banana").contains("redis.github.com/allow-unknown-directives"));
     }
 
     #[test]
     fn a_vouched_name_passes_and_opens_nothing_of_ours() {
         assert!(faults("json-depth", "1").is_empty());
         assert_eq!(faults("dir", "/tmp").len(), 1);
-    }
-
-    #[test]
-    fn an_option_of_a_module_passes_when_it_is_vouched_for() {
-        assert!(faults("mymodule.depth", "128").is_empty() && faults("my_module.a-b", "1").is_empty());
-        assert!(faults("mymodule.width", "1")[0].contains("name an option of a module in the annotation"));
-        assert!(faults("MyModule.Depth", "1")[0].ends_with("did you mean \"mymodule.depth\"?"));
-        assert!(faults("mymodule.depth\nport", "1")[0].starts_with("spec.config: Invalid value: "));
     }
 
     #[test]
@@ -276,31 +205,12 @@ mod tests {
     }
 
     #[test]
-    fn a_block_of_lines_is_told_how_it_is_written_on_one() {
-        let detail = |name: &str, value: &str| faults(name, value).concat();
-        assert!(detail("save", "900 1\n300 10\n").ends_with("must be on one line; write \"900 1 300 10\""));
-        assert!(detail("maxmemory", "1gb\n").ends_with("must be on one line; write \"1gb\""));
-        assert!(detail("maxmemory", "1gb\nrequirepass x").ends_with("must be on one line"));
-        assert!(
-            detail("client-output-buffer-limit", "normal 0 0 0\r\n  replica 1gb 1gb 60\r\n").contains("write \"normal")
-        );
-    }
-
-    #[test]
     fn control_characters_do_not_come_in_as_escapes() {
         for value in [r#""a\r\nb""#, r#""\x0a""#, r#""\x1b[31m""#, r#"x"\a""#, r#""\x9b""#] {
             assert!(faults("locale-collate", value)[0].contains("control characters"), "{value}");
             assert!(faults("json-depth", value)[0].contains("control characters"), "{value}");
         }
         assert!(faults("ignore-warnings", r#""a\x0ab""#).is_empty() && faults("json-depth", r#""\xe9""#).is_empty());
-    }
-
-    #[test]
-    fn a_slip_for_the_operators_own_leads_to_the_field_for_it() {
-        assert!(
-            faults("requirpass", "hunter2")[0]
-                .ends_with("of \"requirepass\": use spec.auth: the password lives in a Secret")
-        );
     }
 
     #[test]
@@ -318,18 +228,6 @@ mod tests {
     fn an_empty_value_is_one_empty_word() {
         let config = BTreeMap::from([("save".to_owned(), ConfigValue(String::new()))]);
         assert_eq!(validate(&config, &rules()).0.words("save").unwrap(), [""]);
-    }
-
-    #[test]
-    fn names_have_one_spelling() {
-        for name in
-            ["DIR", "ApPendOnly", "mymodule.opt", "1a", "", "a b", "tcp-keepalive 60\nuser default on nopass ~* +@all"]
-        {
-            assert!(faults(name, "x")[0].starts_with("spec.config: Invalid value: "), "{name}");
-        }
-        assert!(faults("server_cpulist", "0-1").is_empty());
-        assert!(faults("Maxmemory_Policy", "x")[0].ends_with("did you mean \"maxmemory-policy\"?"));
-        assert!(!faults("DIR", "x")[0].contains("mean"), "what is the operator's is not proposed");
     }
 
     #[test]
