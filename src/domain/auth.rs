@@ -17,7 +17,7 @@ const LENGTH_LIMIT: usize = 512;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(Vec<u8>);
 
-/// Why the bytes under the key `password` of a Secret cannot be the password. Never holds the bytes.
+/// Why the bytes under the key `password` of a Secret cannot be the password. Never contains the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PasswordError {
     /// No such key in the Secret.
@@ -41,7 +41,7 @@ impl Password {
     /// Checks the bytes under the key `password`.
     ///
     /// # Errors
-    /// When they cannot be a password, with the way to mend the Secret.
+    /// If they cannot be used as a password; the error says how to correct the Secret.
     pub fn parse(bytes: Option<&[u8]>) -> Result<Self, PasswordError> {
         let bytes = bytes.ok_or(PasswordError::Absent)?;
         match bytes {
@@ -90,7 +90,7 @@ impl Password {
         Self::parse(Some(&bytes?)).ok()
     }
 
-    /// What a server keeps of it: sha256 as hex digits.
+    /// The digest that a server stores: sha256 as hex digits.
     #[must_use]
     pub fn digest(&self) -> String {
         hex::lower(&Sha256::digest(&self.0))

@@ -32,8 +32,8 @@ impl Defaults {
         }
     }
 
-    /// The same for an update of the stored object. An image or a size that is left out stays what it was: the default could
-    /// be an upgrade or a growth that was not asked for, and neither can be taken back. All other defaults can be.
+    /// Fills in the defaults for an update of the stored object. An omitted image or size keeps its stored value: the
+    /// default could be an upgrade or a growth that was not requested, and neither can be reverted.
     pub fn apply_to_update(&self, object: &mut Value, stored: &Value) {
         let image = stored.pointer("/spec/image").filter(|image| image.as_str().is_some_and(|text| !text.is_empty()));
         if let (Some(image), Some(object)) = (image, object.as_object_mut())
@@ -50,7 +50,7 @@ impl Defaults {
         self.apply(object);
     }
 
-    /// The same for a spec that was read typed.
+    /// Fills in the defaults of a decoded spec.
     pub fn complete(&self, spec: &mut RedisInstanceSpec) {
         spec.image.get_or_insert_with(|| self.image.clone());
         spec.replicas.get_or_insert(1);
@@ -61,7 +61,7 @@ impl Defaults {
         spec.update_policy.get_or_insert_default().config.get_or_insert_default();
     }
 
-    /// The same for a whole object, without its status: that is nothing to judge by.
+    /// Fills in the defaults of a whole object, without its status, which no rule depends on.
     #[must_use]
     pub fn applied(&self, instance: &RedisInstance) -> RedisInstance {
         let mut spec = instance.spec.clone();

@@ -1,5 +1,6 @@
-//! Whether the server that an image change brings can read the data that the present one wrote, as far as their tags tell.
-//! Knows the versions of the RDB format, in which snapshots and the base of an append-only file are written; sees no data.
+//! Whether the server of a new image can read the data that the present server wrote, judged by the tags of both
+//! images. Knows the versions of the RDB format, which snapshots and the base of an append-only file are written in;
+//! reads no data.
 
 use super::{
     directives::release::{engine, version},
@@ -14,7 +15,8 @@ const LAST_COMMON: u32 = 11;
 /// The first version of Valkey's own numbering, with a signature that no Redis reads.
 const FIRST_OF_VALKEY: u32 = 80;
 
-/// What the releases of a line write. Those later than the last one here count as that one: none writes an earlier version.
+/// The RDB version that the releases of a line write. Later releases count as the last one in this table: none writes
+/// an earlier version.
 fn rdb_version(engine: &str, line: (u32, u32)) -> u32 {
     match (engine, line) {
         ("valkey", line) if line >= (9, 0) => FIRST_OF_VALKEY,
@@ -29,8 +31,8 @@ fn rdb_version(engine: &str, line: (u32, u32)) -> u32 {
     }
 }
 
-/// Engine and version of the server that writes the data, such as `redis 7.2.5`, where the image tells both: what later
-/// changes of the image are judged by, also after an image that tells none.
+/// Engine and version of the server that writes the data, such as `redis 7.2.5`, if the image states both. Later
+/// changes of the image are compared with it, also after an image without a version.
 #[must_use]
 pub fn data_version(image: &ImageReference) -> Option<String> {
     Some(format!("{} {}", engine(image)?, image.version()?))
@@ -90,7 +92,7 @@ impl Server {
     }
 }
 
-/// What a change of the image means for the data.
+/// The effect of an image change on the data.
 enum Prospect {
     /// It is read.
     Good,
@@ -125,7 +127,7 @@ impl Change {
                 .is_some_and(|status| status.version.as_deref() != present.as_ref().and_then(|image| image.version()));
         let wrote = status.and_then(|status| Server::read(status.data_version.as_deref()?));
         let (from, unserved) = match (told, wrote) {
-            // What served before an image that never did has written the data, and so it has before one without a version.
+            // The data were written by the last image that served, not by a later image that never did or has no version.
             (Some(_), Some(wrote)) if unserved && !to.reads(wrote.may_have_written()) => (wrote, false),
             (Some(told), _) => (told, unserved),
             (None, wrote) => (wrote?, false),

@@ -10,7 +10,7 @@ pub fn holds(live: &Value, desired: &Value) -> bool {
         (Value::Object(live), Value::Object(desired)) => desired
             .iter()
             .all(|(name, field)| live.get(name).map_or_else(|| is_empty(field), |held| holds(held, field))),
-        // What others added to a list whose items have names, a sidecar or a port, is theirs.
+        // Items that others add to a list with named items, such as sidecars or ports, are left alone.
         (Value::Array(live), Value::Array(desired))
             if !desired.is_empty() && desired.iter().all(|item| key(item).is_some()) =>
         {
@@ -23,7 +23,7 @@ pub fn holds(live: &Value, desired: &Value) -> bool {
     }
 }
 
-/// What tells an item of a list apart: the merge keys of the lists that we write.
+/// The merge key that identifies an item in the lists that the operator writes.
 fn key(item: &Value) -> Option<&Value> {
     ["uid", "mountPath", "name"].into_iter().find_map(|key| item.get(key)).filter(|key| key.is_string())
 }

@@ -1,5 +1,5 @@
-//! What a configuration comes to: each directive once, by its own name, with its words in one spelling. Two texts that
-//! mean the same to Redis are the same here. Knows nothing of where a text came from, nor of a running server.
+//! The normalised configuration: each directive once, under its canonical name, with its words in one spelling. Two
+//! texts with the same meaning for Redis are equal here. Independent of the origin of a text and of running servers.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use super::{
 pub struct Effective(BTreeMap<String, Vec<String>>);
 
 impl Effective {
-    /// What the spec asks for.
+    /// The configuration of the spec.
     #[must_use]
     pub fn of(instance: &ValidatedInstance, release: Release) -> Self {
         let defaults = defaults(instance).into_iter().map(|(name, value)| (name.to_owned(), vec![value.to_owned()]));
@@ -29,7 +29,7 @@ impl Effective {
         effective
     }
 
-    /// What a rendered redis.conf says. Lines that no redis.conf of ours has are passed over: somebody else wrote them.
+    /// Parses a rendered redis.conf. Lines that the operator never writes are ignored: they were added by others.
     #[must_use]
     pub fn read(conf: &str, release: Release) -> Self {
         let mut lines: BTreeMap<String, Vec<String>> = BTreeMap::new();

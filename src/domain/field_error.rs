@@ -9,7 +9,7 @@ const ECHO_LIMIT: usize = 128;
 /// answer lists.
 pub const FAULT_LIMIT: usize = 64;
 
-/// What kind of fault it is; the name is the machine-readable cause in the API's answer.
+/// The kind of error; the name is the machine-readable cause in the response of the API.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// A value is missing.
@@ -33,9 +33,9 @@ pub enum Fault {
 pub struct FieldError {
     /// Path from the object's root, such as `spec.storage.size` or `spec.config[maxmemory]`.
     pub field: String,
-    /// What kind of fault.
+    /// The kind of error.
     pub fault: Fault,
-    /// What is expected instead; may be empty.
+    /// The expected value; may be empty.
     pub detail: String,
 }
 

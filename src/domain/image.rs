@@ -98,7 +98,7 @@ impl ImageReference {
         self.tag.as_deref()
     }
 
-    /// The version that the tag tells, such as `7.4.1`; `None` when it tells none.
+    /// The version in the tag, such as `7.4.1`; `None` if the tag contains none.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         let tag = self.tag()?;
@@ -121,7 +121,7 @@ impl ImageReference {
     }
 }
 
-/// Why a text is not an image reference; the words after the colon are the reference parser's own.
+/// Why a text is not an image reference; the words after the colon are those of the reference parser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ImageError {
     /// There is white space around the reference.

@@ -1,5 +1,5 @@
-//! What a legal change will do, as a person is told at `kubectl apply`: one line a class, at most 120 characters each.
-//! Says what `change` decided; decides nothing itself.
+//! The admission warnings about the effect of a legal change: one line per class, at most 120 characters each. The
+//! classes come from `change`.
 
 use super::{
     change::{Change, Class},

@@ -20,15 +20,15 @@ pub struct ValidatedInstance {
     pub namespace: String,
     /// The API server's id of this very object; empty before it was stored.
     pub uid: String,
-    /// What to run.
+    /// The image of the pods.
     pub image: ImageReference,
     /// Number of pods, at least 1.
     pub replicas: i32,
-    /// What a primary without replicas may still acknowledge.
+    /// Whether a primary without replicas may acknowledge writes.
     pub durability: Durability,
     /// CPU and memory of each Redis container.
     pub resources: Resources,
-    /// What the user says about the pods.
+    /// The pod options.
     pub pod: PodOptions,
     /// The volume of each pod.
     pub storage: Storage,
@@ -36,9 +36,9 @@ pub struct ValidatedInstance {
     pub config: Directives,
     /// Directives that no table has and the user vouches for.
     pub vouched: Vec<String>,
-    /// Where the password comes from.
+    /// The source of the password.
     pub auth: Auth,
-    /// How a change of config reaches the pods.
+    /// How a change of config is applied to the pods.
     pub config_update: ConfigUpdate,
 }
 
@@ -49,11 +49,11 @@ pub struct Storage {
     pub size: Quantity,
     /// `None` = the cluster's default class, `Some("")` = no class; the two must never be mixed up.
     pub class: Option<String>,
-    /// What becomes of the volumes when the instance is deleted.
+    /// Whether the volumes are kept when the instance is deleted.
     pub retention: Retention,
 }
 
-/// Where the password comes from.
+/// The source of the password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Auth {
     /// No password: the user's explicit choice.
@@ -91,7 +91,7 @@ impl ValidatedInstance {
         labels(&self.name)
     }
 
-    /// The version that the image's tag tells, such as `7.4.1`; `None` when the tag tells none.
+    /// The version in the tag of the image, such as `7.4.1`; `None` if the tag contains none.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         self.image.version()

@@ -16,8 +16,8 @@ use crate::api::v1::RedisInstance;
 /// what a review costs grows with it.
 pub const SPEC_LIMIT: usize = 64 << 10;
 
-/// What makes a spec, as JSON, too large to be read: its length, or a list or map beyond the bound of the schema. The
-/// API server keeps those bounds; who posts to the webhooks directly need not.
+/// The error if a spec, as JSON, is too large to be decoded: by its length, or by a list or map beyond the bound of the
+/// schema. The API server enforces these bounds; clients that call the webhooks directly may exceed them.
 #[must_use]
 pub fn excess(spec: &str) -> Option<FieldError> {
     if spec.len() > SPEC_LIMIT { Some(FieldError::too_long("spec", SPEC_LIMIT)) } else { bounds::excess(spec) }
@@ -32,7 +32,8 @@ pub fn judge(new: &RedisInstance, old: Option<&RedisInstance>) -> Result<Vec<Str
     let Some(old) = old else { return Ok(warnings(&judged?)) };
     let stored = validate(old);
     let (known, brought) = (stored.as_ref().err(), judged.as_ref().err());
-    // Of a list that was cut nobody knows which faults are new, so they excuse each other only where nothing changes.
+    // If a list of errors was truncated, it is unknown which errors are new; stored errors then excuse only an
+    // unchanged spec.
     if let Some(brought) = brought
         && known.is_some_and(|known| known.len() >= FAULT_LIMIT)
     {
@@ -47,7 +48,7 @@ pub fn judge(new: &RedisInstance, old: Option<&RedisInstance>) -> Result<Vec<Str
     let Ok(instance) = judged else { return Ok(Vec::new()) };
     let mut told = warnings(&instance);
     if let Ok(stored) = stored {
-        // What was told when it was stored is no news at every change of something else.
+        // Warnings that were already shown for the stored object are not repeated when something else changes.
         let known: BTreeSet<String> = warnings(&stored).into_iter().collect();
         told.retain(|text| !known.contains(text));
         told.extend(downgrade::warning(old, new));

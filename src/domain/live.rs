@@ -1,5 +1,5 @@
-//! What runs, as far as it decides about a change: read from a checked spec, or from the objects in the cluster.
-//! Both readings of one instance are equal, so that admission and the loop come to the same answer.
+//! The running state that changes are classified against: derived from a validated spec, or read from the objects in
+//! the cluster. Both give the same result for one instance, so that admission and the reconcile agree.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::api::v1::Durability;
 
-/// What runs.
+/// The running state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Live {
     /// Image reference as it was typed.
@@ -34,7 +34,7 @@ pub struct Live {
     pub replicas: i32,
     /// CPU and memory of the container.
     pub resources: Resources,
-    /// What of the pods the user's options decide, by the names of the parts.
+    /// The hashes of the pod options, by the names of the parts.
     pub pod: BTreeMap<String, String>,
     /// Size that each claim is made with; `None` when it cannot be read.
     pub size: Option<Quantity>,
@@ -42,14 +42,14 @@ pub struct Live {
     pub class: Option<String>,
     /// Whether clients need a password.
     pub auth: bool,
-    /// The directives; `None` when the ConfigMap is not there to tell.
+    /// The directives; `None` if the ConfigMap does not exist.
     pub config: Option<Effective>,
-    /// sha256 of what the pods were started with, in lower-case hex; empty when nothing tells.
+    /// sha256 of the configuration that the pods were started with, in lower-case hex; empty if it is unknown.
     pub restart_hash: String,
 }
 
 impl Live {
-    /// What would run of this instance.
+    /// The state that this instance would run with.
     #[must_use]
     pub fn of(instance: &ValidatedInstance) -> Self {
         let rounded = |of: &BTreeMap<String, Quantity>| {
@@ -71,7 +71,7 @@ impl Live {
         }
     }
 
-    /// What the objects in the cluster make run, with the directives read as this release would.
+    /// The state of the objects in the cluster; the directives are read with the rules of this release.
     #[must_use]
     pub fn observed(set: &StatefulSet, config_map: Option<&ConfigMap>, release: Release) -> Self {
         let spec = set.spec.as_ref();
@@ -98,8 +98,8 @@ impl Live {
 }
 
 impl Live {
-    /// The instance as it may be carried out now: one that ran alone is not made to wait for replicas that do not have its
-    /// data yet, or nobody could write until they do.
+    /// The spec that can be applied now. An instance that had one pod does not wait for replicas before they have its
+    /// data; otherwise no client could write until then.
     #[must_use]
     pub fn eased(&self, desired: &ValidatedInstance, has_replicas: bool) -> Option<ValidatedInstance> {
         let waits = |config: &Effective| config.words("min-replicas-to-write").is_some_and(|words| words != ["0"]);
@@ -132,7 +132,8 @@ fn resources(container: &Container) -> Resources {
     Resources { limits: parsed(resources.limits.as_ref()), requests: parsed(resources.requests.as_ref()) }
 }
 
-/// Told by the StatefulSet's annotation and not by the template, to which others may have added: what is theirs is no change.
+/// Read from the annotation of the StatefulSet and not from its template, which other controllers may have extended:
+/// their additions are not changes.
 fn pod_options(set: &StatefulSet) -> BTreeMap<String, String> {
     let told = set.metadata.annotations.as_ref().and_then(|annotations| annotations.get(POD_OPTIONS_ANNOTATION));
     told.and_then(|told| serde_json::from_str(told).ok()).unwrap_or_default()

@@ -1,5 +1,6 @@
-//! How the volumes of several pods come to another StorageClass: pod by pod, each copied anew from the primary, which goes
-//! last, when another has its role. Says what may be moved and what comes next; deletes nothing itself.
+//! Moves the volumes of several pods to another StorageClass, one pod at a time, each with a full resync from the
+//! primary. The primary moves last, after a switchover. Determines what may be moved and what is next; deletes nothing
+//! itself.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 
@@ -7,7 +8,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 /// there before, and is only of another class, is none that anybody asked to replace.
 pub const MOVE_ANNOTATION: &str = "redis.github.com/move-to";
 
-/// Why the volumes of so many pods cannot be moved to this StorageClass, with what can be done instead; `None` when they can.
+/// Why volumes cannot be moved to this StorageClass, with an alternative; `None` if they can.
 #[must_use]
 pub fn obstacle(class: Option<&str>, replicas: i32) -> Option<&'static str> {
     match class {
@@ -21,7 +22,7 @@ pub fn obstacle(class: Option<&str>, replicas: i32) -> Option<&'static str> {
     }
 }
 
-/// The volume of one pod, as its claim tells.
+/// The volume of one pod, according to its claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Volume {
     /// It stays.
@@ -31,12 +32,12 @@ pub enum Volume {
         /// Whether there is a volume behind the claim.
         filled: bool,
     },
-    /// Its claim is deleted, by us or by somebody else, and waits for its pod to end.
+    /// The claim is being deleted, by the operator or by another client, until its pod has ended.
     Leaves,
 }
 
 impl Volume {
-    /// What is to become of it when the volumes are to be of this StorageClass.
+    /// The required action for the volume, if the desired StorageClass is this one.
     #[must_use]
     pub fn of(claim: &PersistentVolumeClaim, class: Option<&str>) -> Self {
         let annotations = claim.metadata.annotations.as_ref();
@@ -57,7 +58,7 @@ pub fn is_of_another(claim: &PersistentVolumeClaim, class: Option<&str>) -> bool
     claim.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref()) != class
 }
 
-/// What comes next.
+/// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Every volume stays.
@@ -70,9 +71,9 @@ pub enum Step {
     Wait,
 }
 
-/// The next step for these volumes, each with the ordinal of its pod. `is_rolling` says whether a template is on its way to the
-/// pods, which comes to its end first; `is_settled` of a pod whether it serves and has all data. Whatever goes, all the others
-/// have the data then; only what holds none goes sooner.
+/// The next step for these volumes, each with the ordinal of its pod. `is_rolling` is true during a rollout, which is
+/// finished first; `is_settled` is true for a pod that serves and has all data. A volume with data is replaced only
+/// while all other pods have the data; an empty one may be replaced earlier.
 #[must_use]
 pub fn next(
     volumes: &[(i32, Volume)],
@@ -89,7 +90,7 @@ pub fn next(
     if let Some(empty) = last_with(|volume| *volume == Volume::Moves { filled: false }) {
         return Step::Replace(empty);
     }
-    // One that is on its way is finished before the next one is begun.
+    // A migration that has begun is finished before the next one starts.
     let replica =
         last_with(|volume| *volume == Volume::Leaves).or_else(|| last_with(|volume| *volume != Volume::Stays));
     let Some(target) = replica.or(primary) else { return Step::Wait };

@@ -21,8 +21,8 @@ pub const APPLIED_HASH_ANNOTATION: &str = "redis.github.com/applied-hash";
 pub const TEMPLATE_HASH_ANNOTATION: &str = "redis.github.com/template-hash";
 /// Annotation of the StatefulSet: why its pod template last changed; `kubectl rollout history` shows it.
 pub const CAUSE_ANNOTATION: &str = "kubernetes.io/change-cause";
-/// Annotation of the StatefulSet: what of its pod template `spec.pod` decided, by which a change of that is told. Absent
-/// where it decided nothing.
+/// Annotation of the StatefulSet: the parts of its pod template that come from `spec.pod`, by which changes of them are
+/// detected. Absent if there are none.
 pub const POD_OPTIONS_ANNOTATION: &str = "redis.github.com/pod-options";
 
 /// Annotation of the StatefulSet: when its controller was last made to create missing pods again.
@@ -35,7 +35,7 @@ pub const VOUCHED_ANNOTATION: &str = "redis.github.com/allow-unknown-directives"
 /// Annotation of an instance: the image that it may go down to, though the data cannot be read by it.
 pub const DOWNGRADE_ANNOTATION: &str = "redis.github.com/allow-downgrade";
 
-/// Annotation of an instance: the pod that is to be primary where the operator cannot tell whose data are the newest.
+/// Annotation of an instance: the pod to promote when the operator cannot determine which pod has the newest data.
 pub const PROMOTE_ANNOTATION: &str = "redis.github.com/promote";
 /// Annotation of a claim that was not made from the claim template: it may hold data that nothing is recorded of.
 pub const ADOPTED_ANNOTATION: &str = "redis.github.com/adopted";
@@ -69,11 +69,11 @@ pub const TLS_PORT_NAME: &str = "redis-tls";
 pub const TLS_PORT: i32 = 6380;
 /// Volume and volume claim template behind `/data`.
 pub const DATA_VOLUME: &str = "redis-data";
-/// Where the data lives in the container.
+/// Path of the data in the container.
 pub const DATA_PATH: &str = "/data";
 /// Volume of the ConfigMap.
 pub const CONFIG_VOLUME: &str = "redis-config";
-/// Where the ConfigMap is mounted.
+/// Mount path of the ConfigMap.
 pub const CONFIG_PATH: &str = "/usr/local/etc/redis";
 /// Annotation of a pod whose server has a password.
 pub const PASSWORD_ANNOTATION: &str = "redis.github.com/password";
@@ -83,11 +83,11 @@ pub const PASSWORD_REQUIRED: &str = "required";
 pub const PASSWORD_VARIABLE: &str = "REDIS_PASSWORD_REQUIRED";
 /// Volume of the Secret.
 pub const AUTH_VOLUME: &str = "redis-auth";
-/// Where the Secret is mounted.
+/// Mount path of the Secret.
 pub const AUTH_PATH: &str = "/usr/local/etc/redis-auth";
 /// Volume of the optional Secret with the certificate for TLS.
 pub const TLS_VOLUME: &str = "redis-tls";
-/// Where that Secret is mounted.
+/// Mount path of that Secret.
 pub const TLS_PATH: &str = "/usr/local/etc/redis-tls";
 /// Key of the ConfigMap that holds the script that starts Redis, and its file name.
 pub const START_KEY: &str = "start.sh";
@@ -164,7 +164,7 @@ pub fn labels(instance: &str) -> BTreeMap<String, String> {
     labels
 }
 
-/// Why a label is the operator's to set, where it is.
+/// Why a label is reserved for the operator, if it is.
 #[must_use]
 pub fn owned_label(key: &str) -> Option<&'static str> {
     match key {

@@ -23,7 +23,7 @@ const ACLS: &str = "ACL users in redis.conf are not supported; use spec.auth";
 const LOGS: &str = "directive is managed by the operator; Redis logs to the container's output";
 const PROCESS: &str =
     "directive is managed by the operator; Redis runs in the foreground as the container's first process";
-/// Of directives that give clients more than Redis' own commands and users.
+/// For directives that give clients more than Redis' own commands and users.
 pub const SECURITY: &str = "security-sensitive: opens a way past the operator's configuration";
 
 /// Directives by exact name.

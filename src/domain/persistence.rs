@@ -1,5 +1,5 @@
-//! How a running server comes to write other data files: which step is next, from what the server reports. A restart with another
-//! `appendonly` or `save` before the files of the new kind are complete would lose data.
+//! The steps by which a running server switches to other data files, from the state that it reports. A restart with
+//! another `appendonly` or `save` before the new files are complete would lose data.
 
 /// The directives that decide which data files a server writes.
 pub const DIRECTIVES: [&str; 2] = ["appendonly", "save"];
@@ -26,7 +26,7 @@ pub struct Files {
     pub save_failed: bool,
 }
 
-/// How far the operator is with one start of one server. It can be lost: the steps are then repeated, which does no harm.
+/// The progress on one run of one server. It may be lost: the steps are then repeated, which is harmless.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stage {
     /// Nothing was requested.
@@ -34,13 +34,13 @@ pub enum Stage {
     Unknown,
     /// A snapshot was requested while the append-only file is on, to see whether one can be saved.
     Trial,
-    /// The append-only file is off; `true` when that was so long ago that the time of a snapshot tells which is newer.
+    /// The append-only file is off; `true` if it has been off long enough to compare the times of file and snapshot.
     Off(bool),
     /// A snapshot was requested after that.
     Final,
 }
 
-/// What to do next with one server.
+/// The next step for one server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The files are complete.

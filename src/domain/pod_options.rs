@@ -25,10 +25,10 @@ use crate::api::pod::{self, LabelValue, PullSecret};
 pub const DEFAULT_GRACE_SECONDS: i64 = 120;
 /// Least and most seconds that a pod may have to end. The least has room for a handover and the default `shutdown-timeout`.
 const GRACE_SECONDS: std::ops::RangeInclusive<i64> = 30..=3600;
-/// Hex digits of a part's hash: enough to tell two apart that follow each other.
+/// Hex digits of the hash of a part; enough to distinguish two consecutive versions.
 const DIGITS: usize = 16;
 
-/// What a user says about the pods.
+/// The pod options of the spec.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodOptions {
     /// Labels beside the operator's own.
@@ -43,7 +43,7 @@ pub struct PodOptions {
     pub tolerations: Vec<Toleration>,
     /// `None` = the operator's choice; an empty list = none at all.
     pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
-    /// Whom the scheduler prefers and evicts.
+    /// The priority class, for scheduling and preemption.
     pub priority_class_name: Option<String>,
     /// Names of Secrets for the image's registry.
     pub image_pull_secrets: Vec<String>,
@@ -96,7 +96,7 @@ fn grace_fault(seconds: Option<i64>) -> Option<FieldError> {
     Some(FieldError::invalid_number("spec.pod.terminationGracePeriodSeconds", seconds, detail))
 }
 
-/// Kubernetes takes any name; but one that no Secret can have is a slip, and one that stands twice cannot be applied.
+/// Kubernetes accepts any name. A name that no Secret can have is a mistake, and a duplicate name cannot be applied.
 fn pull_secret_faults(names: &[String]) -> Vec<FieldError> {
     let mut seen = BTreeSet::new();
     let fault = |(index, name): (usize, &String)| {
@@ -111,7 +111,7 @@ fn pull_secret_faults(names: &[String]) -> Vec<FieldError> {
 }
 
 impl PodOptions {
-    /// What is legal and yet does nothing, for people.
+    /// Warnings about legal options that have no effect.
     #[must_use]
     pub fn doubts(&self) -> Vec<String> {
         doubts::doubts(self)
@@ -123,8 +123,8 @@ impl PodOptions {
         self.grace_seconds.unwrap_or(DEFAULT_GRACE_SECONDS)
     }
 
-    /// What the pod template has of these options: a short hash a part. Two that are equal give the same template, so by this
-    /// a change is told from none.
+    /// The pod options as they appear in the pod template: a short hash per part. Equal hashes give equal templates, so
+    /// that a change is detected by comparing them.
     #[must_use]
     pub fn fingerprint(&self) -> BTreeMap<String, String> {
         let parts = [

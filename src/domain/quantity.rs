@@ -94,8 +94,9 @@ impl Quantity {
         self.nanos < 0
     }
 
-    /// What the API server stores for this quantity in a `ResourceList` (requests, limits, a claim's storage): rounded
-    /// away from zero to a thousandth, and rewritten only if that changes it. Source: `SetDefaults_ResourceList`.
+    /// The value that the API server stores for this quantity in a `ResourceList` (requests, limits, a claim's
+    /// storage): rounded away from zero to a thousandth, and rewritten only if that changes it. Source:
+    /// `SetDefaults_ResourceList`.
     #[must_use]
     pub fn rounded_up_to_milli(self) -> Self {
         let excess = self.nanos % NANOS_PER_MILLI;

@@ -1,14 +1,14 @@
-//! Why an instance is as it is: every reason of a condition, a change of phase or an event, once. `docs/status.md` and
-//! `docs/events.md` explain each; a test holds them to this list.
+//! Every reason of a condition, a change of phase or an event. `docs/status.md` and `docs/events.md` explain each; a
+//! test compares them with this list.
 
 use std::fmt;
 
-/// How urgent an event is.
+/// The type of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
     /// It goes as it should.
     Normal,
-    /// A person should look.
+    /// Needs attention.
     Warning,
 }
 
@@ -33,7 +33,7 @@ macro_rules! reasons {
                 match self { $(Self::$name => stringify!($name),)* }
             }
 
-            /// How urgent an event with it is; `None` for what is not told without being asked.
+            /// The type of an event with this reason; `None` for reasons that are never emitted as events.
             #[must_use]
             pub const fn urgency(self) -> Option<Urgency> {
                 match self { $(Self::$name => $event,)* }
@@ -54,7 +54,7 @@ reasons! {
 
     /// A changed pod template is on its way to the pods.
     RollingOut None,
-    /// The StatefulSet is deleted with its pods, to be made anew.
+    /// The StatefulSet is deleted with its pods and created again.
     Recreating None,
     /// Pods are being added or taken away.
     Scaling None,
@@ -80,7 +80,7 @@ reasons! {
     /// A change that has no safe way; nothing is done about it.
     Refused WARNING,
 
-    /// What is stored breaks a rule.
+    /// The stored spec is invalid.
     InvalidSpec WARNING,
     /// The name of a child is taken.
     Conflict WARNING,
@@ -134,7 +134,7 @@ reasons! {
     /// A pod that could not start was deleted, to start with the corrected configuration.
     PodReplaced NORMAL,
 
-    /// Nobody takes the writes yet: the pods that may have the newest data are waited for.
+    /// No pod takes writes yet; the operator waits for the pods that may have the newest data.
     PrimaryMissing None,
     /// The primary does not answer the operator.
     PrimaryUnreachable WARNING,
@@ -144,7 +144,7 @@ reasons! {
     PromotionUsed NORMAL,
     /// The promote annotation was set while a primary serves, and is ignored.
     PromotionRefused WARNING,
-    /// Nobody takes the writes, and only a person can say whose data are to stay.
+    /// No pod takes writes, and the administrator has to choose whose data are kept.
     NoSafePrimary WARNING,
     /// A replica is not in sync with the primary.
     Synchronising None,

@@ -19,18 +19,18 @@ use crate::api::v1::ConfigUpdate;
 
 /// Durability by default: an instance has a volume, so losing it all at a restart would surprise.
 const DEFAULTS: &[(&str, &str)] = &[("appendfsync", "everysec"), ("appendonly", "yes")];
-/// What replication needs beside that. A primary that speaks every second is missed soon when it is dead, one replica after
-/// the other gets its data without a wait for more of them, and one that was away for moments needs not get all of them.
+/// Defaults for replication. Frequent pings make a dead primary noticeable early, diskless sync without delay starts
+/// each resync at once, and the backlog lets a replica that was briefly disconnected resume with a partial resync.
 const REPLICATED: &[(&str, &str)] =
     &[("repl-backlog-size", "16mb"), ("repl-diskless-sync-delay", "0"), ("repl-ping-replica-period", "1")];
 /// A primary that no replica hears any more stops to acknowledge: what it took after that would be lost when another was
 /// promoted meanwhile.
 const BOUNDED: &[(&str, &str)] = &[("min-replicas-max-lag", "10"), ("min-replicas-to-write", "1")];
-/// Whom a replicated server follows when it starts: nobody. It takes no writes until the operator has seen that its data are
-/// the newest, whatever it was before.
+/// A replicated server starts as a replica of an unreachable address. It takes no writes until the operator has
+/// verified that it has the newest data, whatever its role was before.
 const FENCE: &str = "replicaof 127.0.0.1 1";
 
-/// The directives with which an instance differs from a Redis that nobody configured; users' own replace them.
+/// The directives in which an instance differs from an unconfigured Redis; the user's directives replace them.
 #[must_use]
 pub fn defaults(instance: &ValidatedInstance) -> BTreeMap<&'static str, &'static str> {
     let replicated: &[(&str, &str)] = if instance.replicas > 1 { REPLICATED } else { &[] };
@@ -57,7 +57,7 @@ pub fn render(instance: &ValidatedInstance) -> String {
     lines.extend(owned_lines(instance.auth.is_enabled()));
     let mut text = lines.join("\n") + "\n";
     if instance.replicas > 1 {
-        // Not among what restarts a server: one that runs is told whom to follow.
+        // Not part of the restart hash: the operator sets the primary of a running server with REPLICAOF.
         fence(&mut text);
     }
     text
@@ -114,7 +114,7 @@ pub fn restart_hash(instance: &ValidatedInstance) -> String {
     let release = release(&instance.image);
     let effective = Effective::of(instance, release);
     let own = |name: &str| instance.config.iter().any(|(own, _)| own == name);
-    // What comes with replication is given to running servers under every policy: scaling restarts nobody.
+    // Directives that come with replication are set on running servers under every policy: scaling causes no restart.
     let scales = |name: &str| comes_with_replication(name) && !own(name);
     let restarts = |name: &str| {
         (instance.config_update != ConfigUpdate::Auto || !release.is_live(name))

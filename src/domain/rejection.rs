@@ -1,5 +1,5 @@
-//! Why a StatefulSet lacks pods: the API server rejects them, which the StatefulSet controller reports in events only. Pure:
-//! the events are read elsewhere.
+//! Why a StatefulSet lacks pods: the API server rejects them, which the StatefulSet controller reports only in events.
+//! Pure: the controller reads the events.
 
 use jiff::{Span, Timestamp};
 use k8s_openapi::api::events::v1::Event;
@@ -11,9 +11,10 @@ use super::{
 
 /// The reason of the events that are read.
 pub const FAILED_CREATE: &str = "FailedCreate";
-/// How old an event may be. While a pod is rejected, the StatefulSet controller repeats its event at least every 5 minutes.
+/// Maximum age of an event. While a pod is rejected, the StatefulSet controller repeats its event at least every 5
+/// minutes.
 const FRESH_MINUTES: i64 = 10;
-/// How much of an event's note is kept, in characters: what the API server allows in events.k8s.io.
+/// Maximum length of an event's note, in characters: the limit of events.k8s.io.
 const NOTE_LENGTH: usize = 1024;
 
 /// A pod that cannot be created.
@@ -21,7 +22,7 @@ const NOTE_LENGTH: usize = 1024;
 pub struct Rejection {
     /// Name of the pod.
     pub pod: String,
-    /// What was rejected, and the words of whoever rejected it.
+    /// The rejected object, and the message of the API server or the policy.
     why: String,
 }
 
@@ -47,7 +48,7 @@ impl Rejection {
         Some(Self { pod: pod.to_owned(), why: format!("the API server rejects {what}: {}", one_line(Some(words))) })
     }
 
-    /// What to report, with the seconds after which the creation is retried.
+    /// The problem to report, with the seconds after which the creation is retried.
     #[must_use]
     pub fn trouble(&self, retried: u64) -> Trouble {
         let cure = "remove the cause or change the spec";
@@ -65,7 +66,7 @@ pub fn shortened(event: Event) -> Event {
     Event { series, ..reduced }
 }
 
-/// When an event was last repeated.
+/// The time of the last repetition of an event.
 fn time_of(event: &Event) -> Option<Timestamp> {
     let series = event.series.as_ref().map(|series| series.last_observed_time.0);
     let reported = event.deprecated_last_timestamp.as_ref().or(event.deprecated_first_timestamp.as_ref());

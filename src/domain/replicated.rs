@@ -1,5 +1,6 @@
-//! Directives of an instance with several pods: what would make the operator take a healthy primary for dead, or break what
-//! `spec.replication` promises, is refused; what weakens it is told. The schema repeats the rules that scaling can break.
+//! Directives of an instance with several pods. Refuses those that would make the operator fail over a healthy primary
+//! or break what `spec.replication` promises; warns about those that weaken it. The schema repeats the rules that
+//! scaling can violate.
 
 use super::{cross_field::setting, directives::value::memory, field_error::FieldError, instance::ValidatedInstance};
 use crate::{api::v1::Durability, domain::config::Directives};
@@ -17,7 +18,7 @@ const TIMEOUT: i64 = 60;
 /// The part of the memory limit, in percent, from which the backlog is worth a word.
 const BACKLOG_PERCENT: i128 = 25;
 
-/// What cannot be right. `asked` is the durability that the spec names.
+/// Invalid directives. `asked` is the durability in the spec.
 #[must_use]
 pub fn faults(config: &Directives, replicas: i32, asked: Option<Durability>) -> Vec<FieldError> {
     let busy = named(config, &["busy-reply-threshold", "lua-time-limit"])
@@ -39,7 +40,7 @@ pub fn faults(config: &Directives, replicas: i32, asked: Option<Durability>) -> 
     busy.into_iter().chain(unbounded).collect()
 }
 
-/// What is legal and weakens what several pods are for. At most 120 characters each.
+/// Directives that weaken replication. At most 120 characters each.
 #[must_use]
 pub fn doubts(instance: &ValidatedInstance) -> Vec<String> {
     if instance.replicas < 2 {

@@ -11,7 +11,7 @@ use crate::api::resources::{QuantityText, ResourceRequirements};
 pub struct Resources {
     /// The most the container may use.
     pub limits: BTreeMap<String, Quantity>,
-    /// What the scheduler reserves.
+    /// The resources that the scheduler reserves.
     pub requests: BTreeMap<String, Quantity>,
 }
 
@@ -50,7 +50,7 @@ fn quantities(
     parsed
 }
 
-/// A path holds the user's key; one that no resource could have must not blow up the answer or a log line.
+/// A path contains the user's key; an overlong key must not inflate the response or a log line.
 fn bounded(name: &str) -> String {
     name.chars().filter(char::is_ascii_graphic).take(64).collect()
 }

@@ -1,5 +1,5 @@
-//! Directives that are legal and harmful whatever else the spec says: debugging aids of Redis' own tests, limits that lock
-//! clients out, settings that weaken what is on the volume. Each is told; none is refused.
+//! Directives that are legal and harmful regardless of the rest of the spec: debugging aids of Redis' own tests, limits
+//! that lock out clients, settings that weaken durability. They cause warnings, never errors.
 
 use super::{config::Directives, cross_field::setting};
 
@@ -10,7 +10,7 @@ const MANY_DATABASES: i64 = 4096;
 /// Bytes between two looks at clients while data are loaded, above which probes get no answer for seconds.
 const LONG_LOADING_STEP: i64 = 64 << 20;
 
-/// When a directive's value is harmful.
+/// The condition under which a directive's value is harmful.
 enum When {
     /// It is this word.
     Is(&'static str),

@@ -7,13 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::auth::Password;
 
-/// How long the former password is accepted beside the new one: longer than the kubelet takes to bring a changed Secret to
-/// the pods that mount it.
+/// Time for which the former password is accepted beside the new one: longer than the kubelet needs to update a changed
+/// Secret in the pods that mount it.
 pub const OVERLAP: SignedDuration = SignedDuration::from_mins(5);
 /// The longest time from now that the former password is accepted, whatever the Secret says.
 pub const LONGEST_OVERLAP: SignedDuration = SignedDuration::from_hours(24);
 
-/// What the Secret of an instance says about the password.
+/// The state of the password rotation, as recorded in the Secret of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
     /// The password that a server starts with.
@@ -25,7 +25,7 @@ pub struct Keys {
 /// A password on its way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Former {
-    /// What it is.
+    /// The password.
     pub password: Password,
     /// Until when the servers accept it.
     pub until: Timestamp,
@@ -34,15 +34,15 @@ pub struct Former {
 /// A look at a password that changes.
 #[derive(Clone, Copy, Debug)]
 pub struct Rotation<'a> {
-    /// What the Secret says.
+    /// The present contents of the Secret.
     pub keys: &'a Keys,
-    /// What it is to say.
+    /// The desired password.
     pub wanted: &'a Password,
     /// The time of the look.
     pub now: Timestamp,
 }
 
-/// What comes next when every running server accepts what it has to.
+/// The next step once every running server accepts the required passwords.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Nothing: the servers accept one password.
@@ -74,7 +74,7 @@ impl Keys {
 }
 
 impl Former {
-    /// The same, accepted for [`LONGEST_OVERLAP`] at most.
+    /// The former password, accepted for [`LONGEST_OVERLAP`] at most.
     #[must_use]
     pub fn bounded(self, now: Timestamp) -> Self {
         let latest = now.checked_add(LONGEST_OVERLAP).unwrap_or(Timestamp::MAX);
@@ -109,7 +109,7 @@ impl<'a> Rotation<'a> {
         held.difference(&accepted).cloned().collect()
     }
 
-    /// What comes next when every running server accepts these and no other.
+    /// The next step once every running server accepts these passwords and no other.
     #[must_use]
     pub fn next(&self) -> Step {
         let open = self.keys.former.as_ref().filter(|former| self.now < former.until);

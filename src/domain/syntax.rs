@@ -1,11 +1,11 @@
-//! Which texts Kubernetes takes as names, label keys and label values (apimachinery, `util/validation`), with its words for
-//! those it does not. Knows forms, not what anything is called.
+//! The syntax of Kubernetes names, label keys and label values (apimachinery, `util/validation`), with its error
+//! messages.
 
-/// What is wrong with a name that must be a DNS-1035 label, as a Service's.
+/// Error of a name that must be a DNS-1035 label, such as a Service's.
 pub const DNS_1035_LABEL: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an \
      alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is \
      '[a-z]([-a-z0-9]*[a-z0-9])?')";
-/// What is wrong with a name that must be an RFC 1123 subdomain, as most objects'.
+/// Error of a name that must be an RFC 1123 subdomain, as most names.
 pub const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and \
      must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
      '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
@@ -38,7 +38,7 @@ fn is_dns_label(text: &str) -> bool {
     text.starts_with(edge) && text.ends_with(edge) && text.chars().all(|c| edge(c) || c == '-')
 }
 
-/// What is wrong with the name of a namespace.
+/// The error of a namespace name, if it is invalid.
 #[must_use]
 pub fn namespace_fault(name: &str) -> Option<String> {
     match name {
@@ -49,7 +49,7 @@ pub fn namespace_fault(name: &str) -> Option<String> {
     }
 }
 
-/// What is wrong with the value of a label.
+/// The error of a label value, if it is invalid.
 #[must_use]
 pub fn label_value_fault(value: &str) -> Option<String> {
     match value {
@@ -59,7 +59,7 @@ pub fn label_value_fault(value: &str) -> Option<String> {
     }
 }
 
-/// What is wrong with the key of a label or an annotation.
+/// The error of a label or annotation key, if it is invalid.
 #[must_use]
 pub fn label_key_fault(key: &str) -> Option<String> {
     let (prefix, name) = match key.split_once('/') {

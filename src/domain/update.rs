@@ -1,5 +1,5 @@
-//! What a change may be: the faults of the new object that the old one did not have, and the changes that are refused.
-//! Both objects have their defaults filled in. Rules about one object alone are in `validate`.
+//! Validates a change: reports the errors of the new object that the old one did not have, and forbidden changes. Both
+//! objects have their defaults filled in. Rules about a single object are in `validate`.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! What a `RedisInstance` must be for the operator to build it: every rule, all faults at once.
-//! The same function answers at admission and in the reconcile loop. Rules about a change are in `update`.
+//! Validates a `RedisInstance`: every rule, all errors at once. Admission and the reconcile call the same function.
+//! Rules about a change are in `update`.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -128,7 +128,7 @@ pub fn validate_replicas(replicas: Option<i32>) -> Result<i32, FieldError> {
     }
 }
 
-/// Why a primary cannot be waited for this long.
+/// The error of `failoverAfterSeconds`, if it is out of range.
 fn failover_fault(replication: &ReplicationSpec) -> Option<FieldError> {
     let seconds = i64::from(replication.failover_after_seconds?);
     let (least, most) = SILENCE_BOUNDS;
@@ -197,7 +197,7 @@ fn validate_auth(auth: &AuthSpec, name: Option<&str>) -> Result<Auth, FieldError
         (true, Some(secret)) if !syntax::is_subdomain(secret) => {
             Err(FieldError::invalid(field, secret, syntax::SUBDOMAIN))
         }
-        // That Secret is the operator's own child, written from this one: it cannot be its own source.
+        // The password Secret is the operator's own child, derived from the user's Secret: it cannot be its own source.
         (true, Some(secret)) if name.is_some_and(|name| secret == super::names::auth_secret(name)) => {
             Err(FieldError::invalid(
                 field,

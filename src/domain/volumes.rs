@@ -1,5 +1,4 @@
-//! How far the volumes are on their way to the size that the spec wants, from their claims. Pure; what is done about it is
-//! the loop's business.
+//! The progress of volume expansion, from the claims. Pure; the controller performs the expansion.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 

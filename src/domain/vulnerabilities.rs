@@ -1,5 +1,6 @@
-//! Versions of Redis and Valkey with vulnerabilities that let a client take over the server, as far as an image's tag tells.
-//! A small table with a date, for a word at admission: no scanner. A distribution may have mended what keeps its old number.
+//! Versions of Redis and Valkey with vulnerabilities that let a client take over the server, matched by the tag of the
+//! image. A small dated table for admission warnings, not a scanner: a distribution may have fixed a version without
+//! changing its number.
 
 use super::{directives::release::exact, image::ImageReference};
 
@@ -18,12 +19,12 @@ struct Vulnerability {
     engine: &'static str,
     /// The first version that has it.
     since: Version,
-    /// The first version without it, one a line. A line older than the last of these and not here is not mended.
+    /// The first fixed version of each line. Lines older than the last entry that are not listed have no fix.
     fixed: &'static [Version],
     unverified: &'static [(u32, u32)],
 }
 
-/// The gravest first: it is the one that is named.
+/// The most severe comes first, because it is the one in the warning.
 const TABLE: &[Vulnerability] = &[
     Vulnerability {
         id: "CVE-2025-49844",
@@ -85,8 +86,8 @@ const TABLE: &[Vulnerability] = &[
 ];
 
 impl Vulnerability {
-    /// The first version that mends this one: of its own line, or the next line's that does. `None` when there is nothing to
-    /// mend, or nothing is known.
+    /// The first version that fixes this one, in its own line or in the next fixed line. `None` if it is not affected
+    /// or nothing is known.
     fn cure(&self, version: Version) -> Option<Version> {
         let line = (version.0, version.1);
         if version < self.since || self.unverified.contains(&line) {

@@ -1,5 +1,5 @@
-//! Which directives a running server has to hold, and which of them the user just changed. What it holds is compared
-//! here; how it is asked is the wire's business.
+//! The difference between the desired directives and the values of a running server, and which of them the user just
+//! changed. Compares values; the controller queries and sets them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ pub struct WantedDirective {
     /// Its own name, no alias.
     pub name: String,
     words: Vec<String>,
-    /// What the ConfigMap still has, or the default where it has nothing; `None` where neither is known.
+    /// The value in the ConfigMap, or the default if it has none; `None` if neither is known.
     former: Option<Vec<String>>,
     /// Whether this is another value than the one the ConfigMap still has.
     pub changed: bool,
@@ -84,7 +84,7 @@ impl Wanted {
         gone.map(|directive| directive.name.clone()).collect()
     }
 
-    /// What a server that answered this does not hold.
+    /// The directives whose values on the server differ.
     pub fn lacking<'a>(&'a self, held: &'a BTreeMap<String, Vec<u8>>) -> impl Iterator<Item = &'a WantedDirective> {
         let lacks = |directive: &&WantedDirective| {
             held.get(&directive.name).is_none_or(|held| !holds(self.release, &directive.name, &directive.words, held))

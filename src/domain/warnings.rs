@@ -1,5 +1,5 @@
-//! What is legal and yet worth a word to the user at `kubectl apply`. At most 120 characters each, as the API asks.
-//! Judges a checked instance; refuses nothing.
+//! Admission warnings about legal specs. At most 120 characters each, the limit of the API. Takes a validated instance;
+//! refuses nothing.
 
 use super::{
     change::classify,
@@ -37,7 +37,7 @@ pub fn warnings(instance: &ValidatedInstance) -> Vec<String> {
     vulnerable.into_iter().chain(plain).chain(doubts).collect()
 }
 
-/// What a legal change will do: one line a class of change, and what has no class and yet matters.
+/// Warnings about the effect of a legal change: one line per class, and effects without a class.
 #[must_use]
 pub fn of_change(old: &ValidatedInstance, new: &ValidatedInstance) -> Vec<String> {
     let mut told = impact::sentences(&classify(&Live::of(old), new), new);
@@ -67,7 +67,7 @@ pub fn of_change(old: &ValidatedInstance, new: &ValidatedInstance) -> Vec<String
     told
 }
 
-/// What of the configuration could not be judged by the tables.
+/// The directives that could not be checked against the tables.
 fn unjudged(instance: &ValidatedInstance) -> Vec<String> {
     let release = release(&instance.image);
     let mut warnings = Vec::new();

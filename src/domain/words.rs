@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::hex;
 
-/// Why a value cannot stand on a line of redis.conf.
+/// Why a value cannot be written on a line of redis.conf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum WordError {
     /// Several lines.

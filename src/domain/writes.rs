@@ -1,12 +1,13 @@
-//! Whether a server accepts writes, as far as its answers tell, and what to do where it does not. No write is tried. Memory
-//! that is full (`maxmemory` with `noeviction`) is not among the causes: DEL and reads go on, and clients are told.
+//! Whether a server accepts writes, from the state that it reports, and what to do if it does not. No write is
+//! attempted. Full memory (`maxmemory` with `noeviction`) is not a cause: DEL and reads still work, and clients get an
+//! error.
 
 use super::{
     observed::{Trouble, one_line},
     reason::Reason,
 };
 
-/// What a server that answers tells of what decides about writes.
+/// The reported state that decides whether a server accepts writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Facts {
@@ -18,13 +19,13 @@ pub struct Facts {
     pub append_only_fails: bool,
     /// Whether it cannot save a snapshot, and refuses writes for it.
     pub snapshot_fails: bool,
-    /// How many replicas are connected and not far behind; `None` where writes do not depend on it.
+    /// Number of connected replicas within the lag limit; `None` if writes do not depend on it.
     pub good_replicas: Option<u64>,
-    /// How many there have to be.
+    /// Number of replicas that writes require.
     pub wanted_replicas: Option<u64>,
 }
 
-/// Why a server accepts no writes, or none of new clients.
+/// Why a server accepts no writes, or no new clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// LOADING.
@@ -51,7 +52,7 @@ pub enum Refusal {
 }
 
 impl Facts {
-    /// Why it accepts no writes, if it does not. What Redis checks first comes first.
+    /// Why it accepts no writes, if it does not; in the order in which Redis checks.
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
         let (good, wanted) = (self.good_replicas.unwrap_or(0), self.wanted_replicas.unwrap_or(0));
@@ -73,7 +74,7 @@ impl Refusal {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 
-    /// What to report of this pod.
+    /// The problem to report for this pod.
     #[must_use]
     pub fn trouble(&self, pod: &str) -> Trouble {
         let told = |reason, why: &str| Trouble { reason, stalled: false, message: format!("{pod}: {why}") };
@@ -110,13 +111,15 @@ impl Refusal {
     }
 }
 
-/// What to report of a server that cannot write its append-only file; `refuses` where it is known to refuse writes for it.
+/// The problem of a server that cannot write its append-only file; `refuses` is true if it is known to refuse writes
+/// because of it.
 #[must_use]
 pub fn append_only_fails(pod: &str, refuses: bool) -> Trouble {
     persistence_fails(pod, "its append-only file (aof_last_write_status:err)", refuses)
 }
 
-/// What to report of a server that cannot save a snapshot; `refuses` where it is known to refuse writes for it.
+/// The problem of a server that cannot save a snapshot; `refuses` is true if it is known to refuse writes because of
+/// it.
 #[must_use]
 pub fn snapshot_fails(pod: &str, refuses: bool) -> Trouble {
     persistence_fails(pod, "a snapshot (rdb_last_bgsave_status:err)", refuses)

@@ -19,7 +19,8 @@ use crate::{
 pub(super) fn config(live: &Live, desired: &ValidatedInstance, others: &[Change]) -> Vec<Change> {
     let wanted = Effective::of(desired, release(&desired.image));
     let mut changed = live.config.as_ref().map(|before| before.differing(&wanted)).unwrap_or_default();
-    // What comes and goes with the replicas is no change of the user's, who is told of the replicas.
+    // Directives that the operator adds or removes with replication are not changes by the user; the change of replicas
+    // is reported instead.
     changed.retain(|name| !comes_with_replication(name) || desired.config.iter().any(|(own, _)| own == name));
     let restart = match desired.config_update {
         ConfigUpdate::Recreate => Class::Recreate,

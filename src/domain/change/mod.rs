@@ -1,5 +1,5 @@
-//! Which way each difference between what runs and what is wanted takes: the least disruptive one that is safe. One pure
-//! function, by which admission warns and which the loop obeys. Knows no object and makes no request.
+//! Classifies each difference between the running and the desired state: the least disruptive safe way to apply it. One
+//! pure function, used by admission for warnings and by the reconcile.
 
 mod config;
 mod fields;
@@ -10,7 +10,7 @@ use self::{
 };
 use super::{instance::ValidatedInstance, live::Live, reason::Reason};
 
-/// The way that a change takes, from the least disruptive to the one that is not gone.
+/// How a change is applied, from the least disruptive way to the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// Given to the running servers and proved there; no pod restarts.
@@ -23,16 +23,17 @@ pub enum Class {
     Scale,
     /// Pods restart one at a time, each after the one before it serves.
     Rolling,
-    /// The volumes are replaced one pod at a time by volumes of another StorageClass, each copied anew from the primary.
+    /// The volumes are replaced one pod at a time by volumes of another StorageClass, with a full resync from the
+    /// primary.
     Migrate,
-    /// The StatefulSet is deleted with its pods and made anew: all pods restart at once; the volumes stay.
+    /// The StatefulSet is deleted with its pods and created again: all pods restart at once; the volumes are kept.
     Recreate,
     /// There is no safe way; nothing is done about it.
     Refused,
 }
 
 impl Class {
-    /// The reason of the event that tells of such a change.
+    /// The reason of the event that announces a change of this class.
     #[must_use]
     pub const fn reason(self) -> Reason {
         match self {
@@ -55,17 +56,19 @@ pub struct Change {
     pub class: Class,
     /// Paths of the fields that cause it: `spec.image`, `spec.config[maxmemory]`.
     pub fields: Vec<String>,
-    /// Why, for events and history: `image changed from redis:7.0 to redis:7.2`. Holds no value of `spec.config`.
+    /// The cause, for events and history: `image changed from redis:7.0 to redis:7.2`. Contains no value of
+    /// `spec.config`.
     pub reason: String,
 }
 
-/// Whether the StatefulSet has to be deleted and made anew: the destructive way, which a user has to ask for.
+/// True if the StatefulSet has to be deleted and created again: the disruptive way, which only the update policy
+/// selects.
 #[must_use]
 pub fn needs_statefulset_restart(changes: &[Change]) -> bool {
     changes.iter().any(|change| change.class == Class::Recreate)
 }
 
-/// Whether the StatefulSet changes in place, and the pods follow it.
+/// True if the StatefulSet is changed in place and rolls its pods.
 #[must_use]
 pub fn needs_statefulset_update(changes: &[Change]) -> bool {
     changes.iter().any(|change| matches!(change.class, Class::Rolling | Class::Scale))

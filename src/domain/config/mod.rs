@@ -23,7 +23,8 @@ const COUNT_LIMIT: usize = 256;
 /// The longest value, in characters, as in the schema.
 const VALUE_LIMIT: usize = 1024;
 
-/// The directive whose words are compared with fixed names and never printed, so that control characters in it harm nobody.
+/// The directive whose words are compared with fixed names and never printed, so that it may contain control
+/// characters.
 const NEVER_PRINTED: &str = "ignore-warnings";
 
 /// Checked directives in order of name, each with the words of its value (at least one; an empty value is one empty word).
@@ -52,7 +53,7 @@ impl Directives {
     }
 }
 
-/// What the directives are judged by.
+/// The context in which the directives are validated.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// The release that will read them.
@@ -93,7 +94,7 @@ pub fn validate(config: &BTreeMap<String, ConfigValue>, rules: &Rules) -> (Direc
     (Directives { words: directives, redundant }, errors)
 }
 
-/// What a directive comes to.
+/// The result of reading a directive.
 enum Reading {
     /// The user's own, with the words of its value.
     Words(Vec<String>),
@@ -108,7 +109,7 @@ fn directive(name: &str, value: &str, rules: &Rules) -> Result<Reading, FieldErr
     }
     let field = format!("spec.config[{name}]");
     let is_too_long = value.chars().count() > VALUE_LIMIT;
-    // Of a dangerous directive that the release lacks, that it lacks it helps more.
+    // For a dangerous directive that the release lacks, the message about the release is more helpful.
     let is_foreign = || rules.release.candidates(name).is_empty() && rules.release.elsewhere(name).is_some();
     if let Some(cure) = owned_directives::cure(name).filter(|cure| *cure != owned_directives::SECURITY || !is_foreign())
     {
@@ -142,7 +143,7 @@ fn split(value: &str) -> Result<Vec<String>, WordError> {
     Ok(if words.is_empty() { vec![String::new()] } else { words })
 }
 
-/// Why the release does not take these words; of an unknown release, what any line takes is taken.
+/// Why the release does not accept these words; for an unknown release, values that any line accepts are accepted.
 fn fault(field: &str, name: &str, words: &[String], typed: &str, rules: &Rules) -> Option<FieldError> {
     let candidates = rules.release.candidates(name);
     if candidates.is_empty() {

@@ -9,7 +9,7 @@ use crate::domain::{
     words::WordError,
 };
 
-/// What is said of a value of several lines, as of a YAML block: the same on one line, where that is a value.
+/// Error for a value of several lines, such as a YAML block; suggests the value on one line if that is valid.
 pub(super) fn one_line(name: &str, value: &str, rules: &Rules) -> String {
     let joined = value.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     let joined = joined.trim();
@@ -18,7 +18,7 @@ pub(super) fn one_line(name: &str, value: &str, rules: &Rules) -> String {
     format!("{}{cure}", WordError::Lines)
 }
 
-/// What is said of a key that cannot be a name, with the one that it is in another spelling.
+/// Error for a key that cannot be the name of a directive; suggests the correct spelling if there is one.
 pub(super) fn misspelt(name: &str, rules: &Rules) -> String {
     let rule = "keys must match '^[a-z][a-z0-9-]{0,63}$'";
     if is_module_option(name) && name.contains('.') {

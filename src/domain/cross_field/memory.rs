@@ -26,7 +26,7 @@ pub fn memory_without_bound(ValidatedInstance { config, resources, .. }: &Valida
     })
 }
 
-/// Nobody means less than a mebibyte of memory, or more CPUs than a machine has.
+/// Memory below one mebibyte and more CPUs than any machine has are probably missing a unit.
 pub(super) fn unit_missing(resources: &Resources) -> Option<String> {
     [("limits", &resources.limits), ("requests", &resources.requests)].into_iter().find_map(|(list, quantities)| {
         let memory = quantities.get("memory").filter(|memory| memory.value() > 0 && memory.value() < 1 << 20);

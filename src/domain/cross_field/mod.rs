@@ -1,5 +1,5 @@
-//! Rules between fields, with their numbers: what each field alone allows and both together do not. Faults are refused,
-//! doubts are told.
+//! Rules between fields: values that are valid on their own and invalid or questionable together. Errors refuse the
+//! spec, doubts become warnings.
 
 mod memory;
 
@@ -15,7 +15,8 @@ use super::{
 /// Seconds that a pod waits before it ends for the operator to hand the role of the primary over.
 const HANDOVER_SECONDS: i64 = 20;
 
-/// What cannot be right. Takes the parts, which may be known though others are faulty, so that all faults come at once.
+/// Combinations that are invalid. Takes the parts separately, so that all errors are reported at once even if other
+/// fields are invalid.
 #[must_use]
 pub fn faults(config: &Directives, resources: &Resources, replicas: i32) -> Vec<FieldError> {
     [
@@ -28,7 +29,7 @@ pub fn faults(config: &Directives, resources: &Resources, replicas: i32) -> Vec<
     .collect()
 }
 
-/// What is probably not meant. At most 120 characters each.
+/// Combinations that are probably unintended. At most 120 characters each.
 #[must_use]
 pub fn doubts(instance: &ValidatedInstance) -> Vec<String> {
     let ValidatedInstance { config, resources, storage, .. } = instance;
@@ -118,7 +119,7 @@ fn events_that_nobody_hears(config: &Directives) -> Option<String> {
     }
 }
 
-/// A server that waits to be told whom to follow must not take writes, nor one that follows.
+/// Neither a replica nor a server that waits for its primary's address may accept writes.
 fn replicas_that_diverge(config: &Directives, replicas: i32) -> Option<FieldError> {
     ["replica-read-only", "slave-read-only"].into_iter().find_map(|directive| {
         let value = setting(config, directive).filter(|value| replicas > 1 && value.eq_ignore_ascii_case("no"))?;

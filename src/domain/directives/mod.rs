@@ -1,5 +1,5 @@
-//! What redis.conf directives each release line of Redis and Valkey has: embedded tables, and their reader.
-//! Knows names, types and bounds; whether a value fits is `value`'s business, what users may set `owned_directives`'.
+//! The redis.conf directives of each release line of Redis and Valkey: embedded tables and their reader. Knows names,
+//! types and bounds; `value` checks values, `owned_directives` lists the directives that users may not set.
 
 pub mod release;
 pub mod runtime_value;
@@ -46,7 +46,7 @@ pub struct Directive {
     pub name: String,
     /// Names that may stand wherever the name may.
     pub aliases: Vec<String>,
-    /// How a value is written.
+    /// The syntax of the value.
     #[serde(rename = "type")]
     pub kind: Kind,
     /// Smallest value, included.
@@ -55,7 +55,7 @@ pub struct Directive {
     pub max: Option<i128>,
     /// The words of an enum, in the order of the source.
     pub values: Vec<String>,
-    /// What a server without a configuration file holds.
+    /// The value of a server without a configuration file.
     pub default: serde_json::Value,
     /// Whether CONFIG SET can change it.
     pub mutable: bool,
@@ -65,7 +65,7 @@ pub struct Directive {
     pub multi: bool,
 }
 
-/// How a directive's value is written.
+/// The syntax of a directive's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {

@@ -1,4 +1,4 @@
-//! Which release line an image is of, as far as its name tells. Knows names of images, not what is in them.
+//! Determines the release line of an image from its name alone; the contents of the image are not known.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +21,7 @@ struct Names {
     of_any: Vec<&'static str>,
 }
 
-/// What a configuration is judged against.
+/// The release that a configuration is validated against.
 #[derive(Clone, Copy, Debug)]
 pub enum Release {
     /// The release line the image's tag names.
@@ -63,7 +63,7 @@ pub fn exact(image: &ImageReference) -> Option<(&'static str, (u32, u32, u32))> 
 /// The first release line that starts with the operator's redis.conf, which needs `bind * -::*`, and that has ACL users.
 pub const OLDEST: (u32, u32) = (6, 2);
 
-/// Why the image cannot run, where it is a release of the engine itself and older than [`OLDEST`].
+/// Why the image is not supported, if it is a release of the engine itself older than [`OLDEST`].
 #[must_use]
 pub fn too_old(image: &ImageReference) -> Option<String> {
     let name = image.repository().rsplit('/').next()?;
@@ -147,7 +147,7 @@ impl Release {
         }
     }
 
-    /// What else a name that this release lacks may be: new in a later line of the engine, or gone since an earlier one.
+    /// Explains a name that this release lacks: added in a later line of the engine, or removed since an earlier one.
     #[must_use]
     pub fn elsewhere(&self, name: &str) -> Option<String> {
         let Self::Known(this) = self else { return None };

@@ -3,7 +3,7 @@
 
 use super::{Line, value::memory};
 
-/// Why the words are not what the directive takes, in words for a person; `None` when they are.
+/// Why the directive does not accept the words, as an error message; `None` if it accepts them.
 #[must_use]
 pub fn fault(line: &Line, directive: &str, words: &[String]) -> Option<String> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -20,7 +20,7 @@ pub fn fault(line: &Line, directive: &str, words: &[String]) -> Option<String> {
     (!fits).then(|| format!("must be {}", grammar(line, directive)))
 }
 
-/// What the directive takes, in words for a person.
+/// The syntax that the directive accepts, for error messages.
 #[must_use]
 pub fn grammar(line: &Line, directive: &str) -> String {
     match directive {
@@ -60,7 +60,7 @@ fn output_buffer_limit(words: &[&str]) -> bool {
     words.chunks(4).all(|group| {
         let &[class, hard, soft, seconds] = group else { return false };
         let fits = memory(hard).is_some() && memory(soft).is_some() && count(seconds, 0);
-        // Of a class named twice Redis would take the last, which no reader of the spec expects.
+        // If a class is named twice, Redis uses the last one, which readers of the spec do not expect.
         fits && client_class(class).is_some_and(|class| {
             let is_new = !seen.contains(&class);
             seen.push(class);

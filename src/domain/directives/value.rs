@@ -4,7 +4,7 @@
 use super::{Directive, Kind, Line, special};
 use crate::domain::field_error::{FieldError, quoted};
 
-/// Why the words do not fit, in words for a person; `None` when they do. `typed` is the value as the user wrote it.
+/// Why the words do not fit, as an error message; `None` if they do. `typed` is the value as the user wrote it.
 #[must_use]
 pub fn fault(field: &str, (line, directive): (&Line, &Directive), words: &[String], typed: &str) -> Option<FieldError> {
     if directive.has("sentinel_mode_only") || directive.has("runtime_only") {

@@ -42,7 +42,7 @@ pub(super) fn is_tag(text: &str) -> bool {
     legal && !text.is_empty() && text.len() <= MAX_TAG_LENGTH && !text.starts_with(['.', '-'])
 }
 
-/// An algorithm and its value, of any algorithm: whether it is one that is supported is judged later, in other words.
+/// An algorithm and its value. Any algorithm is accepted here; unsupported ones are refused later with another message.
 pub(super) fn is_digest(text: &str) -> bool {
     let (algorithm, encoded) = super::split_suffix(text, ':');
     let part = |part: &str| {

@@ -16,22 +16,22 @@ pub use self::{
     pod_problem::trouble_of,
 };
 
-/// The pods of an instance as its StatefulSet and they themselves tell, and what is known beside that.
+/// The state of the pods of an instance, as the StatefulSet and the pods report it, and of the servers in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     /// `None` while the StatefulSet does not exist or its controller has not looked at it yet.
     pub rollout: Option<Rollout>,
-    /// Why the first pod that does not serve does not, as far as it is known.
+    /// The problem of the first pod that does not serve, if it is known.
     pub trouble: Option<Trouble>,
-    /// Why the server that takes the writes accepts none, or whether it does is not known.
+    /// Why the primary accepts no writes, or why that is unknown.
     pub writes: Option<Box<Trouble>>,
-    /// Whether the running servers hold the configuration; `None` when this pass did not ask them.
+    /// Whether the running servers have the desired configuration; `None` if they were not queried in this pass.
     pub config: Option<Aspect>,
-    /// Who takes the writes, and whether the others have its data; `None` for one pod alone.
+    /// The roles of several pods; `None` for a single pod.
     pub replication: Option<Replication>,
-    /// Whether the servers accept one password; `None` when none changes.
+    /// Whether the servers accept exactly one password; `None` if no password changes.
     pub password: Option<Box<Aspect>>,
-    /// Whether the volumes have the size that the spec wants; `None` while there is none.
+    /// Whether the volumes have the desired size; `None` while there are none.
     pub storage: Option<Aspect>,
 }
 
@@ -40,11 +40,11 @@ pub struct Observed {
 pub struct Replication {
     /// Name of the pod that takes the writes, if one does.
     pub primary: Option<String>,
-    /// Whether all others have its data.
+    /// Whether all replicas have its data.
     pub aspect: Aspect,
 }
 
-/// What the StatefulSet's controller reports; counts are pods.
+/// The state that the StatefulSet controller reports; counts are pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rollout {
     /// Pods that exist.
@@ -53,24 +53,24 @@ pub struct Rollout {
     pub ready: i32,
     /// Pods of the newest template, ready or not.
     pub updated: i32,
-    /// Whether the newest template has reached every pod, and every pod became ready with it.
+    /// True if every pod was updated to the newest template and became ready.
     pub complete: bool,
-    /// Why the template last changed.
+    /// The cause of the last template change.
     pub cause: Option<String>,
 }
 
-/// Why a pod does not serve.
+/// The problem of a pod that does not serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     /// The word for it.
     pub reason: Reason,
-    /// Whether it will not go away by itself.
+    /// True if it does not recover without user action.
     pub stalled: bool,
     /// A sentence without its end: `cache-0: image cannot be pulled: ...`.
     pub message: String,
 }
 
-/// Something beside the phase that a condition tells of.
+/// A state beside the phase, reported as a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aspect {
     /// `None` when it cannot be known.
@@ -82,14 +82,14 @@ pub struct Aspect {
 }
 
 impl Trouble {
-    /// Whether no node takes the pod.
+    /// True if no node accepts the pod.
     #[must_use]
     pub fn is_unscheduled(&self) -> bool {
         self.reason == Reason::Unschedulable
     }
 }
 
-/// Reads the StatefulSet and its pods. A pod that is still there this long after it should have ended is told.
+/// Reads the StatefulSet and its pods. Reports a pod that still exists long after its grace period.
 #[must_use]
 pub fn observe(stateful_set: Option<&StatefulSet>, pods: &[&Pod], now: &Time) -> Observed {
     Observed {
@@ -107,7 +107,8 @@ fn rollout(stateful_set: &StatefulSet, pods: &[&Pod]) -> Option<Rollout> {
     // The controller makes both revisions equal when all pods are of the newest template and ready.
     let complete = current && !outdated && status.current_revision == status.update_revision;
     let cause = stateful_set.metadata.annotations.as_ref().and_then(|annotations| annotations.get(CAUSE_ANNOTATION));
-    // The controller counts a pod for a moment after it is gone, when nothing else tells that the roll is not over.
+    // The controller counts a pod for a moment after it is gone, and no other field shows that the rollout is not
+    // complete.
     let there = i32::try_from(pods.iter().filter(|pod| is_ready(pod)).count()).unwrap_or(i32::MAX);
     Some(Rollout {
         replicas: status.replicas,
@@ -118,7 +119,7 @@ fn rollout(stateful_set: &StatefulSet, pods: &[&Pod]) -> Option<Rollout> {
     })
 }
 
-/// Whether the controller is about to replace this pod by one of a newer template: what ails it is mended by that.
+/// True if the controller is about to replace this pod by one of a newer template, which may correct its problem.
 fn is_leaving(stateful_set: Option<&StatefulSet>, pod: &Pod) -> bool {
     let Some((set, status)) = stateful_set.and_then(|set| Some((set, set.status.as_ref()?))) else { return false };
     let seen = status.observed_generation >= set.metadata.generation;

@@ -11,13 +11,13 @@ pub fn revision(pod: &Pod) -> Option<&String> {
     pod.metadata.labels.as_ref()?.get(REVISION_LABEL)
 }
 
-/// Whether the pod passes its readiness probe.
+/// True if the pod passes its readiness probe.
 #[must_use]
 pub fn is_ready(pod: &Pod) -> bool {
     condition(pod, "Ready").is_some_and(|condition| condition.status == "True")
 }
 
-/// How long a pod has not passed its readiness probe, in seconds, as its condition tells; `None` while it does.
+/// How long a pod has not been ready, in seconds, according to its condition; `None` while it is ready.
 #[must_use]
 pub fn unready_seconds(pod: &Pod, now: Timestamp) -> Option<u64> {
     if is_ready(pod) {
@@ -27,13 +27,14 @@ pub fn unready_seconds(pod: &Pod, now: Timestamp) -> Option<u64> {
     Some(since.map_or(0, |since| u64::try_from(now.duration_since(since.0).as_secs()).unwrap_or(0)))
 }
 
-/// The Redis container as the kubelet last told of it.
+/// The status of the Redis container as last reported by the kubelet.
 #[must_use]
 pub fn container(pod: &Pod) -> Option<&ContainerStatus> {
     pod.status.as_ref()?.container_statuses.as_ref()?.iter().find(|container| container.name == CONTAINER)
 }
 
-/// Since when a pod on its node waits for its container to be created, as for a volume that is not there: a Secret, for one.
+/// The time since which a scheduled pod waits for its container to be created, for example because a Secret for a
+/// volume is missing.
 #[must_use]
 pub fn waits_since(pod: &Pod) -> Option<Timestamp> {
     let started = pod.status.as_ref()?.start_time.as_ref()?.0;
@@ -48,7 +49,7 @@ pub fn waits_since(pod: &Pod) -> Option<Timestamp> {
     (waits && pod.metadata.deletion_timestamp.is_none()).then_some(started)
 }
 
-/// Whether Redis ends again and again, and the kubelet waits longer and longer to start it.
+/// True if Redis repeatedly exits and the kubelet delays its restart (CrashLoopBackOff).
 #[must_use]
 pub fn is_crash_looping(pod: &Pod) -> bool {
     let waiting = container(pod).and_then(|container| container.state.as_ref()?.waiting.as_ref());

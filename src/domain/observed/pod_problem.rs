@@ -11,16 +11,16 @@ use super::{
 };
 use crate::domain::{names::DATA_VOLUME, reason::Reason};
 
-/// How long after its last moment a pod may still be there before its node is doubted.
+/// Seconds after the end of the grace period after which the node of a terminating pod is considered lost.
 const OVERDUE_SECONDS: i64 = 30;
 
-/// Why a pod does not serve, in words for a person; `None` when it serves or nothing is known yet.
+/// Explains why a pod does not serve; `None` if it serves or nothing is known yet.
 #[must_use]
 pub fn trouble_of(pod: &Pod, now: &Time) -> Option<Trouble> {
     let name = pod.metadata.name.as_deref()?;
     let told = |reason, stalled, why: String| Some(Trouble { reason, stalled, message: format!("{name}: {why}") });
     if let Some(due) = &pod.metadata.deletion_timestamp {
-        // The kubelet confirms the end of a pod; nobody else can know that its Redis no longer writes to the volume.
+        // Only the kubelet can confirm that the pod has ended and its Redis no longer writes to the volume.
         let overdue = now.0.duration_since(due.0).as_secs() > OVERDUE_SECONDS;
         let why =
             "should have ended and its node does not confirm it; if the node is lost for good, delete its Node object";
@@ -55,7 +55,7 @@ fn container_trouble(container: &ContainerStatus) -> Option<(Reason, String)> {
     }
 }
 
-/// Why the container ended: for a refused redis.conf that is the line and Redis' own words about it.
+/// The cause of the container's end; for a refused redis.conf, the line and the message of Redis about it.
 fn last_words(container: &ContainerStatus, waiting: &ContainerStateWaiting) -> (Reason, String) {
     let ended = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
     let said = ended.and_then(|ended| ended.message.as_deref()).map(str::trim).filter(|said| !said.is_empty());
@@ -88,14 +88,14 @@ fn refused_line(said: &str) -> Option<String> {
     Some(format!("{directive}: {}", lines.next().unwrap_or("no reason given")))
 }
 
-/// What a server says of data that another release or engine wrote, from the line in its log. The signature of a file is
-/// the name of the engine.
+/// The log message of a server that cannot read data of another release or engine. The signature of a file is the name
+/// of its engine.
 fn unreadable_data(said: &str) -> Option<&str> {
     let words = ["Can't handle RDB format version", "Wrong signature trying to load DB"];
     said.lines().find_map(|line| words.iter().find_map(|words| line.find(words).and_then(|at| line.get(at..))))
 }
 
-/// Text from outside as one printable line of at most 300 characters; one that was cut shows it.
+/// External text as one printable line of at most 300 characters; truncated text ends in an ellipsis.
 pub(in crate::domain) fn one_line(text: Option<&str>) -> String {
     let mut clean = text.unwrap_or("no reason given").chars().map(|c| if c.is_control() { ' ' } else { c });
     let mut line: String = clean.by_ref().take(299).collect();

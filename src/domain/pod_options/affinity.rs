@@ -48,7 +48,7 @@ fn of_nodes(errors: &mut Faults, field: &str, rules: &NodeAffinity) {
     for (index, preferred) in rules.preferred_during_scheduling_ignored_during_execution.iter().flatten().enumerate() {
         let field = format!("{field}.{PREFERRED}[{index}]");
         errors.extend(weight_fault(&field, preferred.weight));
-        // What nobody can have is only never preferred, so Kubernetes lets it be.
+        // Kubernetes accepts preferences that no node can satisfy; they have no effect.
         of_term(errors, &format!("{field}.preference"), &preferred.preference, false);
     }
 }

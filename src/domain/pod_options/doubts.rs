@@ -1,4 +1,5 @@
-//! What of `spec.pod` is legal and yet does nothing, as Kubernetes itself warns of a pod. Refuses nothing.
+//! Warnings about legal parts of `spec.pod` that have no effect, as Kubernetes itself warns about pods. Refuses
+//! nothing.
 
 use super::PodOptions;
 

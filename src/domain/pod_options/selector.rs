@@ -42,7 +42,7 @@ pub(super) fn value_faults<'a>(field: &'a str, values: &'a [String]) -> impl Ite
     values.iter().enumerate().filter_map(fault)
 }
 
-/// What is wrong with an operator, and with values beside it.
+/// The error of an operator, or of its values.
 pub(super) fn operator_fault(field: &str, operator: &str, values: &[String]) -> Option<FieldError> {
     let values_field = || format!("{field}.values");
     match operator {

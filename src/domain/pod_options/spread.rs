@@ -35,7 +35,7 @@ fn collect_of_one(errors: &mut Faults, field: &str, constraint: &TopologySpreadC
     let key_field = || format!("{field}.topologyKey");
     errors.extend(match constraint.topology_key.as_str() {
         "" => Some(FieldError::required(key_field(), "can not be empty")),
-        // Kubernetes takes any text; one that no node can have as a label spreads nothing.
+        // Kubernetes accepts any text; a key that cannot be a node label has no effect.
         key => key_fault(key_field, key),
     });
     let action = constraint.when_unsatisfiable.as_str();

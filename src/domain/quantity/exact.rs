@@ -6,8 +6,8 @@ use super::{MAX_LENGTH, NANOS_PER_UNIT};
 /// "No quantity may represent a number greater than 2^63-1 in magnitude" (apimachinery's `Quantity`), in billionths.
 const LIMIT: i128 = i64::MAX as i128 * NANOS_PER_UNIT;
 
-/// How far the decimal point is moved at most. Farther changes nothing: with no more than `MAX_LENGTH` digits, the
-/// value is already over the limit or under a billionth.
+/// Maximum shift of the decimal point. A larger shift changes nothing: with no more than `MAX_LENGTH` digits, the value
+/// is already over the limit or under a billionth.
 const REACH: u8 = 128;
 const _: () = assert!(REACH as usize >= 2 * MAX_LENGTH);
 

@@ -13,7 +13,7 @@ pub(super) enum Format {
     DecimalExponent,
 }
 
-/// What a suffix multiplies by: ten to `tens` times two to `twos`.
+/// The factor of a suffix: ten to `tens` times two to `twos`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Scale {
     pub(super) format: Format,

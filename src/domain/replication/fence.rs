@@ -1,7 +1,8 @@
-//! Whether a primary that does not answer can still acknowledge writes. Before another server is promoted its process has to
-//! end, which only its kubelet can confirm; where that is out of reach, it must have had the time to stop by itself.
+//! Whether an unreachable primary can still acknowledge writes. Before another server is promoted its process has to
+//! end, which only its kubelet can confirm; if the kubelet is unreachable, the primary must have stopped to accept
+//! writes (`min-replicas-max-lag`).
 
-use std::time::Duration;
+use core::time::Duration;
 
 use super::{Answer, Member};
 use crate::api::v1::{Durability, RedisInstanceSpec};
@@ -29,7 +30,8 @@ const HEARING_MINIMUM: u64 = 3;
 /// Milliseconds that a script runs before its server answers BUSY (`busy-reply-threshold`), unless the spec says otherwise; at most, with
 /// several replicas.
 const BUSY_THRESHOLD_MS: u64 = 5000;
-/// How long the servers of an instance may be silent.
+
+/// The time limits for the servers of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Seconds until a failover is begun.
@@ -93,7 +95,7 @@ impl Limits {
     }
 }
 
-/// What has to happen before another server may be promoted in the place of this one.
+/// The condition for promoting another server in place of an unreachable primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fence {
     /// Nothing: it cannot acknowledge writes any more, or nothing more can be done about it.
@@ -102,11 +104,12 @@ pub(super) enum Fence {
     Ask,
     /// The kubelet was asked to; it has to confirm that.
     Confirm,
-    /// It stops to acknowledge by itself after a while.
+    /// It stops acknowledging writes when `min-replicas-max-lag` has passed.
     Expire,
 }
 
-/// What has to happen before another is promoted in the place of a primary that is silent for longer than the limit.
+/// The condition for promoting another server in place of a primary that has been unreachable for longer than the
+/// limit.
 pub(super) fn fence(primary: &Member, limits: Limits) -> Fence {
     let Answer::Silent { seconds } = primary.answer else { return Fence::Done };
     let acknowledges = limits.acknowledging.is_some_and(|lag| seconds < lag.saturating_add(LAG_MARGIN));

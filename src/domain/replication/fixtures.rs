@@ -65,6 +65,6 @@ fn told(ordinal: i32, role: Role, history: &str, offset: u64) -> Told {
 pub(crate) fn told_mut(member: &mut Member) -> &mut Told {
     match &mut member.answer {
         Answer::Told(told) => told,
-        _ => panic!("it tells nothing"),
+        _ => panic!("it reports nothing"),
     }
 }

@@ -1,5 +1,5 @@
-//! When the role moves though its holder is well, and to whom: before its pod is restarted by a roll, taken away by a scale
-//! in, or evicted. How it moves without losing a write is the wire's business.
+//! Decides when a healthy primary hands over its role, and to which replica: before a rollout restarts its pod, a
+//! scale-in removes it, or it is evicted. The controller performs the switchover.
 
 use std::collections::BTreeSet;
 
@@ -12,18 +12,18 @@ use super::Member;
 const NOTICE: SignedDuration = SignedDuration::from_secs(5);
 /// After so long a pod that ends may have run out of what `preStop` waits, which is 20 s.
 const PRE_STOP: SignedDuration = SignedDuration::from_secs(15);
-/// How long the pod of a primary has to be not ready before its role moves, in seconds: the Service does not lead to it, but
-/// a handover costs clients a moment too.
+/// Seconds that the pod of a primary has to be unready before a switchover: the Service has no endpoint then, but a
+/// switchover interrupts clients for a moment too.
 const UNREADY_LIMIT: u64 = 5;
 
-/// Why the role moves.
+/// The reason of a switchover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
     /// Its pod is being deleted: an eviction, a drain, a deletion by hand.
     Leaving,
     /// Its pod is the next that a roll restarts.
     Rolling,
-    /// Its pod is one that a smaller number of replicas takes away.
+    /// Its pod is removed by a scale-in.
     ScalingIn,
     /// It refuses writes because it cannot write to its volume, and another can.
     CannotPersist,
@@ -45,7 +45,7 @@ impl Occasion {
     }
 }
 
-/// Why the role has to leave this primary, if it has to. `next` is the pod that a roll comes to next.
+/// The reason to move the role from this primary, if there is one. `next` is the pod that the rollout restarts next.
 #[must_use]
 pub fn occasion(
     members: &[Member],
@@ -72,8 +72,8 @@ pub fn occasion(
     }
 }
 
-/// Whether the Services lead to the next primary for a while before the role moves: not where nobody can write meanwhile, nor
-/// where the pod of the present one ends too soon for it, whose server is asked to end when `preStop` has waited.
+/// Whether the Services select the next primary for a while before the role moves. Not if no client can write in the
+/// meantime, nor if the pod of the present primary terminates too soon: its server gets SIGTERM when `preStop` ends.
 #[must_use]
 pub fn leads(why: Occasion, pod: Option<&Pod>, now: Timestamp) -> bool {
     let stays = pod.is_none_or(|pod| {
@@ -94,9 +94,8 @@ pub fn heir(members: &[Member], in_sync: &BTreeSet<i32>, wanted: i32, primary: i
     (!fails(heir) || fails(primary) || why == Occasion::Leaving).then_some(heir)
 }
 
-/// The best replica to take the role over: one that is in sync and stays; rather one that can write to its volume, then one
-/// whose pod is ready, then one that the roll has been at, so that the role moves only once, else the first, which a roll
-/// comes to last.
+/// The best replica for a switchover: in sync and not terminating; preferably with a writable volume, then ready, then
+/// already updated, so that the role moves only once; otherwise the lowest ordinal, which a rollout restarts last.
 #[must_use]
 pub fn successor(members: &[Member], in_sync: &BTreeSet<i32>, wanted: i32) -> Option<i32> {
     let stays = |member: &&Member| in_sync.contains(&member.ordinal) && !member.leaving && member.ordinal < wanted;
@@ -107,8 +106,8 @@ pub fn successor(members: &[Member], in_sync: &BTreeSet<i32>, wanted: i32) -> Op
         .map(|member| member.ordinal)
 }
 
-/// How many pods there are to be now, of those that are present and those that are wanted: what a smaller number takes away
-/// stays until the primary, and a replica with its data, are among those that stay.
+/// The number of pods to run now. A scale-in keeps the surplus pods until the primary, and a replica with its data, are
+/// among the remaining pods.
 #[must_use]
 pub fn pods_to_keep(present: i32, wanted: i32, primary: Option<i32>, in_sync: &BTreeSet<i32>) -> i32 {
     let stays = |ordinal: &i32| *ordinal < wanted;

@@ -1,5 +1,5 @@
-//! Which pod comes next of those whose servers have all clients that `maxclients` allows, so that only a restart gives them a
-//! larger one. A full primary accepts no replica either, so it goes first.
+//! Selects the next pod to restart among those whose servers have reached `maxclients`, because only a restart gives
+//! them a larger limit. A full primary accepts no replica either, so it is restarted first.
 
 use std::collections::BTreeSet;
 

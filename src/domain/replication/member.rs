@@ -4,37 +4,37 @@ use std::net::IpAddr;
 
 use crate::domain::writes::Refusal;
 
-/// One pod of the instance, and what its server tells.
+/// One pod of the instance, and the state that its server reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Member {
     /// Number of the pod.
     pub ordinal: i32,
-    /// Whether the pod is there and on its way out.
+    /// True if the pod is terminating.
     pub leaving: bool,
-    /// Whether something keeps the pod from starting.
+    /// True if a problem keeps the pod from starting.
     pub hindered: bool,
-    /// Whether its volume may hold data that no record tells of: the claim is older than the instance or than the claims
-    /// of the other pods, or it was not made from the claim template.
+    /// True if its volume may hold data that are not in the record: the claim is older than the instance or than the
+    /// claims of the other pods, or it was not created from the claim template.
     pub inherited: bool,
-    /// Whether the kubelet confirms that the process which took the writes last has ended: the pod is gone, its container
-    /// does not run, or another container runs in its place.
+    /// True if the kubelet confirms that the last primary process has ended: the pod is gone, its container does not
+    /// run, or another container runs in its place.
     pub ended: bool,
-    /// Whether the node of the pod is reported as away, so that its kubelet will not confirm anything.
+    /// True if the node of the pod is reported as unreachable, so that its kubelet will not confirm anything.
     pub node_away: bool,
     /// Seconds since the operator asked the kubelet to end the pod; `None` while it has not.
     pub fenced: Option<u64>,
-    /// Whether it runs the newest template and is ready.
+    /// True if it runs the newest template and is ready.
     pub updated: bool,
-    /// How long its pod has not been ready, in seconds; `None` while it is ready.
+    /// Seconds for which the pod has not been ready; `None` while it is ready.
     pub unready: Option<u64>,
-    /// Where its server is asked, if it runs.
+    /// Address of the server, if it runs.
     pub address: Option<IpAddr>,
-    /// What its server answers.
+    /// The outcome of the last probe.
     pub answer: Answer,
 }
 
-/// What a server answers.
+/// The outcome of probing a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// There is none: no pod, or no running container.
@@ -47,11 +47,11 @@ pub enum Answer {
     },
     /// It lives and does not say what it is.
     Evasive(Evasion),
-    /// What it is.
+    /// It reported its replication state.
     Told(Told),
 }
 
-/// Why a server that lives does not say what it is.
+/// Why a server that responds does not report its replication state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evasion {
     /// It runs a script, or reads its data.
@@ -62,46 +62,46 @@ pub enum Evasion {
     Other,
 }
 
-/// What a server tells of itself.
+/// The replication state that a server reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
-    /// Where it was asked.
+    /// Address at which it was probed.
     pub address: IpAddr,
-    /// Whether it takes writes.
+    /// Its role.
     pub role: Role,
     /// Name of the history of writes that its data belong to.
     pub history: String,
     /// Name of the history before that, which this one goes on with.
     pub former_history: String,
-    /// How far it is in its history, in bytes.
+    /// Replication offset, in bytes.
     pub offset: u64,
-    /// Whether it holds no key at all.
+    /// True if it holds no key.
     pub empty: bool,
-    /// Whether it still reads its data.
+    /// True while it loads its data.
     pub loading: bool,
-    /// Whether it cannot write to its volume.
+    /// True if it cannot write to its volume.
     pub cannot_persist: bool,
-    /// Why it accepts no writes, if it does not.
+    /// Why it accepts no writes; `None` if it accepts them.
     pub refusal: Option<Refusal>,
 }
 
-/// Whether a server takes writes.
+/// The role of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
     /// It does.
     Primary,
-    /// It follows another, or waits to be told whom.
+    /// It is a replica of another server, or waits for its primary's address.
     Replica(Link),
 }
 
 /// A replica's connection to its primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// Whom it follows; `None` for one that waits to be told.
+    /// Address of its primary; `None` if it waits for one.
     pub of: Option<IpAddr>,
-    /// Whether it is connected.
+    /// True if it is connected.
     pub up: bool,
-    /// Whether it is receiving the whole data set.
+    /// True during a full resync.
     pub syncing: bool,
     /// Seconds since it last heard of its primary.
     pub silence: Option<u64>,
@@ -110,7 +110,7 @@ pub struct Link {
 }
 
 impl Member {
-    /// What it tells, if it does.
+    /// The reported state, if the server responded.
     #[must_use]
     pub const fn told(&self) -> Option<&Told> {
         match &self.answer {
@@ -119,12 +119,12 @@ impl Member {
         }
     }
 
-    /// What it tells, when it has read its data.
+    /// The reported state, if the server has loaded its data.
     pub(super) fn loaded(&self) -> Option<&Told> {
         self.told().filter(|told| !told.loading)
     }
 
-    /// Whom it follows.
+    /// Address of its primary.
     pub(super) fn followed(&self) -> Option<IpAddr> {
         match &self.told()?.role {
             Role::Replica(link) => link.of,
@@ -132,13 +132,13 @@ impl Member {
         }
     }
 
-    /// Whether it cannot write to its volume, as far as it tells.
+    /// True if the server reports that it cannot write to its volume.
     #[must_use]
     pub fn cannot_persist(&self) -> bool {
         self.told().is_some_and(|told| told.cannot_persist)
     }
 
-    /// Whether it is known to take no writes: there is no server, or it says so.
+    /// True if it is known to take no writes: there is no server, or it is a replica.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         match &self.answer {
@@ -148,13 +148,13 @@ impl Member {
         }
     }
 
-    /// Whether it runs a script.
+    /// True if it runs a script.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.answer == Answer::Evasive(Evasion::Busy)
     }
 
-    /// Whether it takes writes, as far as it tells.
+    /// True if the server reports that it accepts writes.
     #[must_use]
     pub fn takes_writes(&self) -> bool {
         self.loaded().is_some_and(|told| told.role == Role::Primary)
@@ -162,7 +162,7 @@ impl Member {
 }
 
 impl Told {
-    /// Whether its data belong to this history, or go on with it.
+    /// True if its data belong to this history or continue it.
     pub(super) fn continues(&self, history: &str) -> bool {
         self.history == history || self.former_history == history
     }
@@ -177,7 +177,7 @@ impl Told {
 }
 
 impl Link {
-    /// Whether the replica heard of its primary within this many seconds.
+    /// True if the replica has heard from its primary within this many seconds.
     pub(super) fn hears(&self, hearing: u64) -> bool {
         self.up && self.silence.is_some_and(|seconds| seconds < hearing)
     }

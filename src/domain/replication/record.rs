@@ -1,5 +1,5 @@
-//! What outlives every pod and every operator: which volume held the primary's data last, and in which history. It stands
-//! in an annotation of the claims, because it says something about the data: with a claim its word goes too.
+//! The record that survives every pod and every operator: which volume last held the primary's data, and in which
+//! history. It is an annotation of the claims, because it describes the data: it is deleted together with the claim.
 
 use std::collections::BTreeSet;
 
@@ -15,11 +15,11 @@ pub struct Mark {
     pub term: u64,
     /// Name of the history that the data belong to, or that they go on with.
     pub history: String,
-    /// What its server was.
+    /// The last known role of its server.
     pub state: State,
 }
 
-/// What the server of a claim was.
+/// The role of the server of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// It took the writes.
@@ -79,7 +79,7 @@ impl std::fmt::Display for Mark {
     }
 }
 
-/// What the marks of all claims come to.
+/// The combination of the records of all claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The latest term that a primary had.
@@ -113,7 +113,7 @@ impl Record {
         })
     }
 
-    /// Whether the primary was never asked: it ran alone before.
+    /// True if the primary has never been probed: it was the only pod before.
     #[must_use]
     pub fn is_unsettled(&self) -> bool {
         self.history == UNKNOWN_HISTORY

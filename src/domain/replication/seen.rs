@@ -1,5 +1,5 @@
-//! The primary and its replicas as this process last saw them. It tells which replicas may take over without a loss, more
-//! recently than the marks on the claims do.
+//! The last observation of the primary and its replicas by this process. It is more recent than the records on the
+//! claims, and proves which replicas can take over without loss.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +12,7 @@ use super::{Answer, Evasion, Member, Told};
 /// those within which it hears it: one question to the replica may get lost.
 const UNHEARD_LIMIT: u64 = 2;
 
-/// What was seen when the primary last answered.
+/// The observation when the primary last responded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// Ordinal of the primary.
@@ -21,9 +21,9 @@ pub struct Seen {
     pub history: String,
     /// Replication offset that the primary has at least, in bytes: its own, or that of a replica that heard it later.
     pub offset: u64,
-    /// The same a second or more before that: a replica in sync has at least so much.
+    /// The offset at least one second before that; a replica in sync has reached it.
     pub earlier: u64,
-    /// Seconds since the primary told its own offset.
+    /// Seconds since the primary last reported its own offset.
     pub ago: u64,
     /// The replicas that were in sync then.
     pub in_sync: BTreeSet<i32>,
@@ -32,8 +32,9 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Whether this replica was in sync when the primary last answered, has what the primary had a second before, and heard
-    /// the primary for as long as that is known to have lived: one that cannot be asked may take writes for hours.
+    /// True if this replica was in sync when the primary last responded, has what the primary had one second earlier,
+    /// and was connected as long as the primary is known to have been alive: an unreachable primary may accept writes
+    /// for hours.
     #[must_use]
     pub(super) fn proves(&self, ordinal: i32, told: &Told, hearing: u64) -> bool {
         self.in_sync.contains(&ordinal)
@@ -42,7 +43,7 @@ impl Seen {
             && self.is_heard(ordinal, hearing)
     }
 
-    /// Whether this replica heard the primary for as long as that can have acknowledged writes.
+    /// True if this replica was connected as long as the primary can have acknowledged writes.
     #[must_use]
     pub fn is_heard(&self, ordinal: i32, hearing: u64) -> bool {
         let limit = hearing.saturating_add(UNHEARD_LIMIT);
@@ -56,8 +57,9 @@ impl Seen {
     }
 }
 
-/// The replicas that hear the primary at this address, by their own words: the seconds since they last did, and all that they
-/// tell. A primary that runs a script sends nothing and acknowledges nothing: a replica that is connected has all there is.
+/// The replicas that are connected to the primary at this address, with the seconds since their last contact and their
+/// reported state. A primary that runs a script sends nothing and acknowledges nothing, so a connected replica has all
+/// its data.
 #[must_use]
 pub fn hearers(members: &[Member], primary: i32, address: IpAddr, hearing: u64) -> BTreeMap<i32, (u64, &Told)> {
     let busy = members.iter().any(|member| member.ordinal == primary && member.is_busy());
@@ -74,8 +76,8 @@ pub fn hearers(members: &[Member], primary: i32, address: IpAddr, hearing: u64) 
         .collect()
 }
 
-/// Whether the primary answers in the process that took the writes and may acknowledge more of them. While it runs a script it does
-/// not, also where that takes so long that its replicas close their connections (`repl-timeout`).
+/// True if the last primary process is still running and may acknowledge more writes. It does not while it runs a
+/// script, even if that takes so long that its replicas disconnect (`repl-timeout`).
 #[must_use]
 pub fn may_acknowledge(primary: &Member) -> bool {
     let evades = matches!(primary.answer, Answer::Evasive(Evasion::Full | Evasion::Other));

@@ -1,12 +1,12 @@
-//! Which replicas are in sync with the primary, how far each one lags, and the condition `Replicated`.
+//! Determines which replicas are in sync with the primary, how far each one lags, and the condition `Replicated`.
 
 use std::collections::BTreeSet;
 
 use super::{Answer, Evasion, Member, Role, Told};
 use crate::domain::{names, observed::Aspect, reason::Reason};
 
-/// How far behind its primary, in bytes, a replica may be and still count as in sync. The two are not asked in the same
-/// instant, so what a busy primary writes meanwhile must not count.
+/// Maximum lag of a replica in sync, in bytes. Primary and replica are not probed at the same instant, so writes in
+/// between must not count.
 pub const LAG_LIMIT: u64 = 16 << 20;
 
 /// Bytes of the primary's history that this replica does not have yet, as both were asked, which is not in the same instant;
@@ -38,7 +38,7 @@ pub fn in_sync(members: &[Member], primary: i32, hearing: u64) -> BTreeSet<i32> 
     others.filter(|member| member.loaded().is_some_and(synced)).map(|member| member.ordinal).collect()
 }
 
-/// Whether every replica of the instance has the primary's data, for people and for the condition `Replicated`.
+/// The condition `Replicated`: true if every replica has the primary's data.
 #[must_use]
 pub fn aspect(instance: &str, members: &[Member], primary: i32, in_sync: &BTreeSet<i32>) -> Aspect {
     let leader = names::pod(instance, primary);
@@ -65,7 +65,7 @@ pub fn aspect(instance: &str, members: &[Member], primary: i32, in_sync: &BTreeS
     Aspect { holds: Some(false), reason: Reason::Synchronising, message }
 }
 
-/// The replicas that have to be told whom to follow.
+/// The replicas that follow another address than the primary's.
 #[must_use]
 pub fn astray(members: &[Member], primary: i32) -> Vec<i32> {
     let Some(address) = members.iter().find(|m| m.ordinal == primary).and_then(|m| m.told()).map(|told| told.address)

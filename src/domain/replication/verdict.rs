@@ -1,23 +1,23 @@
-//! What an election comes to.
+//! The result of an election.
 
 use crate::domain::reason::Reason;
 
-/// What is to be done about the role of the primary.
+/// The next action for the role of the primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// This one has it. Others that take writes as well were passed over and have to follow.
     Primary(i32),
-    /// Nobody has it: this one gets it.
+    /// No pod is primary; this pod is promoted.
     Promote(i32, Cause),
     /// The kubelet has to end the pod of this one, which does not answer, before another gets the role; why, in a sentence.
     Fence(i32, String),
-    /// Nobody can be given it yet, and a sentence about it.
+    /// No pod can be promoted yet; with a message.
     Wait(Reason, String),
-    /// Nobody can be given it but by a person's word; a sentence with the command that gives it.
+    /// No pod can be promoted without a decision by the administrator; the message contains the command for it.
     Stuck(String),
 }
 
-/// Why a server is promoted.
+/// The reason of a promotion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The instance begins, or goes on with the volumes of an earlier life.
@@ -26,11 +26,11 @@ pub enum Cause {
     Failover(String),
     /// Every server was restarted, and this one had the newest data.
     Restart,
-    /// A person named it.
+    /// The administrator selected it with the promote annotation.
     Asked,
 }
 
-/// What became of the word of an administrator, the promote annotation.
+/// The outcome of the promote annotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Word {
     /// There is none for this term.
@@ -42,7 +42,7 @@ pub enum Word {
 }
 
 impl Verdict {
-    /// Whether the administrator may decide.
+    /// True if the administrator may decide.
     pub(super) fn is_open(&self) -> bool {
         matches!(self, Self::Stuck(_) | Self::Wait(Reason::PrimaryMissing, _))
     }

@@ -1,7 +1,7 @@
-//! How far a new pod template may go: one pod at a time from the last, each only after those above it serve with it and have
-//! the data. The gate is the StatefulSet's own partition, so it stands in the cluster while the operator is away. Between
-//! rollouts the partition of several pods is their number, so that a template that somebody else changes waits for the
-//! operator too.
+//! Controls the rollout of a new pod template: one pod at a time from the highest ordinal, each after the pods above it
+//! are ready and in sync. The gate is the partition of the StatefulSet, so it also holds while the operator is down.
+//! Between rollouts the partition equals the number of pods, so that template changes by others wait for the operator
+//! too.
 
 mod order;
 
@@ -24,19 +24,19 @@ use super::{
 pub struct Seat {
     /// Number of the pod.
     pub ordinal: i32,
-    /// Whether the pod exists.
+    /// True if the pod exists.
     pub exists: bool,
-    /// Whether it is on its way out.
+    /// True if it is terminating.
     pub is_leaving: bool,
-    /// Whether it passes its readiness probe.
+    /// True if it passes its readiness probe.
     pub is_ready: bool,
-    /// Whether something keeps its Redis from running that does not go away by itself.
+    /// True if its Redis cannot run without user action or a new template.
     pub is_hindered: bool,
     /// The template that it was made from, as the StatefulSet controller names it.
     pub revision: Option<String>,
 }
 
-/// Who has the data, of several pods. Nothing of it is known before their servers were asked.
+/// The pods that have the data. Empty until the servers have been probed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Copies {
     /// Ordinal of the pod that takes the writes.
@@ -47,7 +47,7 @@ pub struct Copies {
     pub idle: BTreeSet<i32>,
 }
 
-/// How far the rollout may go now.
+/// The permitted extent of the rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// The partition to apply: pods of this ordinal and above follow the newest template.
@@ -57,7 +57,7 @@ pub struct Plan {
 }
 
 impl Seat {
-    /// What a pod tells of itself; `None` for a pod that does not exist.
+    /// Reads the state of a pod; `None` stands for a pod that does not exist.
     #[must_use]
     pub fn of(ordinal: i32, pod: Option<&Pod>, is_hindered: bool) -> Self {
         let Some(pod) = pod else { return Self { ordinal, ..Self::default() } };
@@ -71,29 +71,29 @@ impl Seat {
         }
     }
 
-    /// Whether its restart takes nothing from anybody: there is no Redis in it, or it ends already.
+    /// True if its restart affects no client: it runs no Redis, or it is terminating.
     const fn is_free(&self) -> bool {
         !self.exists || self.is_leaving || self.is_hindered
     }
 }
 
 impl Copies {
-    /// Whether a pod has the data that it should have.
+    /// True if a pod is the primary or in sync with it.
     #[must_use]
     pub fn is_settled(&self, ordinal: i32) -> bool {
         self.primary == Some(ordinal) || self.in_sync.contains(&ordinal)
     }
 }
 
-/// Whether the StatefulSet was last applied with another pod template than this hash stands for.
+/// True if the StatefulSet was last applied with a pod template of another hash.
 #[must_use]
 pub fn is_outdated(live: &StatefulSet, template_hash: Option<&String>) -> bool {
     live.metadata.annotations.as_ref().and_then(|annotations| annotations.get(TEMPLATE_HASH_ANNOTATION))
         != template_hash
 }
 
-/// Whether a pod waits for a rollout though it cannot run, and the StatefulSet controller would make it from the newest
-/// template: the controller replaces such a pod only when every pod above it is ready, which they may never be without it.
+/// True if a pod cannot run, waits for the rollout, and would be created from the newest template. The StatefulSet
+/// controller replaces such a pod only when every pod above it is ready, which may depend on this pod.
 #[must_use]
 pub fn is_to_be_replaced(live: &StatefulSet, seat: &Seat) -> bool {
     let newest = live.status.as_ref().and_then(|status| status.update_revision.as_ref());
@@ -102,14 +102,15 @@ pub fn is_to_be_replaced(live: &StatefulSet, seat: &Seat) -> bool {
     seat.exists && !seat.is_leaving && seat.is_hindered && outdated && released
 }
 
-/// The partition of pods that no rollout restarts. One pod has nobody to wait for.
+/// The partition between rollouts, which restarts no pod. A single pod needs no gate.
 #[must_use]
 pub const fn resting_partition(replicas: i32) -> i32 {
     if replicas > 1 { replicas } else { 0 }
 }
 
-/// How far the rollout may go. `seats` are all pods that the StatefulSet is to run, in order of ordinal; `changes` says that
-/// this write brings a new template, whose first pod is the last one: if it breaks there, the others never see it.
+/// Computes the partition of the rollout. `seats` are all pods of the StatefulSet in order of ordinal; `changes` is
+/// true if this write brings a new template. The highest ordinal restarts first: if the template is broken, the other
+/// pods keep the former one.
 #[must_use]
 pub fn plan(live: Option<&StatefulSet>, seats: &[Seat], copies: &Copies, changes: bool) -> Plan {
     let replicas = i32::try_from(seats.len()).unwrap_or(i32::MAX);
@@ -138,12 +139,12 @@ fn partition_of(live: &StatefulSet) -> Option<i32> {
     live.spec.as_ref()?.update_strategy.as_ref()?.rolling_update.as_ref()?.partition
 }
 
-/// Whether the StatefulSet controller has seen the StatefulSet as it is.
+/// True if the StatefulSet controller has observed the current generation.
 fn has_seen(live: &StatefulSet) -> bool {
     live.status.as_ref().and_then(|status| status.observed_generation) >= live.metadata.generation
 }
 
-/// Whether every pod is of the newest template, as the controller says when all of them are ready.
+/// True if every pod is of the newest template, which the controller reports once all of them are ready.
 fn is_complete(status: Option<&StatefulSetStatus>) -> bool {
     status.is_some_and(|status| status.update_revision.is_some() && status.current_revision == status.update_revision)
 }

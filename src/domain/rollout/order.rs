@@ -13,7 +13,8 @@ pub(super) struct Roll<'a> {
 }
 
 impl<'a> Roll<'a> {
-    /// Whether a pod is not of the newest template. One that does not exist is made from the former one, below the partition.
+    /// True if a pod is not of the newest template. Below the partition, missing pods are created from the former
+    /// template.
     fn is_outdated(&self, seat: &Seat) -> bool {
         let newest = self.status.and_then(|status| status.update_revision.as_ref());
         self.changes || if seat.exists { seat.revision.as_ref() != newest } else { !is_complete(self.status) }
@@ -29,8 +30,8 @@ impl<'a> Roll<'a> {
         self.seats.iter().filter(move |seat| seat.ordinal > ordinal)
     }
 
-    /// Whether a running pod can be missed: it is not the primary, and another replica has the data. Where no other replica
-    /// can run before the rollout has reached it, there is no use in waiting for one.
+    /// True if a running pod may restart: it is not the primary, and another replica has the data. If no other replica
+    /// can run before the rollout has reached it, waiting for one is pointless.
     pub(super) fn is_spare(&self, next: &Seat) -> bool {
         let Some(primary) = self.copies.primary.filter(|primary| *primary != next.ordinal) else { return false };
         let mut others = self.seats.iter().filter(|seat| seat.ordinal != primary && seat.ordinal != next.ordinal);
@@ -44,8 +45,8 @@ impl<'a> Roll<'a> {
         below.take_while(|seat| !seat.exists).last().map_or(from.ordinal, |seat| seat.ordinal)
     }
 
-    /// The lowest pod that cannot run before the rollout reaches it, where there is no primary and no pod that the rollout
-    /// would restart on the way may be one. A new template that was seen to be broken cures nobody.
+    /// The lowest pod that cannot run before the rollout reaches it, if there is no primary and no pod restarted on the
+    /// way can be one. A new template that is known to be broken corrects nothing.
     pub(super) fn cure(&self) -> Option<i32> {
         let runs = |seat: &&Seat| seat.exists && !seat.is_hindered;
         let is_broken = self.seats.iter().any(|seat| seat.is_hindered && !self.is_outdated(seat));

@@ -14,19 +14,19 @@ use crate::{
     },
 };
 
-/// How many changes of phase are kept.
+/// Maximum number of phase changes in the history.
 const HISTORY_LIMIT: usize = 10;
 /// The longest message, in characters; an event takes 1 KiB.
 const MESSAGE_LIMIT: usize = 1000;
 
-/// What one reconcile ended with.
+/// The outcome of one reconcile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// The instance is being deleted; its children are going.
     Deleting,
     /// The stored spec breaks a rule; nothing was touched.
     Invalid(Vec<FieldError>),
-    /// Something that only a person can mend, and a sentence about it.
+    /// A problem that needs user action, with a message.
     Stalled(Reason, String),
     /// Something outside that the instance waits for, and a sentence about it.
     Waiting(Reason, String),
@@ -43,7 +43,7 @@ pub struct Subject<'a> {
     pub generation: Option<i64>,
     /// The checked instance; `None` when it is invalid or being deleted.
     pub instance: Option<&'a ValidatedInstance>,
-    /// What the pods do, also when nothing could be applied.
+    /// The observed state of the pods, also if nothing could be applied.
     pub observed: &'a Observed,
 }
 
@@ -104,10 +104,11 @@ fn describe_pods(status: &mut RedisInstanceStatus, subject: Subject<'_>) {
     status.ready_pods = Some(format!("{}/{}", rollout.ready, instance.replicas));
     status.primary = match &subject.observed.replication {
         Some(replication) => replication.primary.clone(),
-        // Of several pods nobody knows who takes the writes.
+        // With several pods, the StatefulSet does not show which one takes writes.
         None => (rollout.ready > 0 && instance.replicas == 1).then(|| names::pod(&instance.name, 0)),
     };
-    // What wrote the data last: an image that never served has not, and admission lets a change to it be taken back.
+    // The version that wrote the data last. An image that never served has written nothing, and admission allows
+    // reverting to the former one.
     if status.status == Phase::Running {
         status.version = instance.version().map(str::to_owned);
         status.data_version = downgrade::data_version(&instance.image).or_else(|| status.data_version.take());
@@ -116,7 +117,7 @@ fn describe_pods(status: &mut RedisInstanceStatus, subject: Subject<'_>) {
     status.selector = Some(selector.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(","));
 }
 
-/// A message from outside may be long and of several lines; the schema and the events bound what is told.
+/// An external message may be long and span several lines; the schema and the events limit its length.
 fn bounded(message: &str) -> String {
     let line = message.chars().map(|c| if c.is_control() { ' ' } else { c });
     line.take(MESSAGE_LIMIT).collect()

@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// Reasons of what cannot be had and keeps nobody from being served: told beside the phase, which it does not change.
+/// Reasons of problems that do not affect clients: they are reported beside the phase and do not change it.
 const HINDRANCES: [Reason; 5] =
     [Reason::NotHeld, Reason::QuotaExceeded, Reason::Refused, Reason::ResizeUnsupported, Reason::StorageClassNotFound];
 
@@ -35,7 +35,7 @@ pub(super) fn summarise(subject: Subject<'_>, finding: &Finding, previous: &Redi
     }
 }
 
-/// What the pods make of children that are as the spec wants them.
+/// The summary when all children equal their desired state, from the state of the pods.
 fn applied(subject: Subject<'_>, observed: &Observed, previous: &RedisInstanceStatus) -> Summary {
     let summary = |phase, reason, message: String| Summary { phase, reason, message };
     let wanted = subject.instance.map_or(1, |instance| instance.replicas);
@@ -68,8 +68,8 @@ fn applied(subject: Subject<'_>, observed: &Observed, previous: &RedisInstanceSt
         return summary(Phase::Updating, moving.reason, format!("{}{waits}", moving.message));
     }
     if rollout.ready < wanted || rollout.replicas != wanted {
-        // A change is over when its pods serve: one that went back to a template that was there before shows no difference
-        // while its pods start, read their data or wait for a node.
+        // A change is complete when its pods serve. A template that was reverted shows no difference in revisions while
+        // its pods start, load data or wait for a node.
         if previous.status == Phase::Updating && previous.observed_generation == subject.generation {
             let cause = rollout.cause.as_deref().unwrap_or("the pods are being brought to the new spec");
             let rest = soft.map_or_else(|| format!("{} of {wanted} ready", rollout.ready), waiting);
@@ -90,7 +90,7 @@ fn applied(subject: Subject<'_>, observed: &Observed, previous: &RedisInstanceSt
     if let Some(aspect) = [&observed.config, &observed.storage].into_iter().flatten().find(unfinished) {
         return summary(Phase::Updating, aspect.reason, aspect.message.clone());
     }
-    // One that the operator cannot ask serves, as its kubelet tells.
+    // A server that the operator cannot query counts as serving if its kubelet reports it ready.
     let unknown = observed.writes.as_ref().map(|writes| format!("; {}", writes.message)).unwrap_or_default();
     summary(Phase::Running, Reason::Ready, format!("{wanted} of {wanted} pods serve{unknown}"))
 }

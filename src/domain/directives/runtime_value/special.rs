@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{OUTPUT_BUFFER_LIMIT, default_of, number, size};
 use crate::domain::directives::Directive;
 
-/// What `A` stands for in `notify-keyspace-events`, in every release.
+/// The event classes that `A` in `notify-keyspace-events` stands for, in every release.
 const ALL_EVENTS: &str = "g$lshzxetd";
 const UNSHOWN_EVENTS: [char; 3] = ['n', 'o', 'c'];
 

@@ -4,8 +4,8 @@ use super::Election;
 use crate::domain::replication::{Member, Record, Role, Told};
 
 impl<'a> Election<'a> {
-    /// The replica that got furthest, of those that were in sync when the primary was last seen. Of two that got as far, one
-    /// that stays goes before one that leaves.
+    /// The most advanced of the replicas that were in sync when the primary last responded. Of two with the same
+    /// offset, a pod that is not terminating is preferred.
     pub(super) fn successor(&self, record: &Record) -> Option<&'a Member> {
         let follows = |member: &'a Member| {
             let told = member.loaded().filter(|told| told.continues(&record.history))?;

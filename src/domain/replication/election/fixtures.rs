@@ -39,7 +39,7 @@ pub(super) fn absent(ordinal: i32) -> Member {
     member(ordinal, Answer::Absent)
 }
 
-/// What the words of a verdict that needs a person are.
+/// The message of a verdict that needs a decision by the administrator.
 pub(super) fn stuck(verdict: &Verdict) -> &str {
     match verdict {
         Verdict::Stuck(words) => words,

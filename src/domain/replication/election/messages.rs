@@ -38,13 +38,13 @@ impl<'a> Election<'a> {
         ))
     }
 
-    /// What a server tells that follows the recorded history.
+    /// The reported state of a server whose data continue the recorded history.
     fn continued(&self, member: &'a Member) -> Option<&'a Told> {
         let record = self.record?;
         member.loaded().filter(|told| told.continues(&record.history))
     }
 
-    /// What is lost when this one is promoted, as far as it is known.
+    /// Describes what would be lost by promoting this pod, as far as it is known.
     fn loss(&self, member: &'a Member) -> String {
         let pod = self.pod(member);
         let Some(told) = self.continued(member) else {

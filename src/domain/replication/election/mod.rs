@@ -18,23 +18,23 @@ use crate::domain::{
     },
 };
 
-/// What an election goes by.
+/// The input of an election.
 #[derive(Clone, Copy, Debug)]
 pub struct Election<'a> {
     /// Name of the instance.
     pub instance: &'a str,
     /// Its members, in order of ordinal.
     pub members: &'a [Member],
-    /// What the claims tell; `None` for an instance that was never replicated.
+    /// The record on the claims; `None` for an instance that was never replicated.
     pub record: Option<&'a Record>,
     /// The primary as this process last saw it; `None` when it never did.
     pub seen: Option<&'a Seen>,
-    /// What a person asks for where there is no safe choice: a pod and the term that it is asked for in, `cache-1@4`, so that
-    /// a word counts once.
+    /// The promote annotation: a pod and the term in which it was requested, such as `cache-1@4`, so that it takes
+    /// effect at most once.
     pub named: Option<&'a str>,
-    /// Whether pod 0 may still be waited for where any pod would do.
+    /// True if pod 0 may still be waited for although any pod could be promoted.
     pub patient: bool,
-    /// How long servers may be silent.
+    /// The time limits for unreachable servers.
     pub limits: Limits,
 }
 
@@ -50,7 +50,7 @@ impl<'a> Election<'a> {
         }
     }
 
-    /// What became of the administrator's word for this term.
+    /// The outcome of the promote annotation in this term.
     #[must_use]
     pub fn word(&self) -> Word {
         let Some(named) = self.named_member() else { return Word::None };
@@ -81,7 +81,8 @@ impl<'a> Election<'a> {
         }
     }
 
-    /// One that takes writes. It may have run alone, and have become one of several over volumes of an earlier life.
+    /// A server that takes writes. It may have been the only pod, and the others may have volumes of an earlier
+    /// instance.
     fn sole(&self, one: &Member) -> Verdict {
         let alone = self.record.is_none_or(Record::is_unsettled) && one.told().is_some_and(|told| told.empty);
         if !alone {
@@ -98,8 +99,7 @@ impl<'a> Election<'a> {
         }
     }
 
-    /// The pod that was primary last: the recorded one, or the one that it was made to follow, by a handover that nobody
-    /// came to record.
+    /// The last primary: the recorded pod, or the pod that it follows after a switchover that was not recorded.
     fn recorded(&self) -> Option<&'a Member> {
         let ordinal = self.record?.primary?;
         let recorded = self.members.iter().find(|member| member.ordinal == ordinal)?;
@@ -107,7 +107,8 @@ impl<'a> Election<'a> {
         Some(heir.unwrap_or(recorded))
     }
 
-    /// Whether a recorded primary came back without its data while another server has them: it began a new history.
+    /// True if the recorded primary has lost its data, and with it its replication history, while another server has
+    /// them.
     fn is_wiped(&self, primary: &Member) -> bool {
         let Some(record) = self.record.filter(|record| !record.is_unsettled()) else { return false };
         let is_new = |told: &Told| told.empty && !told.continues(&record.history);
@@ -115,8 +116,8 @@ impl<'a> Election<'a> {
         primary.loaded().is_some_and(is_new) && self.members.iter().any(holds)
     }
 
-    /// Whether a server takes writes in the history that is recorded: one that was cut off while another was promoted
-    /// does so in a history that ended.
+    /// True if the server takes writes in the recorded history. A primary that was partitioned while another was
+    /// promoted has an outdated history.
     fn is_rightful(&self, member: &Member) -> bool {
         let continues = |told: &Told| self.record.is_none_or(|record| told.continues(&record.history));
         member.takes_writes() && member.told().is_some_and(continues)
@@ -143,7 +144,7 @@ impl<'a> Election<'a> {
             Some((_, Err(verdict))) => return verdict,
             None => "the volume of the primary is gone".to_owned(),
         };
-        // One that may have more than all others is heard first.
+        // A replica that may be more advanced than all others is waited for.
         let unheard = |member: &&Member| {
             let silent = matches!(member.answer, Answer::Silent { seconds } if seconds < self.limits.silence);
             silent && !member.ended && record.members.contains(&member.ordinal)

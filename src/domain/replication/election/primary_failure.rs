@@ -12,8 +12,8 @@ use crate::domain::{
 };
 
 impl Election<'_> {
-    /// Whether every server that runs has been silent for longer than the limit: that is the network's fault, or the
-    /// operator's own.
+    /// True if no running server has responded for longer than the limit, which points to a fault of the network or of
+    /// the operator.
     pub(super) fn is_blind(&self) -> bool {
         let answers = |member: &Member| matches!(member.answer, Answer::Told(_) | Answer::Evasive(_));
         let silent =
@@ -21,7 +21,7 @@ impl Election<'_> {
         self.members.iter().any(silent) && !self.members.iter().any(answers)
     }
 
-    /// What shows that the recorded primary does not serve any more; or what follows from that it may.
+    /// Returns how it is known that the recorded primary no longer serves, or the verdict while it may still serve.
     pub(super) fn death(&self, primary: &Member) -> Result<&'static str, Verdict> {
         let heard = || {
             let why = "does not answer the operator while its replicas hear it: look at the network between the two";
@@ -43,7 +43,7 @@ impl Election<'_> {
         }
     }
 
-    /// Whether any replica hears the primary. A replica that follows another pod says nothing about it.
+    /// True if a replica is connected to the primary. A replica of another pod proves nothing about it.
     fn is_heard(&self, primary: &Member) -> bool {
         let others = || self.members.iter().filter(|member| member.ordinal != primary.ordinal);
         let elsewhere = |of| of != primary.address && others().any(|member| member.address == of);

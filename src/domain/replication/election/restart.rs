@@ -9,7 +9,7 @@ use crate::domain::replication::{
 };
 
 impl Election<'_> {
-    /// No replica can take over safely; the one that was primary has all that it acknowledged.
+    /// No replica can take over safely; the last primary has every acknowledged write.
     pub(super) fn restarted(&self, record: &Record) -> Verdict {
         let Some(primary) = self.recorded() else { return self.without_volume(record) };
         let others = self.with_data(|member| member.ordinal != primary.ordinal);
@@ -34,7 +34,7 @@ impl Election<'_> {
     fn without_volume(&self, record: &Record) -> Verdict {
         let all = self.with_data(|_| true);
         let members = self.with_data(|member| record.members.contains(&member.ordinal));
-        // One that cannot start is not waited for where the administrator has a choice.
+        // A pod that cannot start is not waited for if the administrator has a choice.
         let unheard = self.unheard(|member| all.is_empty() || !member.hindered);
         match (members.as_slice(), all.as_slice()) {
             _ if !unheard.is_empty() => self.missing(&unheard),
