@@ -1,5 +1,5 @@
-//! Whether the process is alive and ready, from what its parts have reported.
-//! It must not know HTTP, nor read a clock: now is an argument.
+//! The health of the process, as its components report it. Independent of HTTP; reads no clock: the current time is an
+//! argument.
 
 mod probes;
 
@@ -14,11 +14,11 @@ use std::{
 
 pub use self::probes::{STUCK_AFTER, WATCH_STUCK_AFTER, WEBHOOKS_BUSY_AFTER};
 
-/// How long one that took over stays as ready as it was while its watches deliver their first lists: it answers admission all
-/// the while, and the next one would have to list the same.
+/// How long a new leader stays ready while its watches deliver their first lists. It answers admission requests
+/// meanwhile, and another leader would have to list the same objects.
 pub const TAKEOVER: Duration = Duration::from_mins(1);
 
-/// What the parts of the process report. Clones share one state.
+/// The state reported by the components of the process. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct Health {
     state: Arc<State>,
@@ -31,17 +31,17 @@ struct State {
     certificate_expiry: AtomicI64,
     standing_by: AtomicBool,
     leaving: AtomicBool,
-    /// Whether anybody was told that it is ready, and may send calls here.
+    /// True once the process has reported ready, so that it may receive calls.
     shown: AtomicBool,
     watches: Mutex<BTreeMap<&'static str, Watch>>,
     origin: Instant,
     /// Milliseconds from `origin` to the last beat, plus one; 0 while the loop has not started.
     last_beat: AtomicU64,
-    /// The same of the webhooks' thread.
+    /// Milliseconds from `origin` to the last beat of the webhook thread, plus one.
     last_webhook_beat: AtomicU64,
 }
 
-/// What is known of the watch on one kind.
+/// The state of the watch on one kind.
 #[derive(Clone, Copy, Debug)]
 struct Watch {
     synced: bool,
@@ -79,7 +79,7 @@ impl Health {
         self.state.leaving.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the webhooks have had a certificate to show.
+    /// True once the webhooks have a certificate.
     #[must_use]
     pub fn is_serving(&self) -> bool {
         self.state.certificate_loaded.load(Ordering::Relaxed)
@@ -91,7 +91,8 @@ impl Health {
         self.watches().clear();
     }
 
-    /// The objects of this kind are going to be watched. One that is not known as ready yet is not before the first list.
+    /// Registers a watch on objects of this kind. A process that was not ready before becomes ready after the first
+    /// list.
     pub fn watching(&self, kind: &'static str, now: Instant) {
         let due = if self.state.shown.load(Ordering::Relaxed) { now + TAKEOVER } else { now };
         self.watches().entry(kind).or_insert(Watch { synced: false, moved: now, due });

@@ -26,18 +26,17 @@ pub const WEBHOOKS_BUSY_AFTER: Duration = Duration::from_secs(5);
 const EXPIRING: i64 = 300;
 
 impl Health {
-    /// For how long the thread of the webhooks has been silent; `None` before it started.
+    /// The time since the last beat of the webhook thread; `None` before it started.
     fn webhook_silence(&self, now: Instant) -> Option<Duration> {
         let last = self.state.last_webhook_beat.load(Ordering::Relaxed).checked_sub(1)?;
         Some(Duration::from_millis(self.millis(now).saturating_sub(last)))
     }
 
-    /// Whether restarting the process would not help.
+    /// The liveness probe: fails if restarting the process would help.
     ///
     /// # Errors
-    /// Says for how long the webhooks' thread has been silent, when that is longer than [`STUCK_AFTER`], or the reconcile
-    /// loop, or else a watch,
-    /// when that is longer than [`WATCH_STUCK_AFTER`]. What never started is not stuck.
+    /// If the webhook thread or the reconcile loop has not reported for longer than [`STUCK_AFTER`], or a watch for
+    /// longer than [`WATCH_STUCK_AFTER`]. Components that have not started are not considered stuck.
     pub fn livez(&self, now: Instant) -> Result<(), String> {
         if let Some(silent) = self.webhook_silence(now).filter(|silent| *silent > STUCK_AFTER) {
             return Err(format!("the webhook thread has not moved for {} s", silent.as_secs()));
@@ -59,10 +58,10 @@ impl Health {
         }
     }
 
-    /// Whether calls may be routed here, by the clock on the wall and by that of the watches.
+    /// The readiness probe, evaluated at this wall-clock time and monotonic time.
     ///
     /// # Errors
-    /// Names everything that is still missing.
+    /// Names every missing condition.
     pub fn readyz(&self, now: Timestamp, at: Instant) -> Result<(), Vec<String>> {
         let mut missing = Vec::new();
         if self.state.leaving.load(Ordering::Relaxed) {

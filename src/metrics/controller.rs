@@ -1,5 +1,5 @@
-//! What the reconcile loop counts: instances, reconciles, failures, watches, live changes.
-//! It must not know an instance: it is told numbers.
+//! Metrics of the reconcile loop: instances, reconciles, failures, watches, live changes. Receives numbers only;
+//! independent of any instance.
 
 use std::{
     collections::BTreeMap,
@@ -17,15 +17,15 @@ use prometheus_client::{
 
 use super::{Failure, Histograms, Kind, Labels, LiveConfig, Reconciled, RoleMetrics, seconds, show};
 
-/// How many instances are in each phase.
+/// Returns the number of instances in each phase.
 type Phases = dyn Fn() -> BTreeMap<String, u64> + Send + Sync;
-/// How many instances wait for their turn.
+/// Returns the number of queued instances.
 type Waiting = dyn Fn() -> usize + Send + Sync;
 
-/// What the reconcile loop counts. Clones share one state.
+/// Metrics of the reconcile loop. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct ControllerMetrics {
-    /// Who takes the writes in replicated instances.
+    /// Roles in replicated instances.
     pub roles: RoleMetrics,
     durations: Histograms<Labels<1>>,
     waits: Histogram,
@@ -95,7 +95,7 @@ impl ControllerMetrics {
         *self.sources.lock() = Some((Box::new(phases), Box::new(waiting)));
     }
 
-    /// Whether this process reconciles. One that stops knows of no instances any more.
+    /// Whether this process reconciles. A process that stops leading reports no instances.
     pub fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
         if !leads {
@@ -155,7 +155,7 @@ impl Drop for Running {
     }
 }
 
-/// What is asked for when it is to be shown; nothing before the loop has started.
+/// Values that are read during a scrape; absent before the loop has started.
 #[derive(Default)]
 struct Sources(Mutex<Option<(Box<Phases>, Box<Waiting>)>>);
 

@@ -1,4 +1,4 @@
-//! What the listeners refuse, before a request could be read.
+//! Metrics of connections that the listeners refuse before a request was read.
 
 use prometheus_client::{
     metrics::{counter::Counter, family::Family},

@@ -1,6 +1,5 @@
-//! What the process counts and measures, and how `/metrics` shows it (OpenMetrics). Each part of the program gets the
-//! handles of what is its own. It must not know what it counts: no object's name becomes a label, but in `servers`, where
-//! that is asked for.
+//! The metrics of the process and their text form at `/metrics` (OpenMetrics). Each component gets the handles of its
+//! own metrics. No object name becomes a label, except in `servers`, which is optional.
 
 mod controller;
 mod label;
@@ -47,15 +46,15 @@ type Histograms<S> = Family<S, Histogram, fn() -> Histogram>;
 /// Every metric of the process. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    /// What the reconcile loop counts.
+    /// Metrics of the reconcile loop.
     pub controller: ControllerMetrics,
-    /// What is asked of the API server.
+    /// Metrics of requests to the API server.
     pub requests: RequestMetrics,
-    /// What the webhooks answer, and with which certificate.
+    /// Metrics of the webhooks and their certificate.
     pub webhooks: WebhookMetrics,
-    /// What the listeners refuse.
+    /// Metrics of the listeners.
     pub listeners: ListenerMetrics,
-    /// How each Redis fares, where that is asked for.
+    /// Metrics of the Redis servers, if enabled.
     pub servers: ServerMetrics,
     registry: Arc<Registry>,
 }

@@ -1,5 +1,5 @@
-//! What the process takes of the machine, by the names that every Prometheus client uses: read from `/proc/self` when
-//! it is to be shown. What cannot be read is left out.
+//! Resource usage of the process, under the names that all Prometheus clients use: read from `/proc/self` during a
+//! scrape. Values that cannot be read are omitted.
 
 use std::{
     fmt, fs,

@@ -1,4 +1,4 @@
-//! What is asked of the API server, and what it answers. It is told kind and verb; it must not know paths.
+//! Metrics of the requests to the API server and of its responses. Receives kind and verb; independent of paths.
 
 use std::time::Instant;
 
@@ -30,7 +30,7 @@ impl RequestMetrics {
         Self { answers, durations }
     }
 
-    /// A request is sent. One that is dropped unanswered counts as that.
+    /// Starts to measure a request. If it is dropped without a response, it is counted as `unreachable`.
     #[must_use]
     pub fn sent(&self, kind: Kind, verb: Verb) -> Pending {
         Pending { metrics: self.clone(), kind, verb, begun: Instant::now(), outcome: Outcome::Unreachable }

@@ -1,5 +1,5 @@
-//! What is counted of the roles in replicated instances: how often the primary's moved and how long that took, and for how
-//! long nobody took the writes. It is told which instance has a primary by an id that it never shows.
+//! Metrics of the roles in replicated instances: how often the primary changed, how long that took, and for how long no
+//! pod took writes. An instance is identified by an id that is not exported.
 
 use std::{
     collections::BTreeMap,
@@ -18,14 +18,14 @@ use super::{Histograms, Labels, RoleChange, seconds, show};
 const NOTICED: &str = "noticed";
 const PROMOTED: &str = "promoted";
 
-/// What is counted of the roles. Clones share one state.
+/// Metrics of the roles. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct RoleMetrics {
     changes: Family<Labels<1>, Counter>,
     stages: Histograms<Labels<1>>,
     without_primary: Gauge,
     unavailable: Counter<f64, std::sync::atomic::AtomicU64>,
-    /// Since when an instance has had no primary, by its id.
+    /// Time since which an instance has had no primary, by its id.
     missing: Arc<Mutex<BTreeMap<String, Instant>>>,
 }
 
@@ -83,14 +83,14 @@ impl RoleMetrics {
         self.without_primary.set(i64::try_from(missing.len()).unwrap_or(i64::MAX));
     }
 
-    /// The instance with this id is gone, or is not looked after by this process any more.
+    /// The instance with this id was deleted, or is no longer reconciled by this process.
     pub fn forget(&self, id: &str) {
         let mut missing = self.lock();
         missing.remove(id);
         self.without_primary.set(i64::try_from(missing.len()).unwrap_or(i64::MAX));
     }
 
-    /// Another process looks after all of them from now on.
+    /// Another process reconciles all instances from now on.
     pub fn forget_all(&self) {
         self.lock().clear();
         self.without_primary.set(0);

@@ -1,5 +1,5 @@
-//! How each Redis fares, for those who ask for it: these series have names of objects in them, and are as many as there are
-//! pods. It must not know how a server is asked.
+//! Optional metrics of each Redis server. These series carry the names of objects, so there are as many as pods.
+//! Independent of how a server is queried.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-/// How a server fares, as it last told.
+/// The metrics of a server, as it last reported them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServerFigures {
     /// Bytes that its data and itself take.
@@ -34,7 +34,7 @@ pub struct ServerFigures {
 /// Namespace, instance and pod.
 type Place = (String, String, String);
 
-/// What is shown of the servers. Clones share one state.
+/// Metrics of the servers. Clones share one state.
 #[derive(Clone, Debug, Default)]
 pub struct ServerMetrics(Arc<State>);
 
@@ -54,20 +54,20 @@ impl ServerMetrics {
         metrics
     }
 
-    /// From now on what servers tell is shown.
+    /// Enables the export of server metrics.
     pub fn show(&self) {
         self.0.lock().get_or_insert_default();
     }
 
-    /// A server told how it fares.
+    /// Records the metrics that a server reported.
     pub fn told(&self, namespace: &str, instance: &str, pod: &str, figures: ServerFigures) {
         if let Some(servers) = self.0.lock().as_mut() {
             servers.insert((namespace.to_owned(), instance.to_owned(), pod.to_owned()), figures);
         }
     }
 
-    /// How far a server that is shown already is behind its primary, in bytes, which is known more often than the rest;
-    /// nothing for the primary itself.
+    /// Sets the lag of an exported server in bytes, which is known more often than the other metrics; absent for the
+    /// primary.
     pub fn lags(&self, namespace: &str, instance: &str, pod: &str, lag: Option<u64>) {
         if let Some(servers) = self.0.lock().as_mut()
             && let Some(figures) = servers.get_mut(&(namespace.to_owned(), instance.to_owned(), pod.to_owned()))
@@ -82,7 +82,7 @@ impl ServerMetrics {
         self.0.lock().is_some()
     }
 
-    /// The servers of this instance are gone, or cannot be asked: what they told is not so any more.
+    /// The servers of this instance were deleted or cannot be reached; their last metrics are no longer valid.
     pub fn forget(&self, namespace: &str, instance: &str) {
         if let Some(servers) = self.0.lock().as_mut() {
             servers.retain(|(of, name, _), _| of != namespace || name != instance);

@@ -1,5 +1,5 @@
-//! What the webhooks answer, what they refuse, and until when their certificate holds.
-//! It must not know a review.
+//! Metrics of the webhooks: responses, refused requests, and the expiry of the certificate. Independent of the contents
+//! of a review.
 
 use std::{
     fmt,
@@ -19,7 +19,7 @@ use prometheus_client::{
 
 use super::{Histograms, Labels, Renewal, RequestRefusal, Verdict, Webhook, seconds, show};
 
-/// What the webhooks count. Clones share one state.
+/// Metrics of the webhooks. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct WebhookMetrics {
     reviews: Family<Labels<2>, Counter>,
@@ -92,7 +92,7 @@ impl WebhookMetrics {
     }
 }
 
-/// When the certificate expires; 0, which would be a date, while there is none.
+/// Expiry of the certificate; 0 stands for none.
 #[derive(Debug, Default)]
 struct Expiry(AtomicI64);
 

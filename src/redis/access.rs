@@ -1,5 +1,5 @@
-//! Who may log in to a server: the passwords of its one user `default`, by their digests, and the password that it gives to
-//! its own primary. Nothing here answers a password to anybody but the caller, nor puts one into an error.
+//! Access to a server: the digests of the passwords of its only user `default`, and the password with which it logs in
+//! to its primary. Passwords never appear in errors.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -10,7 +10,7 @@ use super::{Server, ServerError};
 /// The user that clients and replicas are.
 const USER: &str = "default";
 
-/// What to log in with: the password, or else the one before it. Its `Debug` shows neither.
+/// The credentials to log in with: the current password, or else the former one. `Debug` prints neither.
 #[derive(Clone, Copy)]
 pub struct Credentials<'a> {
     /// Tried first.
@@ -34,11 +34,11 @@ impl Server {
         }
     }
 
-    /// Logs in; that it can be done proves the password, unless the server asks for none. One that is refused leaves the
-    /// connection as it was. With the name of the user, a server without a password takes any.
+    /// Logs in. Success proves the password, unless the server requires none. A failed login leaves the connection as
+    /// it was. Because the user is named, a server without a password accepts any.
     ///
     /// # Errors
-    /// [`ServerError::Password`], or when it cannot be asked.
+    /// [`ServerError::Password`], or if the server cannot be reached.
     pub async fn authenticate(&mut self, password: &[u8]) -> Result<(), ServerError> {
         self.ask(cmd("AUTH").arg(USER).arg(password)).await.map_err(|error| wordless(error, "the login"))
     }
@@ -57,44 +57,45 @@ impl Server {
         }
     }
 
-    /// Has it ask for no password. Protected mode goes first: with it, a server without a password answers no other pod.
+    /// Makes the server require no password. Protected mode is switched off first: with it, a server without a password
+    /// answers no other pod.
     ///
     /// # Errors
-    /// When it cannot be told.
+    /// If the command fails.
     pub async fn open(&mut self) -> Result<(), ServerError> {
         self.set("protected-mode", b"no").await?;
         self.set("requirepass", b"").await.map_err(|error| wordless(error, "to ask for no password"))
     }
 
-    /// Has it ask for this password, and for no other.
+    /// Makes the server require this password and no other.
     ///
     /// # Errors
-    /// When it cannot be told.
+    /// If the command fails.
     pub async fn require(&mut self, password: &[u8]) -> Result<(), ServerError> {
         self.set("requirepass", password).await.map_err(|error| wordless(error, "to ask for a password"))?;
         self.set("protected-mode", b"yes").await
     }
 
-    /// Makes it accept the password of this digest, beside those that it accepts.
+    /// Makes the server accept the password of this digest, in addition to those that it accepts.
     ///
     /// # Errors
-    /// When it cannot be told.
+    /// If the command fails.
     pub async fn accept(&mut self, digest: &str) -> Result<(), ServerError> {
         self.change(&format!("#{digest}"), "a password").await
     }
 
-    /// Makes it accept the password of this digest no more; who has logged in with it stays.
+    /// Removes the password of this digest; clients that have logged in with it stay connected.
     ///
     /// # Errors
-    /// When it cannot be told.
+    /// If the command fails.
     pub async fn refuse(&mut self, digest: &str) -> Result<(), ServerError> {
         self.change(&format!("!{digest}"), "that a password goes").await
     }
 
-    /// Has it give this password to its primary, if it does not yet.
+    /// Sets the password with which the server logs in to its primary, if it differs.
     ///
     /// # Errors
-    /// When it cannot be told.
+    /// If the command fails.
     pub async fn log_in_at_primary(&mut self, password: &[u8]) -> Result<(), ServerError> {
         for (directive, wanted) in [("masteruser", USER.as_bytes()), ("masterauth", password)] {
             if self.config(&[directive]).await?.get(directive).map(Vec::as_slice) != Some(wanted) {
@@ -110,7 +111,7 @@ impl Server {
     }
 }
 
-/// The same without the server's words, which may repeat what it was given.
+/// The error without the server's message, which may repeat the arguments of the command.
 fn wordless(error: ServerError, what: &str) -> ServerError {
     match error {
         ServerError::Refused { .. } => ServerError::Refused { why: format!("it refuses {what}") },

@@ -29,9 +29,9 @@ pub use self::{
     report::{Figures, Persistence, Report},
 };
 
-/// How long a server may take to accept a connection. Longer than a busy network needs, short enough for many servers.
+/// Deadline for connecting. Longer than a busy network needs, short enough to query many servers.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
-/// How long a server may take for an answer: one that saves a large data set with a fork answers late.
+/// Deadline for each reply; a server that forks to save a large data set replies late.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 /// The longest text of a server's that is passed on, in characters.
 const WORDS_LIMIT: usize = 300;
@@ -54,7 +54,7 @@ impl Server {
         Self::connect_within(address, credentials, (CONNECT_DEADLINE, ANSWER_DEADLINE)).await
     }
 
-    /// The same with other deadlines, for the connection and for each answer.
+    /// Connects with other deadlines, for the connection and for each reply.
     ///
     /// # Errors
     /// [`ServerError::Unreachable`], [`ServerError::Closed`] and [`ServerError::Password`].
@@ -82,10 +82,10 @@ impl Server {
         Ok(server)
     }
 
-    /// What the server holds of these directives; one that it does not know is left out. Bytes, as it answers them.
+    /// The values of these directives on the server; unknown directives are omitted. Bytes, as the server sends them.
     ///
     /// # Errors
-    /// When it cannot be asked.
+    /// If the server cannot be queried.
     pub async fn config(&mut self, names: &[&str]) -> Result<BTreeMap<String, Vec<u8>>, ServerError> {
         // One name a command: Redis 6.2 takes no more.
         let mut commands = pipe();
@@ -105,10 +105,10 @@ impl Server {
         self.ask(cmd("CONFIG").arg("SET").arg(name).arg(value)).await
     }
 
-    /// How it keeps its data, and how it fares.
+    /// Queries the persistence state and the metrics of the server.
     ///
     /// # Errors
-    /// When it cannot be asked.
+    /// If the server cannot be queried.
     pub async fn report(&mut self) -> Result<Report, ServerError> {
         // One section a command: Redis 6.2 takes no more.
         let mut commands = pipe();
@@ -129,7 +129,7 @@ impl Server {
         command.query_async(&mut self.connection).await.map_err(|error| self.meaning(&error))
     }
 
-    /// What an error of the library's means to an operator.
+    /// Translates an error of the library into an operator's terms.
     fn meaning(&self, error: &redis::RedisError) -> ServerError {
         let address = self.address;
         if let Some(excess) = self.budget.excess() {

@@ -12,17 +12,17 @@ const HISTORY_LENGTH: usize = 40;
 /// The longest name of a host, in characters.
 const HOST_LIMIT: usize = 253;
 
-/// What a server is to others, as `INFO` tells.
+/// The replication state of a server, from `INFO`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of the server's answer")]
 pub struct Standing {
-    /// Whether it takes writes.
+    /// True if it is a primary.
     pub is_primary: bool,
-    /// Whom a replica was told to follow, host and port as it was told.
+    /// Host and port of the primary, as they were configured.
     pub follows: Option<(String, u16)>,
-    /// Whether it is connected to that one.
+    /// True if it is connected to its primary.
     pub link_up: bool,
-    /// Whether it is receiving the whole data set.
+    /// True during a full resync.
     pub syncing: bool,
     /// Seconds since it last heard of that one; `None` when it never did, or is cut off.
     pub silence: Option<u64>,
@@ -34,24 +34,24 @@ pub struct Standing {
     pub former_history: String,
     /// Bytes of that history that it has.
     pub offset: u64,
-    /// Whether it holds no key.
+    /// True if it holds no key.
     pub empty: bool,
-    /// Whether it still reads its data.
+    /// True while it loads its data.
     pub loading: bool,
-    /// Whether it refuses writes, or would as a primary, because it cannot write its append-only file.
+    /// True if it refuses writes, or would as a primary, because it cannot write its append-only file.
     pub append_only_fails: bool,
-    /// The same because it cannot save a snapshot.
+    /// True if it refuses writes, or would as a primary, because it cannot save a snapshot.
     pub snapshot_fails: bool,
-    /// How many replicas are connected and not far behind; `None` where writes do not depend on it.
+    /// Number of connected replicas within the lag limit; `None` if writes do not depend on it.
     pub good_replicas: Option<u64>,
-    /// How many there have to be for writes (`min-replicas-to-write`); `None` where it was not asked.
+    /// Number of replicas that writes require (`min-replicas-to-write`); `None` if it was not queried.
     pub wanted_replicas: Option<u64>,
 }
 
-/// How many replicas writes depend on.
+/// The number of replicas that writes require.
 const WANTED_REPLICAS: &str = "min-replicas-to-write";
 
-/// What decides, beside `INFO`, whether a failed snapshot stops writes.
+/// The directive that decides whether a failed snapshot stops writes.
 const STOPS_WRITES: &str = "stop-writes-on-bgsave-error";
 /// The save points; a server without any does not stop writes because of a snapshot.
 const SAVE_POINTS: &str = "save";
@@ -88,12 +88,12 @@ fn number(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// Whether the last snapshot failed, as `INFO persistence` tells.
+/// True if the last snapshot failed, according to `INFO persistence`.
 fn has_failed_snapshot(text: &str) -> bool {
     text.lines().any(|line| line.trim_end() == "rdb_last_bgsave_status:err")
 }
 
-/// Whether Redis refuses writes after a failed snapshot, by its configuration.
+/// True if Redis is configured to refuse writes after a failed snapshot.
 fn stops_writes(config: &BTreeMap<String, Vec<u8>>) -> bool {
     let value = |name: &str| config.get(name).map(Vec::as_slice).unwrap_or_default();
     value(STOPS_WRITES) == b"yes" && !value(SAVE_POINTS).is_empty()
@@ -106,10 +106,10 @@ fn history(text: &str) -> String {
 }
 
 impl Server {
-    /// What it is to others.
+    /// Queries the replication state.
     ///
     /// # Errors
-    /// When it cannot be asked.
+    /// If the server cannot be queried.
     pub async fn standing(&mut self) -> Result<Standing, ServerError> {
         // One section a command: Redis 6.2 takes no more.
         let mut commands = pipe();
@@ -130,43 +130,43 @@ impl Server {
         Ok(standing)
     }
 
-    /// Makes it follow another, whose data replace its own as far as they differ.
+    /// Makes it a replica of another server, whose data replace its own where they differ.
     ///
     /// # Errors
-    /// When it cannot be told.
+    /// If the command fails.
     pub async fn follow(&mut self, (host, port): (IpAddr, u16)) -> Result<(), ServerError> {
         self.ask(cmd("REPLICAOF").arg(host.to_string()).arg(port)).await
     }
 
-    /// Makes it take writes, with the data it has.
+    /// Promotes it with the data it has.
     ///
     /// # Errors
-    /// When it cannot be told.
+    /// If the command fails.
     pub async fn promote(&mut self) -> Result<(), ServerError> {
         self.ask(cmd("REPLICAOF").arg("NO").arg("ONE")).await
     }
 
-    /// Has writes wait, for this long at most: what it holds then does not change, expiry and eviction included.
+    /// Pauses writes for at most this long: its data do not change meanwhile, expiry and eviction included.
     ///
     /// # Errors
-    /// When it cannot be told.
+    /// If the command fails.
     pub async fn pause_writes(&mut self, limit: Duration) -> Result<(), ServerError> {
         let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         self.ask(cmd("CLIENT").arg("PAUSE").arg(limit).arg("WRITE")).await
     }
 
-    /// Lets writes go on that wait.
+    /// Resumes the paused writes.
     ///
     /// # Errors
-    /// When it cannot be told.
+    /// If the command fails.
     pub async fn resume_writes(&mut self) -> Result<(), ServerError> {
         self.ask(cmd("CLIENT").arg("UNPAUSE")).await
     }
 
-    /// Ends the connections of its clients, who then look for the one that takes writes; replicas stay connected.
+    /// Disconnects its clients, which then reconnect to the new primary; replicas stay connected.
     ///
     /// # Errors
-    /// When it cannot be told.
+    /// If the command fails.
     pub async fn disconnect_clients(&mut self) -> Result<(), ServerError> {
         for kind in ["normal", "pubsub"] {
             self.ask::<()>(cmd("CLIENT").arg("KILL").arg("TYPE").arg(kind).arg("SKIPME").arg("yes")).await?;

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-/// How a server keeps its data, as `INFO persistence` tells.
+/// The persistence state of a server, from `INFO persistence`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Persistence {
-    /// Whether the append-only file took the last write, or there is none.
+    /// True if the last write to the append-only file succeeded, or there is no such file.
     pub append_only_written: bool,
-    /// Whether the last snapshot was written, or there was none.
+    /// True if the last snapshot succeeded, or there was none.
     pub snapshot_written: bool,
-    /// Whether it still reads its data, and answers clients with LOADING.
+    /// True while it loads its data and answers clients with LOADING.
     pub loading: bool,
 }
 
-/// How a server fares.
+/// The metrics of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Bytes that its data and itself take.
@@ -22,18 +22,18 @@ pub struct Figures {
     pub memory_limit: u64,
     /// Connections of clients.
     pub clients: u64,
-    /// Whether it is the replica of another.
+    /// True if it is a replica.
     pub is_replica: bool,
-    /// Seconds since a replica last heard of its primary; `None` for one that is none, or hears nothing.
+    /// Seconds since a replica last heard from its primary; `None` for a primary, or without a connection.
     pub silence: Option<u64>,
 }
 
-/// What a server tells of itself.
+/// The state that a server reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// How it keeps its data.
+    /// The persistence state.
     pub persistence: Persistence,
-    /// How it fares.
+    /// The metrics.
     pub figures: Figures,
 }
 

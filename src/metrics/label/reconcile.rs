@@ -3,7 +3,7 @@
 use super::Outcome;
 
 label! {
-    /// Why the role of the primary of a replicated instance moved.
+    /// Why the primary of a replicated instance changed.
     RoleChange {
         /// The instance began.
         Election => "election",
@@ -13,7 +13,7 @@ label! {
         Handover => "handover",
         /// Every server was restarted.
         Restart => "restart",
-        /// A person asked for it.
+        /// The administrator requested it.
         Asked => "asked",
     }
 }
@@ -27,7 +27,7 @@ label! {
         Forbidden => "forbidden",
         /// The object, or its kind, is not there.
         NotFound => "not_found",
-        /// Somebody else was faster.
+        /// Conflict with a concurrent write.
         Conflict => "conflict",
         /// The version that was asked for is too old.
         Expired => "expired",
@@ -78,7 +78,7 @@ label! {
 }
 
 label! {
-    /// What became of a change that Redis was to take without a restart, on one pod.
+    /// The result of applying a change to one running server.
     LiveConfig {
         /// Redis has it: it was asked and answered so.
         Applied => "applied",
@@ -88,7 +88,7 @@ label! {
         Unproved => "unproved",
         /// Redis could not be asked.
         Unreachable => "unreachable",
-        /// Redis had been given another value by somebody else; it was set back.
+        /// Redis had another value, for example after a manual CONFIG SET; the operator reverted it.
         DriftRepaired => "drift_repaired",
     }
 }

@@ -1,7 +1,7 @@
 //! Labels of the requests to the API server.
 
 label! {
-    /// What a request to the API server is about.
+    /// The kind of object that a request to the API server refers to.
     Kind {
         /// An instance itself.
         RedisInstance => "RedisInstance",
@@ -25,9 +25,9 @@ label! {
         Event => "Event",
         /// The Lease that says which operator reconciles.
         Lease => "Lease",
-        /// Where the API server finds the defaulting webhook.
+        /// The configuration of the defaulting webhook.
         MutatingWebhookConfiguration => "MutatingWebhookConfiguration",
-        /// Where the API server finds the validating webhook.
+        /// The configuration of the validating webhook.
         ValidatingWebhookConfiguration => "ValidatingWebhookConfiguration",
         /// Anything that has no name of its own here.
         Other => "other",
@@ -35,13 +35,13 @@ label! {
 }
 
 label! {
-    /// What a request asks the API server to do.
+    /// The verb of a request to the API server.
     Verb {
         /// Read one object.
         Get => "get",
         /// Read all objects of a kind.
         List => "list",
-        /// Be told of changes; measured until the answer begins.
+        /// Watch objects; measured until the response begins.
         Watch => "watch",
         /// Make an object.
         Create => "create",
@@ -57,7 +57,7 @@ label! {
 }
 
 label! {
-    /// How the API server answered a request.
+    /// The result of a request to the API server.
     Outcome {
         /// It did as it was asked.
         Ok => "ok",
@@ -83,7 +83,7 @@ label! {
 }
 
 impl Outcome {
-    /// What an HTTP status says.
+    /// Classifies an HTTP status.
     #[must_use]
     pub const fn of(status: u16) -> Self {
         match status {

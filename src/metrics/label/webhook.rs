@@ -1,7 +1,7 @@
 //! Labels of admission requests, connections and serving certificates.
 
 label! {
-    /// Which webhook.
+    /// The webhook.
     Webhook {
         /// The defaulting one.
         Mutate => "mutate",
@@ -11,19 +11,19 @@ label! {
 }
 
 label! {
-    /// What a webhook answered.
+    /// The response of a webhook.
     Verdict {
         /// The object may be stored.
         Allowed => "allowed",
         /// The object has faults.
         Denied => "denied",
-        /// What came was no review; the API server applies the failure policy.
+        /// The request was not a review; the API server applies the failure policy.
         Malformed => "malformed",
     }
 }
 
 label! {
-    /// Why an admission request got no review.
+    /// Why an admission request was not handled.
     RequestRefusal {
         /// Too many at once (429).
         Busy => "busy",
@@ -41,7 +41,7 @@ label! {
 }
 
 label! {
-    /// Which listener.
+    /// The listener.
     Listener {
         /// HTTPS, for the API server.
         Webhook => "webhook",
@@ -51,7 +51,7 @@ label! {
 }
 
 label! {
-    /// Why a connection was not taken.
+    /// Why a connection was closed.
     ConnectionRefusal {
         /// Too many are being answered.
         Full => "full",
@@ -65,7 +65,7 @@ label! {
 }
 
 label! {
-    /// What became of certificate files.
+    /// The result of reading new certificate files.
     Renewal {
         /// They are served.
         Loaded => "loaded",

@@ -18,7 +18,7 @@ use self::resp::{DEPTH_LIMIT, LINE_LIMIT, Position, VALUES_LIMIT};
 /// Bytes of the replies to one command or pipeline: the largest is CONFIG GET of 256 directives with values of 1 KiB.
 pub(super) const BYTES_LIMIT: usize = 512 << 10;
 
-/// What a server sent that was not parsed.
+/// Why a reply was rejected before it was parsed.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum Excess {
     /// Too many bytes.
@@ -38,7 +38,7 @@ pub enum Excess {
     Protocol,
 }
 
-/// What may still come in reply to the present command; clones share it.
+/// The remaining size of the replies to the current command; clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Budget(Arc<Mutex<Spent>>);
 
@@ -56,12 +56,12 @@ impl Budget {
         self.with(|spent| (spent.bytes, spent.values) = (0, 0));
     }
 
-    /// Why the connection was given up, if it was.
+    /// The reason why the connection was closed, if it was.
     pub(super) fn excess(&self) -> Option<Excess> {
         self.with(|spent| spent.excess)
     }
 
-    /// Whether the server refused the connection because it has all the clients that it may have.
+    /// True if the server refused the connection because `maxclients` is reached.
     pub(super) fn is_full(&self) -> bool {
         self.with(|spent| spent.is_full)
     }

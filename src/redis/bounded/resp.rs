@@ -10,21 +10,21 @@ pub(super) const DEPTH_LIMIT: usize = 8;
 /// Bytes of a line: a status, an error, a number or a length. The text of a bulk string is not a line.
 pub(super) const LINE_LIMIT: usize = 4 << 10;
 
-/// What a server with all the clients that it may have says to a new one, before it closes the connection.
+/// The reply of a server that has reached `maxclients`, before it closes the connection.
 const FULL: &[u8] = b"-ERR max number of clients";
 
-/// Where in a reply the next byte is. Each byte costs the same, in whatever pieces it comes.
+/// The position of the next byte within a reply. The cost per byte is constant, however the stream is fragmented.
 #[derive(Debug, Default)]
 pub(super) struct Position {
     /// The line that has begun.
     line: Vec<u8>,
-    /// Whether the first line has ended.
+    /// True once the first line has ended.
     begun: bool,
     /// Bytes of a bulk string that are to come.
     text: usize,
-    /// Whether the text of a bulk string has to end here.
+    /// True if the text of a bulk string ends here.
     after_text: bool,
-    /// How many values each open array lacks.
+    /// The number of missing values of each open array.
     open: Vec<usize>,
 }
 
@@ -96,7 +96,7 @@ impl Position {
     }
 }
 
-/// What the first line of a value says.
+/// The meaning of the first line of a value.
 #[derive(Clone, Copy)]
 enum Header {
     /// The value is complete.
