@@ -10,7 +10,7 @@ use crate::{
     offline::arguments::{Topic, ValidateArguments},
 };
 
-/// Image of instances that name none, unless the operator is told another.
+/// Default image of instances, unless `--default-image` is set.
 pub const DEFAULT_IMAGE: &str = "redis:7.4.10";
 
 /// Serves the admission webhooks of RedisInstance and keeps every instance as its spec says.
@@ -77,7 +77,7 @@ pub struct RunSettings {
     /// Name of both webhook configurations, whose caBundle is kept when certificates are self-managed.
     #[arg(long, env = "WEBHOOK_CONFIGURATION", default_value = OPERATOR)]
     pub webhook_configuration: String,
-    /// Namespaces whose instances are looked after, separated by commas; none: all.
+    /// Namespaces whose instances are reconciled, separated by commas; none: all.
     #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',', value_parser = namespace)]
     pub watch_namespaces: Vec<String>,
     /// Whether only the holder of a Lease reconciles; false is for a process that is certainly alone.
@@ -108,7 +108,7 @@ pub struct RunSettings {
 }
 
 impl RunSettings {
-    /// The namespaces whose instances are looked after; none: all of them.
+    /// The namespaces whose instances are reconciled; empty for all.
     #[must_use]
     pub fn namespaces(&self) -> Vec<String> {
         self.watch_namespaces.iter().filter(|name| !name.is_empty()).cloned().collect()
@@ -118,7 +118,8 @@ impl RunSettings {
 /// Where the webhooks' certificate comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Certificates {
-    /// Somebody else, such as cert-manager, puts the files into the folder and their CA into the webhook configurations.
+    /// Another controller, such as cert-manager, puts the files into the folder and their CA into the webhook
+    /// configurations.
     Provided,
     /// The operator is its own CA: it makes and renews the certificate, writes the files, and keeps the CA and the webhook
     /// configurations in place.

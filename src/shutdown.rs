@@ -1,5 +1,5 @@
-//! How the process ends: the first signal asks for a drain, the second for an end at once.
-//! It must not know what is being drained, nor exit by itself.
+//! Ends the process: the first signal starts a drain, the second ends at once. Independent of what is drained; does not
+//! call exit.
 
 use std::{future::Future, io};
 
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 /// How the work ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended<T> {
-    /// It returned, drained or by itself.
+    /// It returned, after a drain or on its own.
     Finished(T),
     /// A second signal came while it drained; it was dropped where it stood. The process should exit with code 1.
     Aborted,

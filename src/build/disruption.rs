@@ -14,7 +14,7 @@ pub(super) fn disruption_budget(instance: &ValidatedInstance) -> PodDisruptionBu
     let spec = PodDisruptionBudgetSpec {
         max_unavailable: Some(IntOrString::Int(1)),
         selector: Some(selector),
-        // A pod that serves nobody holds no drain up.
+        // An unready pod serves no clients and must not block a drain.
         unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
         ..PodDisruptionBudgetSpec::default()
     };

@@ -37,20 +37,21 @@ pub struct Children {
     pub pods_service: Service,
     /// The Service that clients use.
     pub service: Service,
-    /// The Service of those who only read; there is one with several pods.
+    /// The Service for clients that only read; present with several pods.
     pub replicas_service: Option<Service>,
-    /// What a drain may take at once; there is one with several pods.
+    /// The disruption budget; present with several pods.
     pub disruption_budget: Option<PodDisruptionBudget>,
     /// The pods and their volumes.
     pub stateful_set: StatefulSet,
 }
 
-/// How far the pods may follow a new template, and why it changed: what of a StatefulSet the spec alone does not tell.
+/// The partition of the rollout and the cause of the last template change: the fields of the StatefulSet that do not
+/// follow from the spec.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gate {
     /// Pods of this ordinal and above follow; 0 = all.
     pub partition: i32,
-    /// Why the template last changed, for people.
+    /// The cause of the last template change, for users.
     pub cause: Option<String>,
 }
 
@@ -60,8 +61,9 @@ pub fn build(instance: &ValidatedInstance) -> Children {
     build_with(instance, instance.replicas, instance.replicas > 1)
 }
 
-/// The same with another number of pods: those that are to go stay until the role of the primary has left them. `replicated`
-/// says whether any pod but the first is still there, which keeps the Service for reads and the disruption budget.
+/// The children with another number of pods: during a scale-in the surplus pods stay until the primary is among the
+/// others. `replicated` is true while any pod but the first exists, which keeps the Service for reads and the
+/// disruption budget.
 #[must_use]
 pub fn build_with(instance: &ValidatedInstance, pods: i32, replicated: bool) -> Children {
     Children {
@@ -75,14 +77,15 @@ pub fn build_with(instance: &ValidatedInstance, pods: i32, replicated: bool) -> 
 }
 
 impl Children {
-    /// The same with the StatefulSet behind this gate.
+    /// The children with this partition and cause in the StatefulSet.
     #[must_use]
     pub fn gated(mut self, gate: Gate) -> Self {
         self.stateful_set = stateful_set::gated(self.stateful_set, gate);
         self
     }
 
-    /// The same with servers that take no writes when they start, until the operator has seen whose data are the newest.
+    /// The children with servers that take no writes when they start, until the operator has determined which one has
+    /// the newest data.
     #[must_use]
     pub fn fenced(mut self) -> Self {
         let conf = self.config_map.data.get_or_insert_default().entry(CONFIG_KEY.to_owned()).or_default();
@@ -90,14 +93,16 @@ impl Children {
         self
     }
 
-    /// The same with the Service for clients leading to the first pod alone: the primary among several has no label yet.
+    /// The children with a Service for clients that selects only the first pod, because the primary has no role label
+    /// yet.
     #[must_use]
     pub fn led_by_the_first(mut self, instance: &ValidatedInstance) -> Self {
         self.service = service::service(instance, false);
         self
     }
 
-    /// The same with another text for redis.conf: one that the servers have not taken yet stays out of the ConfigMap.
+    /// The children with another text for redis.conf: a configuration that the servers have not accepted stays out of
+    /// the ConfigMap.
     #[must_use]
     pub fn with_conf(mut self, conf: String) -> Self {
         self.config_map.data.get_or_insert_default().insert(CONFIG_KEY.to_owned(), conf);

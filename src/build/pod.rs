@@ -82,7 +82,7 @@ fn container(instance: &ValidatedInstance) -> Container {
         env: Some(environment(instance)),
         ports: Some(vec![port(PORT_NAME, PORT), port(TLS_PORT_NAME, TLS_PORT)]),
         resources: (resources != ResourceRequirements::default()).then_some(resources),
-        // Also where there is nobody to hand anything to: with it or without it, the number of replicas changes no template.
+        // Also with a single pod, so that a change of the number of replicas does not change the template.
         lifecycle: Some(Lifecycle { pre_stop: Some(leave()), ..Lifecycle::default() }),
         // The kubelet's first round may come before the container runs; every 2 s bounds what a start loses to that.
         readiness_probe: Some(Probe { period_seconds: Some(2), timeout_seconds: Some(5), ..probe("ready") }),
@@ -101,7 +101,7 @@ fn container(instance: &ValidatedInstance) -> Container {
     }
 }
 
-/// What the scripts need to know.
+/// The environment of the scripts.
 fn environment(instance: &ValidatedInstance) -> Vec<EnvVar> {
     let pod_ip = ObjectFieldSelector { field_path: "status.podIP".to_owned(), ..ObjectFieldSelector::default() };
     let pod_ip = EnvVarSource { field_ref: Some(pod_ip), ..EnvVarSource::default() };

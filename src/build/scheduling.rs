@@ -1,6 +1,6 @@
-//! Where the pods may run: what the user says, or else that the pods of an instance keep off each other's node and zone. Only
-//! a preference, since a pod that runs beside another is better than one that waits; and also for one pod, which more of
-//! them then do not restart.
+//! Placement of the pods: according to the spec, or else spread over nodes and zones. The spread is only a preference,
+//! because a pod on a shared node is better than a pending one. It also applies to a single pod, so that scaling out
+//! does not restart it.
 
 use k8s_openapi::{
     api::core::v1::{Affinity, PodAffinityTerm, PodAntiAffinity, TopologySpreadConstraint, WeightedPodAffinityTerm},
@@ -22,7 +22,7 @@ pub(super) fn affinity(instance: &ValidatedInstance) -> Option<Affinity> {
     }
 }
 
-/// The same for zones; an empty list is none.
+/// The spread over zones; an explicitly empty list disables it.
 pub(super) fn spread(instance: &ValidatedInstance) -> Vec<TopologySpreadConstraint> {
     match &instance.pod.topology_spread_constraints {
         Some(constraints) => constraints.clone(),

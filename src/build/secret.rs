@@ -19,7 +19,8 @@ pub fn auth_secret(instance: &ValidatedInstance, keys: &Keys) -> Secret {
     auth_secret_with(instance, keys, &keys.current)
 }
 
-/// The same with another password under the key `password`: a user wrote it there, and the servers do not accept it yet.
+/// The Secret with another password under the key `password`: the user wrote it there, and the servers do not accept it
+/// yet.
 #[must_use]
 pub fn auth_secret_with(instance: &ValidatedInstance, keys: &Keys, password: &Password) -> Secret {
     let mut data = BTreeMap::from([

@@ -1,4 +1,4 @@
-//! The Services: the one for clients, the one for those who only read, and the headless one that gives each pod a DNS name.
+//! The Services: one for clients, one for read-only clients, and a headless Service that gives each pod a DNS name.
 
 use std::collections::BTreeMap;
 

@@ -69,7 +69,7 @@ fn rolling_update(partition: i32) -> RollingUpdateStatefulSetStrategy {
     RollingUpdateStatefulSetStrategy { partition: Some(partition), ..RollingUpdateStatefulSetStrategy::default() }
 }
 
-/// What `domain::live` reads back of the user's options.
+/// The annotation from which `domain::live` reads the user's options.
 fn pod_options(instance: &ValidatedInstance) -> Option<String> {
     let parts = instance.pod.fingerprint();
     if parts.is_empty() { None } else { serde_json::to_string(&parts).ok() }
@@ -80,8 +80,8 @@ fn template_hash(template: &PodTemplateSpec) -> String {
     serde_json::to_string(template).map(|text| hash(&text)).unwrap_or_default()
 }
 
-/// A StatefulSet that is deleted, by hand or to be made anew, never takes the data along: claims go with the instance,
-/// by an ownerReference on them. Fewer replicas is the StatefulSet's to see.
+/// Deleting the StatefulSet, by hand or to create it again, never deletes data: the claims are deleted with the
+/// instance through an ownerReference on them. Claims of a scale-in are left to the StatefulSet controller.
 fn retention(retention: Retention) -> StatefulSetPersistentVolumeClaimRetentionPolicy {
     let scaled = match retention {
         Retention::Retain => "Retain",
@@ -93,8 +93,8 @@ fn retention(retention: Retention) -> StatefulSetPersistentVolumeClaimRetentionP
     }
 }
 
-/// What a claim carries so that it goes with the instance, or stays: applied under a field manager of its own. The uid
-/// keeps it from being made anew where it is gone.
+/// The ownerReference that deletes a claim with the instance, or its absence; applied with a separate field manager.
+/// The uid prevents that the claim is created again after it was deleted.
 #[must_use]
 pub fn claim_ownership(instance: &ValidatedInstance, claim: &str, uid: &str) -> PersistentVolumeClaim {
     let owners = match instance.storage.retention {

@@ -17,7 +17,7 @@ use crate::{
 /// Seconds that the API server waits for an answer. One takes a millisecond: this is for a node in trouble.
 const TIMEOUT: i32 = 5;
 
-/// Where the webhooks are, and for whom.
+/// The Service and the scope of the webhooks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhooks {
     /// Name of both configurations.
@@ -60,7 +60,7 @@ pub fn validating(webhooks: &Webhooks) -> ValidatingWebhookConfiguration {
         client_config: client_config(webhooks, VALIDATE_PATH),
         // scale too: otherwise `kubectl scale` would be a way past every rule about replicas.
         rules: Some(vec![rule(&["redisinstances", "redisinstances/scale"])]),
-        // An invalid spec must not be stored because nobody was there to read it.
+        // An invalid spec must not be stored while no webhook is available to check it.
         failure_policy: Some("Fail".to_owned()),
         match_policy: Some("Equivalent".to_owned()),
         side_effects: "None".to_owned(),
@@ -101,7 +101,7 @@ fn rule(resources: &[&str]) -> RuleWithOperations {
     }
 }
 
-/// What is being deleted is never judged: its finalizers must be able to go.
+/// Objects that are being deleted are not validated, so that their finalizers can be removed.
 fn not_being_deleted() -> MatchCondition {
     MatchCondition {
         name: "not-being-deleted".to_owned(),

@@ -29,7 +29,7 @@ use super::described;
 /// The uid that the review is asked with, and must be answered with.
 const UID: &str = "00000000-0000-0000-0000-00000000c4ec";
 
-/// Whom to call, and whom to trust.
+/// The target of the call, and the CA to trust.
 pub(super) struct Call {
     pub(super) address: SocketAddr,
     pub(super) server_name: String,
@@ -48,7 +48,7 @@ pub(super) struct Answered {
     pub(super) taken: Duration,
 }
 
-/// What is in the way.
+/// The cause of a failed call.
 #[derive(Debug, Error)]
 pub(super) enum Fault {
     #[error("the connection is not accepted: {0}")]
@@ -66,7 +66,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// What to do about it.
+    /// The suggested remedy.
     pub(super) const fn cure(&self) -> &'static str {
         match self {
             Self::Unconnected(_) => {
@@ -142,7 +142,7 @@ fn hyper_closed() -> Box<dyn std::error::Error + Send + Sync> {
     "the connection was closed".into()
 }
 
-/// A review of a legal object, as at its creation; dry-run, so that nobody takes it for a real one.
+/// A review of a legal object at its creation, marked as dry-run so that it has no effect.
 fn review(api_version: &str, kind: &str) -> Value {
     let (group, version) = api_version.split_once('/').unwrap_or_default();
     let gvk = json!({"group": group, "version": version, "kind": kind});
@@ -168,7 +168,7 @@ fn judged(status: StatusCode, body: &[u8]) -> Result<(), Fault> {
     }
 }
 
-/// When a certificate ends, in Unix time.
+/// Expiry of a certificate, in Unix time.
 pub(super) fn expiry(certificate: &CertificateDer<'_>) -> Option<i64> {
     let (_, parsed) = parse_x509_certificate(certificate).ok()?;
     Some(parsed.validity().not_after.timestamp())

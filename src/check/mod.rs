@@ -22,7 +22,7 @@ use x509_parser::parse_x509_certificate;
 
 use crate::{api, domain::names::OPERATOR};
 
-/// What `check-webhook` is told.
+/// The arguments of `check-webhook`.
 #[derive(Clone, Debug, Args)]
 pub struct CheckArguments {
     /// Name of both webhook configurations.
@@ -36,7 +36,7 @@ pub struct CheckArguments {
 /// Nothing could be checked.
 #[derive(Debug, Error)]
 pub enum CheckError {
-    /// Neither a kubeconfig nor a ServiceAccount tells how to reach the API server.
+    /// Neither a kubeconfig nor a ServiceAccount provides access to the API server.
     #[error("no way to the API server: {0}; set KUBECONFIG, or run in a pod with a ServiceAccount")]
     Config(#[from] Box<kube::config::InferConfigError>),
     /// The client could not be made from the configuration.
@@ -44,7 +44,7 @@ pub enum CheckError {
     Client(#[from] Box<kube::Error>),
 }
 
-/// What was found, a line each, and whether anything is wrong.
+/// The findings, one per line, and whether one of them is an error.
 #[derive(Debug, Default)]
 pub struct Report {
     /// For people.
@@ -181,7 +181,7 @@ fn trusted(registered: &Registered, report: &mut Report) -> Option<Vec<Certifica
     Some(certificates)
 }
 
-/// Where the API server would dial.
+/// The address that the API server would connect to.
 async fn address(
     service: &ServiceReference,
     arguments: &CheckArguments,

@@ -1,4 +1,5 @@
-//! What a request to the API server is about, and what it asks for: read off its method, path and headers.
+//! Derives kind, resource and verb of a request to the API server from its method, path and headers (apiserver:
+//! RequestInfo).
 
 use axum::http::{HeaderMap, Method, Uri, header::CONTENT_TYPE};
 
@@ -20,7 +21,7 @@ const KINDS: [(&str, Kind); 12] = [
     ("validatingwebhookconfigurations", Kind::ValidatingWebhookConfiguration),
 ];
 
-/// What a request is about, and what it asks for.
+/// Returns kind and verb of a request.
 pub(super) fn asked(method: &Method, uri: &Uri, headers: &HeaderMap) -> (Kind, Verb) {
     let (kind, named) = object(uri.path());
     let watches = || uri.query().is_some_and(|query| query.split('&').any(|part| part == "watch=true"));

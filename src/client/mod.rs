@@ -1,5 +1,5 @@
-//! The client for the API server: how long it bears silence, what is counted of each request, and who is told that a
-//! watch lives. It must not know what a request is for, nor try one again: whoever asked decides that.
+//! The client for the API server: timeouts, metrics of each request, and liveness of the watches. Independent of the
+//! purpose of a request; the caller decides about retries.
 
 mod asked;
 mod fence;
@@ -49,7 +49,7 @@ pub fn connect(
     config.read_timeout = Some(SILENCE);
     // Else the time that a connection was idle would count against the next answer on it.
     config.reset_reader_on_write = true;
-    // Tried again in here, a request would keep its reconcile's turn for minutes, and nobody would see why.
+    // Retries in the client would occupy the reconcile for minutes without any visible cause.
     config.default_retry = false;
     Ok(ClientBuilder::try_from(config)?.with_layer(&Observed { metrics, pulse, leadership }).build())
 }

@@ -1,5 +1,5 @@
-//! Signs of life of the watches: told to `health`, and to those who wait for the API server to be there again.
-//! kube's watcher hides bookmarks and reopening, so they are seen here, where the bytes come.
+//! Liveness of the watches, reported to `health` and to tasks that wait for the API server to return. kube's watcher
+//! hides bookmarks and reconnects, so they are observed here, in the byte stream.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +14,7 @@ use crate::{
     metrics::{Kind, Outcome, Verb},
 };
 
-/// Where the signs of life go. Clones share one state.
+/// The destinations of liveness signals. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Pulse {
     health: Health,
@@ -41,8 +41,8 @@ impl Pulse {
         self.health.watch_moved(kind.word(), Instant::now());
     }
 
-    /// A list or a watch of this kind was answered, or broke off. Failing is a sign of life too: it is the API server's
-    /// failure, or the network's, and no restart of this process would mend it.
+    /// A list or a watch of this kind was answered, or failed. A failure counts as liveness too: it is caused by the
+    /// API server or the network, and restarting this process would not help.
     pub(super) fn answered(&self, kind: Kind, verb: Verb, outcome: Outcome) {
         self.moved(kind);
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,5 @@
-//! When the API server wants to be asked again. It says so in a header, and its priority and fairness nowhere else; kube
-//! reads only the Status. So the header is put there.
+//! Copies the `Retry-After` header into the Status of an error response. API priority and fairness sets only the
+//! header, and kube reads only the Status.
 
 use axum::http::{Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
@@ -11,7 +11,7 @@ use super::Answer;
 
 /// Most bytes of a refusal that are read.
 const LIMIT: usize = 64 << 10;
-/// Most characters of one that is no Status.
+/// Maximum characters kept of a response that is not a Status.
 const WORDS: usize = 256;
 
 /// The answer with the header's time in its Status, if it has one.

@@ -8,18 +8,19 @@ use serde_json::value::RawValue;
 
 use crate::api;
 
-/// An object that is longer loses what nobody reads: who owns its fields, and the annotations of others.
+/// Objects above this size lose their managed fields and the annotations of other applications, which the operator does
+/// not read.
 const LONG: usize = 32 << 10;
-/// One that is longer even so loses all but who it is. The StatefulSet of the largest spec is shorter.
+/// Objects still above this size are reduced to their identity. The StatefulSet of the largest spec is smaller.
 const LONGEST: usize = 192 << 10;
 /// The longest of its labels, annotations and owners that it then keeps, in bytes of JSON each.
 const KEPT: usize = 8 << 10;
-/// What it keeps of its metadata.
+/// The metadata fields that are kept.
 const IDENTITY: [&str; 8] =
     ["name", "namespace", "uid", "resourceVersion", "deletionTimestamp", "labels", "annotations", "ownerReferences"];
-/// Why a StatefulSet's pod template changed, as `kubectl rollout history` shows it.
+/// The cause of the last change of a StatefulSet's pod template, as `kubectl rollout history` shows it.
 const CAUSE: &str = "kubernetes.io/change-cause";
-/// How deep an object of a list is: the list, its items, the object.
+/// Nesting depth of an object in a list: the list, its items, the object.
 const OBJECT: usize = 3;
 
 /// The text of a list on its way through. Strings, nesting and the name of the list's own fields are followed, no more.
@@ -37,7 +38,7 @@ pub(super) struct Shortener {
 }
 
 impl Shortener {
-    /// The same text with its large objects shortened; what is not complete yet comes with a later part.
+    /// Returns the text with its large objects shortened; an incomplete object is returned with a later part.
     pub(super) fn pass(&mut self, part: &[u8]) -> Vec<u8> {
         let mut passed = Vec::with_capacity(part.len());
         let mut from = 0;
@@ -104,9 +105,9 @@ impl Shortener {
     }
 }
 
-/// An object without what nobody reads, or no more than who it is.
+/// The object without the fields that the operator does not read, or reduced to its identity.
 fn shortened(object: &[u8]) -> Vec<u8> {
-    // What is no object goes on as it came, for whoever reads the list to say so.
+    // Text that is not an object is passed on unchanged; the reader of the list reports the error.
     without_the_unread(object)
         .filter(|text| text.len() <= LONGEST)
         .or_else(|| identity(object))
@@ -136,13 +137,13 @@ fn identity(object: &[u8]) -> Option<Vec<u8>> {
     let metadata = serde_json::value::to_raw_value(&metadata).ok()?;
     fields.retain(|name, value| ["apiVersion", "kind"].contains(&name.as_str()) && value.get().len() <= KEPT);
     fields.insert("metadata".to_owned(), &metadata);
-    // So that nobody takes it for an object that has no more.
+    // Marks the object as shortened, so that it is not mistaken for a complete one.
     let shortened = serde_json::value::to_raw_value(&true).ok()?;
     fields.insert("shortened".to_owned(), &shortened);
     text(&fields)
 }
 
-/// With the metadata before what they tell how to read.
+/// Places the metadata first, because it determines how the remaining fields are decoded.
 fn text(fields: &Fields<'_>) -> Option<Vec<u8>> {
     let mut text = Vec::from(b"{");
     let rest = fields.iter().filter(|(name, _)| *name != "metadata");

@@ -20,7 +20,7 @@ const CA_LIFE: i64 = 365 * 24 * 3600;
 const LEAF_LIFE: i64 = 7 * 24 * 3600;
 /// Seconds by which validity begins early, for clocks that are behind ours.
 const BACKDATED: i64 = 300;
-/// Subject of the CA, by which a person knows it.
+/// Subject of the CA, which identifies it in certificates and logs.
 const CA_NAME: &str = "redis-operator webhook CA";
 
 /// A certificate could not be made, or not read.
@@ -100,10 +100,10 @@ pub(super) fn is_good_leaf(leaf: &Pair, ca: &Pair, names: &[String], now: Timest
         && names.iter().all(|name| verify(&leaf.chain, &ca.chain, name, now).is_ok())
 }
 
-/// Whether somebody who trusts the certificates of `trusted` takes the chain for a server of this name.
+/// Verifies the chain for this server name against the trusted certificates.
 ///
 /// # Errors
-/// What is wrong, in rustls' words.
+/// The error of rustls.
 fn verify(chain: &str, trusted: &str, name: &str, now: Timestamp) -> Result<(), rustls::Error> {
     let general = |words: &str| rustls::Error::General(words.to_owned());
     let mut roots = rustls::RootCertStore::empty();

@@ -1,4 +1,4 @@
-//! What the Secret of the certificates holds, and what it should hold next. No I/O; now is an argument.
+//! The contents of the certificate Secret, and which parts have to be renewed. No I/O; the current time is an argument.
 
 use jiff::Timestamp;
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
@@ -11,9 +11,9 @@ const TRUSTED: &str = "ca.crt";
 const AUTHORITY_KEY: &str = "ca.key";
 const CHAIN: &str = "tls.crt";
 const KEY: &str = "tls.key";
-/// How many former CAs may be trusted beside the present one.
+/// Maximum number of former CAs that are trusted beside the present one.
 const FORMER: usize = 2;
-/// Seconds after which nobody shows a leaf of a former CA any more.
+/// Seconds after which no operator serves a leaf of a former CA any more.
 const OVERLAP: i64 = 24 * 3600;
 
 /// A CA, those trusted beside it, and a leaf.
@@ -24,7 +24,7 @@ pub(super) struct Bundle {
     leaf: Pair,
 }
 
-/// What must be made anew.
+/// What has to be issued again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Renewal {
     /// Nothing.
@@ -36,7 +36,7 @@ pub(super) enum Renewal {
 }
 
 impl Bundle {
-    /// What a Secret holds. What is missing is empty, and no good.
+    /// Reads the contents of a Secret. Missing keys are read as empty, which is invalid.
     #[must_use]
     pub(super) fn read(secret: Option<&Secret>) -> Self {
         let data = secret.and_then(|secret| secret.data.as_ref());
@@ -53,7 +53,7 @@ impl Bundle {
         }
     }
 
-    /// What is to be made anew so that the webhooks go on being trusted under these names.
+    /// Determines what has to be issued again so that the webhooks stay trusted under these names.
     #[must_use]
     pub(super) fn judge(&self, names: &[String], now: Timestamp) -> Renewal {
         if !authority::is_good_authority(&self.ca, now) {
@@ -65,8 +65,8 @@ impl Bundle {
         }
     }
 
-    /// The same with what must be anew. A new CA leaves trusted for a while what was trusted before: this bundle's CA and
-    /// what the API server trusts at present, since other operators show leaves of theirs until they have read the new one.
+    /// The bundle with newly issued parts. If the CA is new, the former CA and the caBundle that the API server has now
+    /// stay trusted for a while, because other operators serve their leaves until they have read the new bundle.
     ///
     /// # Errors
     /// [`AuthorityError`].
@@ -100,7 +100,7 @@ impl Bundle {
         format!("{}{}", self.ca.chain, self.former.concat())
     }
 
-    /// What the webhooks show.
+    /// The certificate chain and key that the webhooks serve.
     #[must_use]
     pub(super) fn leaf(&self) -> &Pair {
         &self.leaf

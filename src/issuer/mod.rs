@@ -28,17 +28,18 @@ use self::{
 };
 use crate::{build::webhooks::Webhooks, domain::names::OPERATOR};
 
-/// How often the Secret is read: it is not watched, so that the operator needs no right to list Secrets.
+/// Interval between two reads of the Secret: it is not watched, so that the operator needs no permission to list
+/// Secrets.
 const PERIOD: Duration = Duration::from_secs(10);
-/// The least time between two passes, whatever the watches show: somebody may be at odds with us over the caBundle.
+/// Minimum time between two passes, regardless of watch events: another controller may keep overwriting the caBundle.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long after a new CA was written into the webhook configurations its leaf is shown: by then every API server has
-/// heard of it.
+/// Time between writing a new CA into the webhook configurations and serving its leaf: by then every API server has
+/// received it.
 const SETTLED: Duration = Duration::from_secs(5);
 /// Annotation of a Secret that cert-manager keeps.
 const FOREIGN: &str = "cert-manager.io/certificate-name";
 
-/// Why the certificates could not be kept in order. It is tried again.
+/// Why the certificates could not be maintained. The operation is retried.
 #[derive(Debug, Error)]
 pub enum IssuerError {
     /// A certificate could not be made.
@@ -47,14 +48,14 @@ pub enum IssuerError {
     /// A request was refused or got no answer.
     #[error("cannot {verb} {kind}: {source}")]
     Request {
-        /// What was asked.
+        /// The verb of the request.
         verb: &'static str,
-        /// Of what.
+        /// The kind of the object.
         kind: String,
-        /// What came of it.
+        /// The error of the request.
         source: Box<kube::Error>,
     },
-    /// Somebody else was faster: what was read is not true any more.
+    /// Conflict: the Secret was changed after it was read.
     #[error("another operator wrote {0} at the same time")]
     Overtaken(String),
     /// An object does not pass through JSON, which is a defect of this program.
@@ -70,7 +71,7 @@ pub enum IssuerError {
     Files {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -79,7 +80,7 @@ impl IssuerError {
     fn request(verb: &'static str, kind: &str) -> impl FnOnce(kube::Error) -> Self + use<> {
         let kind = kind.to_owned();
         move |source| match source {
-            // 422: the object is not the one that the patch was made for.
+            // 422: the object has changed since the patch was computed.
             kube::Error::Api(status)
                 if status.code == 409 || (verb != "create" && matches!(status.code, 404 | 422)) =>
             {
@@ -90,10 +91,10 @@ impl IssuerError {
     }
 }
 
-/// What the issuer is told.
+/// The configuration of the issuer.
 #[derive(Clone, Debug)]
 pub struct IssuerSettings {
-    /// Where the webhooks are; the certificate is for its Service.
+    /// The webhooks; the certificate is issued for their Service.
     pub webhooks: Webhooks,
     /// Name of the Secret, in the operator's namespace.
     pub secret: String,
@@ -107,7 +108,7 @@ pub struct Issuer {
     settings: IssuerSettings,
     names: Vec<String>,
     trust: Trust,
-    /// The CA whose leaves the API server has been told to trust, and since when.
+    /// The CA whose leaves the API server trusts, and since when.
     trusted: Option<(String, Instant)>,
     installed: Option<Pair>,
     told: String,
@@ -141,7 +142,7 @@ impl Issuer {
                 _ = ticks.tick() => {}
                 Some(event) = shown.next() => self.trust.see(event),
             }
-            // What is there already is taken in before anything is done about it.
+            // Pending events are processed before any action is taken.
             while let Some(Some(event)) = futures::FutureExt::now_or_never(shown.next()) {
                 self.trust.see(event);
             }
@@ -197,7 +198,8 @@ impl Issuer {
         self.trusted.as_ref().is_some_and(|(_, since)| since.elapsed() < SETTLED) && self.installed.is_some()
     }
 
-    /// Of two that write at once, one is told that it comes too late, and reads what the other wrote.
+    /// Writes conditionally: of two concurrent writes one fails with a conflict, and that operator then reads the
+    /// result of the other.
     async fn store(&self, stored: Option<Secret>, bundle: &Bundle) -> Result<(), IssuerError> {
         let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
         if let Some(secret) = stored {
@@ -242,7 +244,7 @@ impl Issuer {
     }
 }
 
-/// Replaces a file as a whole: a reader sees the old text or the new one. Nobody else may read it.
+/// Replaces a file atomically: a reader sees the old text or the new one. Only the owner may read it.
 fn write(path: &Path, text: &str) -> Result<(), IssuerError> {
     let failed = |source| IssuerError::Files { path: path.to_owned(), source };
     let fresh = path.with_extension("new");

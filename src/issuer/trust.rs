@@ -1,5 +1,5 @@
-//! Whom the API server trusts to answer for the webhooks: the caBundle in the two webhook configurations, which are put back
-//! when they are gone. It must not know how certificates are made.
+//! Maintains the caBundle in the two webhook configurations, and creates the configurations again if they were deleted.
+//! Independent of how certificates are created.
 
 use futures::{Stream, StreamExt, stream};
 use k8s_openapi::{
@@ -23,10 +23,10 @@ use crate::{
     domain::names::OPERATOR,
 };
 
-/// Annotation by which cert-manager's injector is told to write the caBundle.
+/// Annotation that makes cert-manager's injector write the caBundle.
 const INJECTED: &str = "cert-manager.io/inject-ca-from";
 
-/// Seconds after which the API server ends a watch and it is opened anew, before the client takes it for dead.
+/// Seconds after which the API server closes a watch, so that it is opened again before the client considers it dead.
 const TIMEOUT: u32 = 60;
 
 /// The two configurations as the watches last showed them.
@@ -38,7 +38,7 @@ pub(super) struct Trust {
 
 struct Configuration {
     kind: ApiResource,
-    /// What a list that is under way has shown.
+    /// The object seen so far in the list in progress.
     listing: Option<DynamicObject>,
     /// Whether `shown` is the whole truth, as after the first list.
     known: bool,
@@ -47,7 +47,7 @@ struct Configuration {
     last: Option<DynamicObject>,
 }
 
-/// Which of the two, and what its watch shows.
+/// The index of the configuration, and an event of its watch.
 pub(super) type Shown = (usize, watcher::Result<Event<DynamicObject>>);
 
 impl Trust {
@@ -60,7 +60,7 @@ impl Trust {
         Self { client, webhooks, configurations: kinds.map(configuration) }
     }
 
-    /// What happens to the two, by name: nothing else is read.
+    /// Watches the two configurations by name; no other objects are read.
     pub(super) fn watch(&self) -> impl Stream<Item = Shown> + Send + use<> {
         let named =
             watcher::Config::default().timeout(TIMEOUT).fields(&format!("metadata.name={}", self.webhooks.name));
@@ -102,10 +102,10 @@ impl Trust {
         bytes.map(|bytes| String::from_utf8_lossy(&bytes.0).into_owned() + "\n").collect()
     }
 
-    /// Has both configurations trust these certificates (PEM) and no others.
+    /// Makes both configurations trust these certificates (PEM) and no others.
     ///
     /// # Errors
-    /// When the API server refuses or does not answer, or somebody else is to write the caBundle.
+    /// If the API server refuses or does not respond, or if another controller is to write the caBundle.
     pub(super) async fn ensure(&mut self, trusted: &str) -> Result<(), IssuerError> {
         let coded = serde_json::to_value(ByteString(trusted.as_bytes().to_vec())).map_err(IssuerError::Json)?;
         for index in 0..self.configurations.len() {
@@ -116,7 +116,7 @@ impl Trust {
                     let name = format!("{} {}", configuration.kind.kind, object.name_any());
                     return Err(IssuerError::Foreign(name));
                 }
-                // Without a webhook the API server asks nobody, which is as good as no configuration.
+                // A configuration without webhooks has no effect, as if it did not exist.
                 Some(object) if webhooks(&object).is_empty() => self.refill(configuration, &object, &coded).await?,
                 Some(object) if webhooks(&object).iter().all(|webhook| ca_bundle(webhook) == Some(&coded)) => continue,
                 Some(object) => self.patch(configuration, &object, &coded).await?,
@@ -146,7 +146,7 @@ impl Trust {
         Ok(patched)
     }
 
-    /// Gives the configuration the webhooks back that somebody took out of it.
+    /// Restores the webhooks of a configuration from which they were removed.
     async fn refill(
         &self,
         configuration: &Configuration,
@@ -167,7 +167,7 @@ impl Trust {
         object: &DynamicObject,
         steps: impl IntoIterator<Item = Value>,
     ) -> Result<DynamicObject, IssuerError> {
-        // Refused if somebody changed the list of webhooks meanwhile.
+        // Fails if the list of webhooks was changed meanwhile.
         let seen = json!({"op": "test", "path": "/metadata/resourceVersion", "value": object.resource_version()});
         let steps: Vec<Value> = [seen].into_iter().chain(steps).collect();
         let patch: json_patch::Patch = serde_json::from_value(steps.into()).map_err(IssuerError::Json)?;
@@ -176,8 +176,8 @@ impl Trust {
         patched.map_err(IssuerError::request("patch", &configuration.kind.kind))
     }
 
-    /// Creates the configuration anew. It is owned by the ClusterRole that permits this: an operator that is being removed
-    /// must not leave behind what would have the API server ask nobody.
+    /// Creates the configuration again. It is owned by the ClusterRole that permits this, so that uninstalling the
+    /// operator does not leave a configuration that refers to a missing webhook.
     async fn put_back(
         &self,
         configuration: &Configuration,
@@ -233,7 +233,7 @@ impl Trust {
         Ok(object)
     }
 
-    /// The configuration as the code has it, for one that was never seen.
+    /// The configuration as defined in the code, if none was observed before.
     fn built(&self, configuration: &Configuration) -> Result<DynamicObject, IssuerError> {
         let built = if configuration.kind.kind == admission::MutatingWebhookConfiguration::kind(&()) {
             serde_json::to_value(mutating(&self.webhooks))

@@ -13,7 +13,7 @@ pub struct Leadership(watch::Sender<Term>);
 enum Term {
     Over,
     Until(Instant),
-    /// Nobody else contends.
+    /// Leader election is off.
     Alone,
 }
 
@@ -24,7 +24,7 @@ impl Leadership {
         Self(watch::Sender::new(Term::Over))
     }
 
-    /// For a process that nobody contends with: it leads, and goes on leading.
+    /// For a process without leader election: it is always the leader.
     #[must_use]
     pub fn alone() -> Self {
         Self(watch::Sender::new(Term::Alone))

@@ -1,5 +1,5 @@
-//! Which of several operators reconciles: the one that holds the Lease. Contends for it, renews it, gives it back.
-//! It must not know what the holder does, nor end the process.
+//! Leader election: acquires the Lease, renews it and releases it. Independent of what the leader does; does not end
+//! the process.
 
 mod leadership;
 mod rules;
@@ -32,11 +32,11 @@ pub struct Election {
     /// The Lease as the last write or read left it; `None` when it must be read.
     known: Option<Lease>,
     sight: Option<Sight>,
-    /// What was last logged.
+    /// The last logged message.
     told: String,
 }
 
-/// Why a try brought nothing.
+/// Why an attempt failed.
 enum Setback {
     /// Another holds it.
     Held,
@@ -115,7 +115,7 @@ impl Election {
             return Err(Setback::Held);
         }
         let spec = rules::held(&record, &self.identity, wall_clock());
-        // With its resourceVersion: of two that found it free, one is told that it comes too late.
+        // The write carries the resourceVersion: of two candidates that found the Lease free, one gets a conflict.
         self.write(Lease { spec: Some(spec), ..lease }).await
     }
 

@@ -8,35 +8,36 @@ use std::time::Duration;
 use k8s_openapi::{api::coordination::v1::LeaseSpec, apimachinery::pkg::apis::meta::v1::MicroTime};
 use tokio::time::Instant;
 
-/// For how long a record that does not change keeps others away.
+/// Duration for which an unchanged record blocks other candidates.
 pub(super) const DURATION: Duration = Duration::from_secs(15);
-/// For how long the holder may write after it sent a renewal that was taken. What is left of `DURATION` is for a write on
-/// its way, and for clocks of different speed.
+/// Duration for which the leader may write after it sent a successful renewal. The rest of `DURATION` is reserved for
+/// writes in flight and for clocks of different speed.
 pub(super) const TERM: Duration = Duration::from_secs(10);
-/// How long to wait between two tries.
+/// Interval between two attempts.
 pub(super) const RETRY: Duration = Duration::from_secs(2);
 
 /// A Lease as this process sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sight {
     record: LeaseSpec,
-    /// Since when it has looked like this.
+    /// Time at which this record was first observed.
     since: Instant,
 }
 
 impl Sight {
-    /// What is seen now; a record that looks as before is as old as it was.
+    /// Observes the record; an unchanged record keeps the time of its first observation.
     pub(super) fn next(previous: Option<&Self>, record: &LeaseSpec, now: Instant) -> Self {
         let since = previous.filter(|previous| previous.record == *record).map_or(now, |previous| previous.since);
         Self { record: record.clone(), since }
     }
 
-    /// Who holds it, if anybody does.
+    /// The present holder, if there is one.
     pub(super) fn holder(&self) -> Option<&str> {
         self.record.holder_identity.as_deref().filter(|holder| !holder.is_empty())
     }
 
-    /// Whether it may be taken: nobody holds it, we do, or its holder has been silent for as long as it said.
+    /// True if the Lease can be acquired: it has no holder, this process is the holder, or the holder has not renewed
+    /// it for its duration.
     pub(super) fn is_free_for(&self, identity: &str, now: Instant) -> bool {
         let seconds = self.record.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
         let duration = seconds.map_or(DURATION, Duration::from_secs);

@@ -1,4 +1,4 @@
-//! Whether the operator is its own CA, and with what it is told about that. It must not know how certificates are made.
+//! Configures the issuer if the operator is its own CA. Independent of how certificates are created.
 
 use kube::Config;
 use tokio_util::sync::CancellationToken;
@@ -14,8 +14,8 @@ use crate::{
     settings::{Certificates, RunSettings},
 };
 
-/// Keeps the certificates in order until `shutdown`, if they are the operator's own. Every operator does, also one that
-/// stands by: its webhooks answer too.
+/// Renews the certificates until `shutdown`, if the operator issues them itself. Standbys do so too, because their
+/// webhooks also serve requests.
 pub(super) async fn issue(
     settings: RunSettings,
     metrics: &Metrics,

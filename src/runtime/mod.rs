@@ -26,10 +26,10 @@ use crate::{
     },
 };
 
-/// How often the certificate files are read again.
+/// Interval between two reads of the certificate files.
 const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
-/// How long the webhooks go on taking calls after the operator was told to end: for so long others may send them here, who
-/// have not heard of it.
+/// How long the webhooks keep accepting calls after SIGTERM, until clients have learnt that this endpoint is going
+/// away.
 const LINGER: Duration = Duration::from_secs(5);
 /// Threads that answer admission, apart from those of the loop: a storm of reconciles must not delay an apply. One answers
 /// twenty thousand reviews a second; of two, each wakes the other for nothing with every request.
@@ -38,12 +38,12 @@ const WEBHOOK_THREADS: usize = 1;
 const PROBE_THREADS: usize = 1;
 /// Threads of the leader election: whatever else is busy, the Lease is renewed.
 const ELECTION_THREADS: usize = 1;
-/// How often the webhooks' thread shows that it runs tasks.
+/// Interval between two liveness signals of the webhook thread.
 const WEBHOOK_BEAT: Duration = Duration::from_secs(1);
 /// Threads that compute TLS handshakes, which anybody may ask for: as many as are computed at a time.
 const HANDSHAKE_THREADS: usize = 1;
 
-/// Why the operator could not start, or could not go on.
+/// Why the operator could not start or had to stop.
 #[derive(Debug, Error)]
 pub enum RuntimeError {
     /// The system gave no threads.
@@ -58,7 +58,7 @@ pub enum RuntimeError {
     /// The admin listener failed.
     #[error(transparent)]
     Admin(#[from] AdminError),
-    /// Neither a kubeconfig nor a ServiceAccount tells how to reach the API server.
+    /// Neither a kubeconfig nor a ServiceAccount provides access to the API server.
     #[error("no way to the API server: {0}; set KUBECONFIG, or run in a pod with a ServiceAccount")]
     Config(#[from] Box<kube::config::InferConfigError>),
     /// The client could not be made from the configuration.
@@ -67,16 +67,16 @@ pub enum RuntimeError {
     /// The system gave no random bytes for a name in the lease.
     #[error("cannot make a name for the lease: no random bytes from the system: {0}; pass --identity")]
     Entropy(String),
-    /// A part that must run as long as the process ended by itself.
+    /// A component that must run as long as the process ended unexpectedly.
     #[error("the {0} ended unexpectedly")]
     Ended(&'static str),
 }
 
-/// Runs the operator until it is told to stop. A part that ends or fails ends the whole process: webhooks that answer
-/// for a loop that has returned would hide it.
+/// Runs the operator until it is asked to stop. A component that ends or fails ends the whole process: webhooks that
+/// keep answering would hide that the reconcile loop has ended.
 ///
 /// # Errors
-/// When something cannot start, or a part fails.
+/// If something cannot start, or a component fails.
 pub fn run(settings: RunSettings) -> Result<ExitCode, RuntimeError> {
     let health = Health::new(std::time::Instant::now());
     let shutdown = CancellationToken::new();
@@ -171,11 +171,11 @@ async fn parts(
     outcome.map(|_| ())
 }
 
-/// Ends the listeners a while after everything else was told to end.
+/// Closes the listeners some time after all other components were stopped.
 async fn close(health: &Health, shutdown: &CancellationToken, closing: &CancellationToken) -> Result<(), RuntimeError> {
     shutdown.cancelled().await;
     health.leaves();
-    // Nothing was shown yet to anybody, so nobody will come.
+    // The process has never been ready, so no calls are on their way.
     if health.is_serving() {
         tokio::time::sleep_until(tokio::time::Instant::now() + LINGER).await;
     }
@@ -183,7 +183,7 @@ async fn close(health: &Health, shutdown: &CancellationToken, closing: &Cancella
     Ok(())
 }
 
-/// A part of the process; one that returns before it was asked to is a failure.
+/// Supervises a component; returning before it was asked to is a failure.
 async fn part(
     name: &'static str,
     shutdown: &CancellationToken,

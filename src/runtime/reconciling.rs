@@ -1,5 +1,5 @@
-//! When this process reconciles: alone, or while it holds the Lease. It must not know what a reconcile does, nor the rules
-//! of the Lease.
+//! Runs the controller: always, or while this process holds the Lease. Independent of the reconcile and of the rules of
+//! the Lease.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::{
     settings::RunSettings,
 };
 
-/// How long giving the lease back may take: without it, it runs out by itself.
+/// Maximum time to release the Lease; otherwise it expires.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Reconciles until `shutdown`. The election runs on other threads than the loop: however busy that is, the lease is renewed.
