@@ -38,7 +38,7 @@ pub enum Topic {
 pub struct ExplainArguments {
     /// The directive, or one of its other names; left out: a list of all.
     pub directive: Option<String>,
-    /// The version to explain, such as 7.2; left out: every one that is known.
+    /// The version to explain, such as 7.2; left out: every known version.
     #[arg(long)]
     pub version: Option<String>,
     /// The server to explain; left out: both, or redis where a version is given.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::domain::directives::{LINES, Line, suggest::nearest};
 
-/// The version of the JSON form: a field that is added leaves it, one that goes or changes its meaning does not.
+/// Version of the JSON output: an added field does not change it, a removed or redefined one does.
 const FORM: u32 = 1;
 
 /// Why nothing can be explained.

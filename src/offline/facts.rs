@@ -75,7 +75,7 @@ impl Form {
         if Release::Known(line).is_live(&directive.name) { Change::Live } else { Change::Restart }
     }
 
-    /// What it takes, in words for a person.
+    /// The values that it accepts, as text for the output.
     #[must_use]
     pub fn takes(&self) -> String {
         let Self { line, directive } = self;

@@ -143,7 +143,7 @@ impl Judge {
     }
 }
 
-/// Keys written twice, then fields that nobody knows, as strict decoding lists them.
+/// Duplicate keys, then unknown fields, in the order of strict decoding.
 fn decoding_faults(new: &Node, stripped: &Stripped) -> Vec<Finding> {
     let finding = |reason: &str, word: &str, field: String, line, meant: Option<&String>| {
         let hint = meant.map(|meant| format!("; did you mean \"{meant}\"?")).unwrap_or_default();

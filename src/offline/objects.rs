@@ -29,7 +29,7 @@ pub struct Identity {
     pub kind: String,
     /// Namespace, if it names one.
     pub namespace: Option<String>,
-    /// Name, or the beginning of one that the API server completes.
+    /// The name, or the `generateName` prefix.
     pub name: String,
 }
 
@@ -96,7 +96,7 @@ fn collect<'a>(node: &'a Node, listed: Option<&str>, found: &mut Vec<Found<'a>>)
     found.push(match (group, version) {
         (_, API_VERSION) if kind == api::KIND => Found::Instance(node),
         (api::GROUP, _) => Found::Unmatched(node, no_match(kind, version)),
-        // No group of Kubernetes' own has such a kind; a group of somebody else's may.
+        // Kubernetes' own groups have no such kind; a third-party group may.
         ("", _) if kind.eq_ignore_ascii_case(api::KIND) => Found::Unmatched(node, no_match(kind, version)),
         _ => Found::Other(node),
     });

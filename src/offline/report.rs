@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{judge::Finding, objects::Identity, yaml::Unreadable};
 use crate::{api, domain::field_error::quoted};
 
-/// The version of the JSON form: a field that is added leaves it, one that goes or changes its meaning does not.
+/// Version of the JSON output: an added field does not change it, a removed or redefined one does.
 const FORM: u32 = 1;
 
 /// Everything that is said of the input.

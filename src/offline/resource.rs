@@ -113,7 +113,7 @@ fn pairs<'a>(metadata: &'a Value, field: &str) -> Vec<(&'a str, &'a str)> {
     map.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))).collect()
 }
 
-/// What is told of a directive or a label whose value the API server drops.
+/// The warning about a directive or a label whose value the API server drops.
 #[must_use]
 pub fn dropped(path: &Path) -> Option<String> {
     match path.keys().as_slice() {

@@ -204,7 +204,7 @@ fn scalar_content(
 ) -> Result<Content, Unreadable> {
     let resolved = || scalar::resolve(&text).map_err(|message| Unreadable::at(span, message));
     let Some(kind) = tag.and_then(yaml_kind) else {
-        // A tag of somebody else's leaves the text as it is.
+        // A custom tag leaves the value a string.
         return if style == ScalarStyle::Plain && tag.is_none() {
             resolved()
         } else {

@@ -1,6 +1,6 @@
-//! The memory that request bodies take. When it is short, the body that has been on its way longest gives way: one that is
-//! sent as fast as the network carries it is whole by then, and slow senders take memory from each other alone. It must not
-//! know what a body holds.
+//! Limits the memory of request bodies. If it is exhausted, the oldest incomplete body is dropped: a body that is sent
+//! at the speed of the network is complete by then, so that slow senders only displace each other. Independent of the
+//! contents of a body.
 
 use std::{
     collections::BTreeMap,
@@ -20,14 +20,14 @@ pub(super) struct Bodies {
 #[derive(Debug, Default)]
 struct Arriving {
     begun: u64,
-    /// Those that are not complete, the one that was begun first in front.
+    /// The incomplete bodies, the oldest first.
     bodies: BTreeMap<u64, Held>,
 }
 
 #[derive(Debug)]
 struct Held {
     bytes: usize,
-    /// Dropped when it has to give way, which tells its reader.
+    /// Dropped on eviction, which notifies the reader.
     _stays: oneshot::Sender<()>,
 }
 

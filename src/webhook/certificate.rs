@@ -1,5 +1,5 @@
-//! Which certificate is served: read from two PEM files, checked as a pair, replaced while serving.
-//! It must not know who issues it, and never logs what is in the key file.
+//! The serving certificate: read from two PEM files, validated as a pair, replaced without a restart. Independent of
+//! its issuer; never logs the contents of the key file.
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -18,7 +18,8 @@ use x509_parser::parse_x509_certificate;
 
 use crate::{health::Health, metrics::WebhookMetrics};
 
-/// How often the files are read. 10 s: well within the time between a renewal and the expiry of the old certificate.
+/// Interval between two reads of the files. 10 s: well within the time between a renewal and the expiry of the old
+/// certificate.
 pub const POLL_PERIOD: Duration = Duration::from_secs(10);
 
 /// The two PEM files of a serving certificate, as a `kubernetes.io/tls` Secret is mounted.
@@ -30,7 +31,7 @@ pub struct CertificateFiles {
     pub key: PathBuf,
 }
 
-/// Why a pair of files cannot serve. No variant quotes a file: PEM errors may carry a line of the key.
+/// Why a pair of files cannot be served. No variant quotes a file: PEM errors may contain a line of the key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
@@ -39,7 +40,7 @@ pub enum CertificateError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The chain is empty or cut short.
@@ -61,7 +62,7 @@ pub enum CertificateError {
         certificate: PathBuf,
         /// The key's file.
         key: PathBuf,
-        /// What rustls found, usually that the key is not the leaf's.
+        /// The error of rustls, usually that the key does not match the leaf.
         source: rustls::Error,
     },
 }
@@ -131,7 +132,7 @@ impl ServingCertificate {
             if content == seen {
                 continue;
             }
-            // A swap between the reads of the two files gives halves of two pairs; a second look tells.
+            // If the files are swapped between the two reads, certificate and key do not match; a second read decides.
             let pair = Pair::read(&self.files).await;
             if content_of(&pair) != content {
                 continue;
@@ -165,7 +166,7 @@ fn every(period: Duration) -> Interval {
     ticks
 }
 
-/// What a poll found, for comparison with the next: a digest, or the reason why there is none.
+/// The result of a poll, for comparison with the next: a digest, or the error.
 fn content_of(pair: &Result<Pair, CertificateError>) -> String {
     pair.as_ref().map_or_else(ToString::to_string, Pair::digest)
 }
@@ -209,7 +210,7 @@ impl Pair {
     }
 }
 
-/// What is told of the certificate that is served.
+/// The reported details of the serving certificate.
 struct Leaf {
     /// SHA-256, in hex.
     fingerprint: String,

@@ -1,5 +1,5 @@
-//! How many connections there may be at once, and when one that takes no answer is given up.
-//! It wraps any byte stream; it must not know TLS, nor HTTP but for handing each request the seat of its connection.
+//! Limits the number of connections, and closes connections that do not read their responses. Wraps any byte stream;
+//! independent of TLS, and of HTTP except that each request gets the slot of its connection.
 
 use std::{
     future::{Future, Ready, ready},
@@ -183,9 +183,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
     }
 }
 
-/// Connections that may wait to be accepted; the system may have a smaller bound (`net.core.somaxconn`). One that finds no
-/// place is heard again after a second at the earliest, so there is to be room for all that come between two turns of the
-/// accept loop on a busy machine.
+/// Length of the accept queue; the system may have a smaller limit (`net.core.somaxconn`). A connection that finds it
+/// full retries after a second at the earliest, so it has room for all that arrive between two turns of the accept loop
+/// on a busy machine.
 const BACKLOG: u32 = 4096;
 
 /// Binds a port and listens on it.
@@ -197,8 +197,8 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Runs a server until it ends by itself, or until `shutdown`: then nothing new is accepted, and requests in flight
-/// have as long as `drain` to finish.
+/// Runs a server until it ends or until `shutdown`: then no new connections are accepted, and requests in flight have
+/// `drain` to finish.
 pub(crate) async fn serve_until(
     serving: impl Future<Output = io::Result<()>>,
     handle: Handle<SocketAddr>,
@@ -246,7 +246,7 @@ pub(crate) fn log_refusals(
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
                 tracing::debug!(listener, %peer, %error, "peer left during the handshake");
             }
-            // Counted and told where it was decided.
+            // Counted and logged where the decision was made.
             io::ErrorKind::ConnectionAborted => {}
             _ => {
                 count(ConnectionRefusal::Handshake);

@@ -48,7 +48,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Tls {
     type Future = BoxFuture<'static, io::Result<(Self::Stream, Self::Service)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        // Who has no seat must not even wait for the thread: that queue has no bound of its own.
+        // A connection without a slot must not even wait for the thread, whose queue has no limit of its own.
         let seated = self.seats.seat(stream, service);
         let (config, deadline, threads) = (self.config.clone(), self.deadline, self.threads.clone());
         async move {

@@ -1,5 +1,5 @@
-//! What one caller may take from the server: time, memory, turns.
-//! It judges bytes and clocks; it must not know what an admission review is, nor answer like one.
+//! Limits the resources that one caller can consume: time, memory, concurrent requests. Independent of the admission
+//! API.
 
 use std::{
     any::Any,
@@ -38,7 +38,7 @@ pub struct Limits {
     /// longer than the 90 s after which the API server's Go transport drops an idle connection itself: Go does not
     /// repeat a POST that crosses with our close, so whoever closes first must be the client.
     pub idle: Duration,
-    /// Longest time a peer may take no byte of an answer. 5 s: nobody is waiting for it any more.
+    /// Longest time without progress in sending a response. 5 s: by then the caller has given up.
     pub write: Duration,
     /// Longest run of a handler. 4 s: the API server gives us 5, and shall hear our answer and not its own timeout.
     pub handler: Duration,
@@ -47,8 +47,8 @@ pub struct Limits {
     /// Largest request body in bytes. 5 MiB: an UPDATE review holds a new object of
     /// up to 3 MiB, which the API server takes, and a stored one of up to 1.5 MiB, which etcd takes.
     pub body_bytes: usize,
-    /// Most connections open at once; a further one gets the place of one that keeps us waiting. 512: an API server keeps
-    /// 25 idle ones, and a file descriptor each is cheap.
+    /// Maximum number of open connections; a further one evicts a slow or idle one. 512: an API server keeps 25 idle
+    /// connections, and a file descriptor each is cheap.
     pub connections: usize,
     /// Most requests being answered at once. 24: far more than API servers send, and with `body_bytes` the bound on the
     /// memory that bodies take (120 MiB, half of what the container has).
@@ -72,8 +72,8 @@ impl Default for Limits {
     }
 }
 
-/// Why a request did not reach its handler. Always plain text and never 200, so that the API server applies the
-/// webhook's `failurePolicy` and cannot take it for a verdict.
+/// Why a request was not handled. The response is always plain text and never 200, so that the API server applies the
+/// `failurePolicy` of the webhook and does not mistake it for an admission response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Refusal {
     #[error("the request body is larger than {0} bytes")]
@@ -110,7 +110,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, name, value) = match self {
             Self::TooLong(_) => return (StatusCode::GATEWAY_TIMEOUT, self.to_string()).into_response(),
-            // What is left of the body would be read as the next request.
+            // The connection is closed, because the rest of the body would be read as the next request.
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, header::CONNECTION, "close"),
             Self::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, header::CONNECTION, "close"),
             Self::Broken => (StatusCode::BAD_REQUEST, header::CONNECTION, "close"),
@@ -122,7 +122,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// What is shared by all requests of one server.
+/// State that all requests of one server share.
 struct Intake {
     limits: Limits,
     turns: Semaphore,
@@ -213,7 +213,7 @@ impl Intake {
     }
 }
 
-/// What of a body has arrived: most come in one piece, which need not be copied.
+/// The received part of a body; most bodies arrive in one piece, which is not copied.
 enum Received {
     Nothing,
     One(Bytes),

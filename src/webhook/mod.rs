@@ -45,14 +45,14 @@ use crate::{
 
 type Judge = fn(&Request<'_>, &Defaults) -> Result<Verdict, ReviewError>;
 
-/// How often a refused spec is logged. 1 s: every change that a person makes, and no more of a flood than a log can hold.
+/// Interval between log entries for refused specs. 1 s: enough for every manual change, and a flood stays bounded.
 const REFUSED_PERIOD: Duration = Duration::from_secs(1);
-/// How often a malformed review is logged, which no API server sends.
+/// Interval between log entries for malformed reviews, which no API server sends.
 const MALFORMED_PERIOD: Duration = Duration::from_secs(10);
 /// The most fields of a refused spec that are logged; the faults are counted.
 const LOGGED_FIELDS: usize = 5;
 
-/// What all answers share, behind one pointer: it is cloned with every request.
+/// State that all responses share; behind one pointer, because it is cloned for every request.
 struct Shared {
     defaults: Defaults,
     metrics: WebhookMetrics,

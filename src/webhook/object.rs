@@ -32,7 +32,7 @@ pub(super) struct Object<'a> {
     metadata: Metadata,
     #[serde(borrow, default)]
     spec: Option<&'a RawValue>,
-    /// What the defaulting webhook is shown of it nobody has checked.
+    /// The defaulting webhook receives the status before it is validated.
     #[serde(borrow, default)]
     status: Option<&'a RawValue>,
 }
@@ -52,7 +52,7 @@ struct Metadata {
     annotations: Option<Annotations>,
 }
 
-/// Of all annotations those that are judged.
+/// The annotations that are evaluated.
 #[derive(Default, Deserialize)]
 struct Annotations {
     #[serde(
@@ -69,7 +69,7 @@ struct Annotations {
     downgrade: Option<String>,
 }
 
-/// Of the status what a change is judged by.
+/// The status fields that the validation of a change needs.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Served {
@@ -98,7 +98,7 @@ impl Object<'_> {
         self.spec.is_some_and(|spec| spec.get().len() > judgement::SPEC_LIMIT)
     }
 
-    /// What makes the spec too large to be read; it is then judged by that alone.
+    /// The error if the spec is too large to be decoded; then no other rule is checked.
     pub(super) fn excess(&self) -> Option<FieldError> {
         self.spec.and_then(|spec| judgement::excess(spec.get()))
     }
@@ -133,7 +133,7 @@ impl Object<'_> {
         status.and_then(|status| status.ok()?).map(|Part(served)| served)
     }
 
-    /// What defaults depend on, as JSON: of the spec the fields that have one, without what is below them.
+    /// The fields that defaults depend on, as JSON: the spec fields that have a default, without nested contents.
     pub(super) fn to_outline(&self) -> Result<Value, ReviewError> {
         let spec = self.spec.map(|spec| Outline::of(spec.get())).transpose()?;
         Ok(Value::Object(spec.map(|spec| ("spec".to_owned(), spec)).into_iter().collect()))

@@ -32,7 +32,7 @@ impl Outline {
         Self::Spec.deserialize(&mut serde_json::Deserializer::from_str(spec))
     }
 
-    /// How the field is read; `None` if it is left out.
+    /// The decoder of the field; `None` if it is skipped.
     fn below(self, field: &str) -> Option<Self> {
         match self {
             Self::Spec => DEFAULTED.iter().find(|(name, _)| *name == field).map(|(_, fields)| Self::Section(fields)),

@@ -13,7 +13,7 @@ use serde::{
     },
 };
 
-/// What is said of a text in the place of an object.
+/// The error for a string in place of an object.
 const TEXT: &str = "invalid type: string, expected an object";
 
 /// An object of this type.

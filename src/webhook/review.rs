@@ -29,13 +29,13 @@ const UID_LIMIT: usize = 128;
 /// The longest name that is repeated in an answer, in characters; no object of Kubernetes has a longer one.
 const NAME_LIMIT: usize = 253;
 
-/// What is wrong with a body that should be a review.
+/// Why a body is not a valid review.
 #[derive(Debug, Error)]
 pub(super) enum ReviewError {
     /// Not JSON, or not of the shape of a review. The parser's message may repeat a text of the spec.
     #[error("not an AdmissionReview of admission.k8s.io/v1: {}", quoted(&.0.to_string()))]
     Malformed(#[from] serde_json::Error),
-    /// Not text, and so not JSON; where a field is passed over, only this tells.
+    /// Not UTF-8, and therefore not JSON; in skipped fields this is the only check.
     #[error("not an AdmissionReview of admission.k8s.io/v1: {0}")]
     NotText(#[from] std::str::Utf8Error),
     /// A review of another version or kind.
@@ -141,7 +141,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Request<'_>, ReviewError> {
     }
 }
 
-/// What is answered.
+/// The response to a review.
 pub(super) enum Verdict {
     /// Accepted, perhaps with a patch and words for the user.
     Allow { patch: Option<Patch>, warnings: Vec<String> },

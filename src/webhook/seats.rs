@@ -1,5 +1,5 @@
-//! Which connections stay when more come than there is room for: those that owe their peer an answer, then the newest.
-//! It must not know TLS or HTTP, only which of the two sides is waited for.
+//! Selects which connections stay when the limit is reached: those whose request is being processed, then the newest.
+//! Independent of TLS and HTTP; only knows which side is waited for.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// What a connection is waiting for. All but the last wait for the peer, and may be given up.
+/// The phase of a connection. In all but the last the operator waits for the peer, so the connection may be evicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// The first message of the handshake.
@@ -26,15 +26,15 @@ impl Phase {
     const WAITING: [Self; 3] = [Self::Kept, Self::Asking, Self::Greeting];
 }
 
-/// The most connections that were given up and are not closed yet, by seat. Closing one takes a turn of a thread, so there
-/// are some when many come at once; the bound is for a machine that is so busy that nobody gets a turn.
+/// Maximum number of evicted connections that are not closed yet, per slot. Closing one needs a turn of a thread, so
+/// some accumulate when many connections arrive at once; the limit is for an overloaded machine.
 const LEAVING: usize = 4;
 
-/// The seats of one listener.
+/// The connection slots of one listener.
 ///
-/// When they are taken, a newcomer gets the seat of another: of the phase in which most connections are, the one that has
-/// waited longest. So slow peers crowd out each other, whatever it is they are slow at: an honest one is only given up when
-/// a third of all seats went to others in the time that it takes for one step.
+/// If all are taken, a new connection evicts the connection that has waited longest in the phase with the most
+/// connections. Slow peers therefore displace each other, whichever phase they are slow in; a well-behaved
+/// connection is only evicted if a third of all slots were reassigned during one of its steps.
 #[derive(Debug)]
 pub(crate) struct Seats {
     limit: usize,
@@ -53,9 +53,9 @@ struct Taken {
 #[derive(Debug)]
 struct Connection {
     phase: Phase,
-    /// When it came into this phase.
+    /// The time at which it entered this phase.
     since: u64,
-    /// Dropped with the seat, which tells the connection.
+    /// Dropped with the slot, which notifies the connection.
     _hold: oneshot::Sender<()>,
 }
 
@@ -122,7 +122,7 @@ impl Taken {
 }
 
 impl Seat {
-    /// The connection goes into another phase. Staying in one does not begin it anew.
+    /// The connection enters another phase. Staying in a phase does not restart its waiting time.
     pub(crate) fn enters(&self, phase: Phase) {
         let mut taken = self.0.seats.lock();
         let now = taken.tick();

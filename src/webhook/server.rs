@@ -25,8 +25,8 @@ use crate::metrics::{Listener, Metrics};
 /// hyper's own bound would allow about 400 KiB on each of the connections.
 const HEADER_BYTES: usize = 64 * 1024;
 
-/// The same router; once `leaving`, each answer is the last on its connection. A caller that keeps connections open so learns
-/// to make another, before those that are idle are closed under a request that is on its way.
+/// Wraps the router: once `leaving`, each response closes its connection. Clients with persistent connections then open
+/// a new one, before idle connections are closed while a request is in flight.
 pub fn parting(router: Router, leaving: CancellationToken) -> Router {
     // The layer is cloned with every request, and a clone of the token takes a lock.
     let leaving = Arc::new(leaving);
@@ -38,7 +38,7 @@ pub fn parting(router: Router, leaving: CancellationToken) -> Router {
     }))
 }
 
-/// Where to listen and what to bear.
+/// Address and limits of the server.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerSettings {
     /// Address and port; port 0 takes a free one.
@@ -47,7 +47,7 @@ pub struct ServerSettings {
     pub limits: Limits,
 }
 
-/// Why the server cannot listen, or stopped.
+/// Why the server cannot listen, or has stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
@@ -56,7 +56,7 @@ pub enum ServerError {
     Bind {
         /// The address asked for.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The listener failed while it was served.
@@ -64,7 +64,7 @@ pub enum ServerError {
     Serve {
         /// The address that was bound.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }

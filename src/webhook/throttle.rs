@@ -1,5 +1,5 @@
-//! How often a warning that a stranger can provoke may be logged.
-//! It counts what was left out; it must not know what is being logged.
+//! Limits the rate of warnings that unauthenticated peers can cause, and counts the suppressed ones. Independent of
+//! what is logged.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -24,7 +24,7 @@ impl Throttle {
         Self { period, state: Mutex::default() }
     }
 
-    /// `Some(n)` when the event at `now` may be logged, `n` being the events held back since the last one that was.
+    /// `Some(n)` if the event at `now` may be logged; `n` is the number of events suppressed since the last entry.
     pub(crate) fn pass(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let early = state.passed.is_some_and(|passed| now.saturating_duration_since(passed) < self.period);

@@ -31,7 +31,8 @@ pub(super) fn judge(request: &Request<'_>, defaults: &Defaults) -> Result<Verdic
     })
 }
 
-/// Judges the one number that the scale subresource can set; an unchanged one is nobody's mistake now.
+/// Validates the number of replicas, which the scale subresource can set. An unchanged number is not an error of this
+/// request.
 fn judge_scale(request: &Request<'_>) -> Result<Verdict, ReviewError> {
     let replicas = |object: Option<&Object<'_>>| -> Result<Option<i32>, ReviewError> {
         let Some(scale) = object.filter(|scale| scale.excess().is_none()) else { return Ok(None) };
@@ -45,7 +46,8 @@ fn judge_scale(request: &Request<'_>) -> Result<Verdict, ReviewError> {
     })
 }
 
-/// The API server has checked the types by now, so an object that cannot be read is a review made by somebody else.
+/// The API server has already checked the types, so an object that cannot be decoded does not come from a regular
+/// review.
 fn typed(object: &Object<'_>, defaults: &Defaults) -> Result<RedisInstance, ReviewError> {
     let mut instance = object.to_instance()?;
     defaults.complete(&mut instance.spec);

@@ -13,7 +13,7 @@ pub struct Stripped {
     pub nulls: Vec<Path>,
 }
 
-/// Takes out unknown fields and nulls, as the API server does, and tells which.
+/// Removes unknown fields and nulls, as the API server does, and returns them.
 pub fn strip(schema: &Value, value: &mut Value) -> Stripped {
     let mut stripped = Stripped::default();
     strip_at(schema, value, &Path::default(), &mut stripped);
@@ -53,7 +53,7 @@ fn strip_at(schema: &Value, value: &mut Value, path: &Path, stripped: &mut Strip
     }
 }
 
-/// The field that was probably meant; one that only differs in case is.
+/// The field that was probably meant; a name that differs only in case is preferred.
 fn meant(name: &str, properties: Option<&Map<String, Value>>) -> Option<String> {
     let known: Vec<&str> = properties?.keys().map(String::as_str).collect();
     let by_case = known.iter().find(|known| known.eq_ignore_ascii_case(name)).copied();
