@@ -1,5 +1,5 @@
-//! Derives kind, resource and verb of a request to the API server from its method, path and headers (apiserver:
-//! RequestInfo).
+//! Derives kind and verb of a request to the API server from its method, path and headers, like `RequestInfo` of the
+//! apiserver.
 
 use axum::http::{HeaderMap, Method, Uri, header::CONTENT_TYPE};
 

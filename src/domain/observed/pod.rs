@@ -49,7 +49,7 @@ pub fn waits_since(pod: &Pod) -> Option<Timestamp> {
     (waits && pod.metadata.deletion_timestamp.is_none()).then_some(started)
 }
 
-/// True if Redis repeatedly exits and the kubelet delays its restart (CrashLoopBackOff).
+/// True if Redis repeatedly exits and the kubelet delays its restart (`CrashLoopBackOff`).
 #[must_use]
 pub fn is_crash_looping(pod: &Pod) -> bool {
     let waiting = container(pod).and_then(|container| container.state.as_ref()?.waiting.as_ref());
