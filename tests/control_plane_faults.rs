@@ -1,14 +1,14 @@
 //! What the operator does when the API server refuses, fails, is slow or is away: each class of error, on a real API
 //! server without a node, through a proxy that fails on demand.
 
-#[path = "faults/answers.rs"]
+#[path = "control_plane_faults/answers.rs"]
 mod answers;
 mod common;
-#[path = "faults/outage.rs"]
+#[path = "control_plane_faults/outage.rs"]
 mod outage;
-#[path = "faults/replies.rs"]
+#[path = "control_plane_faults/replies.rs"]
 mod replies;
-#[path = "faults/watches.rs"]
+#[path = "control_plane_faults/watches.rs"]
 mod watches;
 
 use std::{future::Future, time::Duration};
