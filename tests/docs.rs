@@ -205,6 +205,17 @@ fn every_source_file_is_on_the_map() {
 }
 
 #[test]
+fn every_source_folder_has_its_line() {
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let (_, table) = map.split_once("## The folders").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
+    let folders = fs::read_dir(root().join("src")).unwrap().map(|entry| entry.unwrap());
+    let names = folders.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().into_string().unwrap());
+    let missing: Vec<String> = names.filter(|name| !table.contains(&format!("\n| `{name}` |"))).collect();
+    assert!(missing.is_empty(), "folders of src without a line in ARCHITECTURE.md: {missing:?}");
+}
+
+#[test]
 fn every_diagram_is_drawn_from_its_source() {
     let folder = root().join("docs/diagrams");
     let sources = files(&folder, "d2");
