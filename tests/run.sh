@@ -34,7 +34,7 @@ lint() {
     -A clippy::indexing_slicing -A clippy::needless_pass_by_value -A clippy::print_stdout -A clippy::print_stderr
   if command -v shellcheck >/dev/null; then
     at "shellcheck"
-    shellcheck -x tests/*.sh tests/*/*.sh fuzz/*.sh tests/cluster/cluster tests/cluster/kubectl tests/tools/tool webhook-certs/*.sh .ci/run
+    shellcheck -x tests/*.sh tests/*/*.sh fuzz/*.sh tests/cluster/cluster tests/cluster/kubectl tests/tools/tool webhook-certs/*.sh docs/diagrams/*.sh .ci/run
   fi
 }
 

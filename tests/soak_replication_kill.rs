@@ -112,13 +112,13 @@ async fn an_operator_that_dies_after_any_write_is_followed_by_another_with_the_s
     let confirmed = Writer::start_confirmed(&place, "cache").await;
     operator = each_write(&place, Accident::Failover, (&confirmed, operator), &other).await;
     confirmed.stop_without_loss("failovers, under a client that waits for a replica").await;
-    let plain = Writer::start(&place, "cache").await;
     for accident in PLANNED {
+        let plain = Writer::start(&place, "cache").await;
         operator = each_write(&place, accident, (&plain, operator), &other).await;
         place.change("cache", json!({"replicas": 3})).await;
         at_rest(&place, &format!("the end of {accident:?}")).await;
+        plain.stop_without_loss(&format!("{accident:?}, under a client that does not wait")).await;
     }
-    plain.stop_without_loss("planned changes, under a client that does not").await;
 
     operator.kill();
     scale(&client, 2).await;
