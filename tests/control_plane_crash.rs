@@ -3,16 +3,17 @@
 
 mod common;
 
-use common::{children::children, cluster::Place, operator::Operator};
+use common::{
+    children::children,
+    cluster::{Namespaced, Place},
+    operator::Operator,
+};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{ConfigMap, Secret, Service},
 };
-use kube::{
-    Resource,
-    runtime::{WatchStreamExt, watcher},
-};
+use kube::runtime::{WatchStreamExt, watcher};
 use redis_operator::api::v1::{Phase, RedisInstance};
 use serde_json::json;
 
@@ -86,15 +87,7 @@ async fn ends(place: &Place) -> redis_operator::api::v1::RedisInstanceStatus {
 type Seen = stream::BoxStream<'static, ()>;
 
 /// An item for each object of the kind that is there or comes.
-fn added<K>(place: &Place) -> Seen
-where
-    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned
-        + Send
-        + 'static,
-{
+fn added<K: Namespaced>(place: &Place) -> Seen {
     let ours = watcher::Config::default().labels("redis.github.com/instance");
     watcher(place.api::<K>(), ours).applied_objects().filter_map(|object| async move { object.ok().map(drop) }).boxed()
 }

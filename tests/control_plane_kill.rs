@@ -13,20 +13,17 @@ use std::{
 };
 
 use common::{
-    cluster::{Place, eventually},
+    cluster::{Namespaced, Place, eventually},
     manifests::define,
     operator::{Launch, Operator},
     proxy::{Asked, Fault, Proxy},
 };
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{
-        apps::v1::StatefulSet,
-        core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service},
-    },
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service},
 };
-use kube::{Resource, ResourceExt, api::ListParams};
-use serde::{Serialize, de::DeserializeOwned};
+use kube::{ResourceExt, api::ListParams};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -173,10 +170,7 @@ async fn is_replaced(place: &Place, change: &Change, before: Option<&String>) ->
     now.is_some() && (change.before.is_none() || (now.as_ref() != before) == change.replaces)
 }
 
-async fn uid<K>(place: &Place, name: &str) -> Option<String>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
-{
+async fn uid<K: Namespaced>(place: &Place, name: &str) -> Option<String> {
     place.api::<K>().get_opt(name).await.unwrap().and_then(|object| object.uid())
 }
 
@@ -190,14 +184,7 @@ async fn state(place: &Place) -> Value {
     Value::Array(objects)
 }
 
-async fn all<K>(place: &Place) -> Vec<Value>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned
-        + Serialize,
-{
+async fn all<K: Namespaced + Serialize>(place: &Place) -> Vec<Value> {
     let ours = ListParams::default().labels("redis.github.com/instance");
     let objects = place.api::<K>().list(&ours).await.unwrap().items;
     objects.into_iter().map(|object| masked(serde_json::to_value(object).unwrap())).collect()

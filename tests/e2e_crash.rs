@@ -2,17 +2,16 @@
 
 mod common;
 
-use common::{cluster::Place, deployed};
+use common::{
+    cluster::{Namespaced, Place},
+    deployed,
+};
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service},
 };
-use kube::{
-    Resource,
-    api::{DeleteParams, ListParams},
-};
+use kube::api::{DeleteParams, ListParams};
 use redis_operator::api::v1::Phase;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
 #[tokio::test]
@@ -40,13 +39,7 @@ async fn an_operator_that_is_taken_away_leaves_no_trace_in_what_is_created() {
     }
 }
 
-async fn count<K>(place: &Place) -> usize
-where
-    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned,
-{
+async fn count<K: Namespaced>(place: &Place) -> usize {
     let ours = ListParams::default().labels("redis.github.com/instance");
     place.api::<K>().list(&ours).await.unwrap().items.len()
 }

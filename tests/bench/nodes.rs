@@ -1,24 +1,18 @@
 //! Stands in for the nodes and the volumes of a control plane that has none: every pod is Ready and every claim is bound as
 //! soon as it is there, so that an instance's whole life can be measured. No Redis runs.
 
-use std::fmt::Debug;
-
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::core::v1::{PersistentVolumeClaim, Pod},
-};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::{
-    Api, Resource, ResourceExt,
+    Api, ResourceExt,
     api::{Patch, PatchParams},
     runtime::{WatchStreamExt, watcher},
 };
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::common::cluster::Place;
+use crate::common::cluster::{Namespaced, Place};
 
 /// Pods, and claims, that are answered at once.
 const CONCURRENCY: usize = 8;
@@ -37,10 +31,7 @@ impl Nodes {
 }
 
 /// Gives each object of ours the status that it lacks, for ever.
-async fn answered<K>(api: Api<K>, lacking: impl Fn(&K) -> Option<Value>)
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
-{
+async fn answered<K: Namespaced>(api: Api<K>, lacking: impl Fn(&K) -> Option<Value>) {
     let shown =
         watcher(api.clone(), watcher::Config::default().labels("app=redis")).default_backoff().applied_objects();
     let answers = shown.filter_map(|object| {

@@ -1,15 +1,12 @@
 //! What the operator created for the instances of a namespace. Knows no test.
 
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{
-        apps::v1::StatefulSet,
-        core::v1::{ConfigMap, Secret, Service},
-    },
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{ConfigMap, Secret, Service},
 };
-use kube::{Resource, ResourceExt, api::ListParams};
+use kube::{ResourceExt, api::ListParams};
 
-use super::cluster::Place;
+use super::cluster::{Namespaced, Place};
 
 /// Kind and name of everything that was made for instances in this namespace.
 pub(crate) async fn children(place: &Place) -> Vec<String> {
@@ -20,13 +17,7 @@ pub(crate) async fn children(place: &Place) -> Vec<String> {
     found
 }
 
-async fn names<K>(place: &Place) -> Vec<String>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned,
-{
+async fn names<K: Namespaced>(place: &Place) -> Vec<String> {
     let ours = ListParams::default().labels("redis.github.com/instance");
     let found = place.api::<K>().list(&ours).await.unwrap();
     found.iter().map(|object| format!("{} {}", K::kind(&()), object.name_any())).collect()

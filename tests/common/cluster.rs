@@ -29,6 +29,17 @@ use tokio::{
 /// How long anything may take before a test says what was missing. Generous: the machine may be busy.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
 
+/// An object in a namespace that tests can read, watch and delete.
+pub(crate) trait Namespaced:
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static
+{
+}
+
+impl<K> Namespaced for K where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static
+{
+}
+
 /// A namespace of a test's own, which enforces Pod Security `restricted`.
 pub(crate) struct Place {
     pub(crate) client: Client,
@@ -75,15 +86,7 @@ impl Place {
     }
 
     /// Waits until the object meets the condition, which `what` puts into words.
-    pub(crate) async fn until<K>(&self, name: &str, what: &str, condition: impl Condition<K>) -> Option<K>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Send
-            + 'static,
-    {
+    pub(crate) async fn until<K: Namespaced>(&self, name: &str, what: &str, condition: impl Condition<K>) -> Option<K> {
         let kind = K::kind(&()).into_owned();
         if let Ok(met) = timeout(DEADLINE, await_condition(self.api::<K>(), name, condition)).await {
             return met.unwrap();
@@ -96,31 +99,17 @@ impl Place {
     }
 
     /// Waits until the object is gone.
-    pub(crate) async fn gone<K>(&self, name: &str)
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Send
-            + 'static,
-    {
+    pub(crate) async fn gone<K: Namespaced>(&self, name: &str) {
         self.until(name, "end", |object: Option<&K>| object.is_none()).await;
     }
 
     /// Deletes an object.
-    pub(crate) async fn delete<K>(&self, name: &str)
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
-    {
+    pub(crate) async fn delete<K: Namespaced>(&self, name: &str) {
         self.api::<K>().delete(name, &DeleteParams::default()).await.unwrap();
     }
 
     /// Creates an object from JSON.
-    pub(crate) async fn put<K>(&self, object: Value) -> K
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
-    {
+    pub(crate) async fn put<K: Namespaced + Serialize>(&self, object: Value) -> K {
         self.api().create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap()
     }
 

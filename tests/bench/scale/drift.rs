@@ -1,28 +1,23 @@
 //! Children that another client changes or deletes: how long until it is as it was.
 
-use std::{fmt::Debug, mem, pin::pin, time::Instant};
+use std::{mem, pin::pin, time::Instant};
 
 use futures::{StreamExt, stream};
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{
-        apps::v1::StatefulSet,
-        core::v1::{ConfigMap, Service},
-    },
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{ConfigMap, Service},
 };
 use kube::{
-    Resource,
     api::{Patch, PatchParams},
     runtime::watcher::{self, Event, watcher},
 };
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{Ledger, all_running, name};
 use crate::{
     common::{
-        cluster::{DEADLINE, Place},
+        cluster::{DEADLINE, Namespaced, Place},
         operator::Operator,
     },
     figures,
@@ -76,10 +71,7 @@ pub(super) async fn repaired(place: &Place, operator: &Operator, instances: usiz
 }
 
 /// Deletes a child and answers the milliseconds until there is another.
-async fn deleted<K>(place: &Place, name: &str) -> f64
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
-{
+async fn deleted<K: Namespaced>(place: &Place, name: &str) -> f64 {
     let change = async {
         place.delete::<K>(name).await;
     };
@@ -87,10 +79,7 @@ where
 }
 
 /// Edits a child and answers the milliseconds until the edit is undone.
-async fn edited<K>(place: &Place, name: &str, edit: Value, is: impl Fn(&K) -> bool) -> f64
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
-{
+async fn edited<K: Namespaced>(place: &Place, name: &str, edit: Value, is: impl Fn(&K) -> bool) -> f64 {
     let change = async {
         place.api::<K>().patch(name, &PatchParams::default(), &Patch::Merge(edit)).await.unwrap();
     };
@@ -98,10 +87,12 @@ where
 }
 
 /// Milliseconds from the first event of the drift to the first one after it that shows the child there and without it.
-async fn timed<K>(place: &Place, name: &str, change: impl Future<Output = ()>, drift: impl Fn(&Event<K>) -> bool) -> f64
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
-{
+async fn timed<K: Namespaced>(
+    place: &Place,
+    name: &str,
+    change: impl Future<Output = ()>,
+    drift: impl Fn(&Event<K>) -> bool,
+) -> f64 {
     let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let mut events = pin!(watcher(place.api::<K>(), only));
     // What happens after this list is shown by the watch, however late that begins.
