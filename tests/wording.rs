@@ -32,7 +32,7 @@ const BANNED: &[&str] = &[
 ];
 
 /// The most banned phrases in comments of `src`. Lower it when there are fewer; it never grows.
-const COMMENTS_LIMIT: usize = 213;
+const COMMENTS_LIMIT: usize = 209;
 /// The same for README, SECURITY, ARCHITECTURE, CHANGELOG, CONTRIBUTING and `docs`. The list in CONTRIBUTING.md counts too.
 const DOCS_LIMIT: usize = 20;
 

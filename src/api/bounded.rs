@@ -10,7 +10,7 @@ const TEXT: i64 = 253 + 1 + 63;
 const ITEMS: i64 = 32;
 /// The most characters of a description that is more than one sentence.
 const LINES: usize = 160;
-/// What Kubernetes reads into 32 bits.
+/// The range of the 32-bit integers of Kubernetes.
 const INT32: (i64, i64) = (-(1 << 31), (1 << 31) - 1);
 /// The largest number that JSON carries unharmed between programs.
 const LARGEST: i64 = (1 << 53) - 1;

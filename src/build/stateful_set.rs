@@ -34,7 +34,7 @@ pub(super) fn stateful_set(instance: &ValidatedInstance, pods: i32) -> StatefulS
     let template = pod::template(instance);
     let mut metadata = metadata(instance, instance.name.clone());
     let mut annotations = BTreeMap::from([(TEMPLATE_HASH_ANNOTATION.to_owned(), template_hash(&template))]);
-    annotations.extend(pod_options(instance).map(|told| (POD_OPTIONS_ANNOTATION.to_owned(), told)));
+    annotations.extend(pod_options(instance).map(|options| (POD_OPTIONS_ANNOTATION.to_owned(), options)));
     metadata.annotations = Some(annotations);
     let spec = StatefulSetSpec {
         replicas: Some(pods),

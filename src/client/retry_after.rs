@@ -51,8 +51,8 @@ fn with_time(text: &[u8], code: StatusCode, seconds: u32) -> Value {
     if let Some(fields) = status.as_object_mut()
         && let Some(details) = fields.entry("details").or_insert_with(|| json!({})).as_object_mut()
     {
-        let told = details.get("retryAfterSeconds").and_then(Value::as_u64).unwrap_or(0);
-        details.insert("retryAfterSeconds".to_owned(), told.max(seconds.into()).into());
+        let in_status = details.get("retryAfterSeconds").and_then(Value::as_u64).unwrap_or(0);
+        details.insert("retryAfterSeconds".to_owned(), in_status.max(seconds.into()).into());
     }
     status
 }

@@ -120,16 +120,16 @@ impl Change {
         }
         let to = Server::of(&ImageReference::parse(after).ok()?)?;
         let present = ImageReference::parse(before).ok();
-        let told = present.as_ref().and_then(Server::of);
+        let present_server = present.as_ref().and_then(Server::of);
         let status = old.status.as_ref();
-        let unserved = told.is_some()
+        let unserved = present_server.is_some()
             && status
                 .is_some_and(|status| status.version.as_deref() != present.as_ref().and_then(|image| image.version()));
         let wrote = status.and_then(|status| Server::read(status.data_version.as_deref()?));
-        let (from, unserved) = match (told, wrote) {
+        let (from, unserved) = match (present_server, wrote) {
             // The data were written by the last image that served, not by a later image that never did or has no version.
             (Some(_), Some(wrote)) if unserved && !to.reads(wrote.may_have_written()) => (wrote, false),
-            (Some(told), _) => (told, unserved),
+            (Some(present_server), _) => (present_server, unserved),
             (None, wrote) => (wrote?, false),
         };
         let annotations = new.metadata.annotations.as_ref();

@@ -46,15 +46,15 @@ pub fn judge(new: &RedisInstance, old: Option<&RedisInstance>) -> Result<Vec<Str
     }
     // Builders take what was checked and cannot fail, so what is accepted here can be built.
     let Ok(instance) = judged else { return Ok(Vec::new()) };
-    let mut told = warnings(&instance);
+    let mut new_warnings = warnings(&instance);
     if let Ok(stored) = stored {
         // Warnings that were already shown for the stored object are not repeated when something else changes.
         let known: BTreeSet<String> = warnings(&stored).into_iter().collect();
-        told.retain(|text| !known.contains(text));
-        told.extend(downgrade::warning(old, new));
-        told.extend(of_change(&stored, &instance));
+        new_warnings.retain(|text| !known.contains(text));
+        new_warnings.extend(downgrade::warning(old, new));
+        new_warnings.extend(of_change(&stored, &instance));
     }
-    Ok(told)
+    Ok(new_warnings)
 }
 
 #[cfg(test)]

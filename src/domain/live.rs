@@ -135,8 +135,8 @@ fn resources(container: &Container) -> Resources {
 /// Read from the annotation of the StatefulSet and not from its template, which other controllers may have extended:
 /// their additions are not changes.
 fn pod_options(set: &StatefulSet) -> BTreeMap<String, String> {
-    let told = set.metadata.annotations.as_ref().and_then(|annotations| annotations.get(POD_OPTIONS_ANNOTATION));
-    told.and_then(|told| serde_json::from_str(told).ok()).unwrap_or_default()
+    let annotation = set.metadata.annotations.as_ref().and_then(|annotations| annotations.get(POD_OPTIONS_ANNOTATION));
+    annotation.and_then(|annotation| serde_json::from_str(annotation).ok()).unwrap_or_default()
 }
 
 /// Whether the servers of this template ask for a password.

@@ -40,31 +40,31 @@ pub fn warnings(instance: &ValidatedInstance) -> Vec<String> {
 /// Warnings about the effect of a legal change: one line per class, and effects without a class.
 #[must_use]
 pub fn of_change(old: &ValidatedInstance, new: &ValidatedInstance) -> Vec<String> {
-    let mut told = impact::sentences(&classify(&Live::of(old), new), new);
+    let mut effects = impact::sentences(&classify(&Live::of(old), new), new);
     if old.replicas == new.replicas && old.bounds_divergence() != new.bounds_divergence() {
-        told.push("spec.replication.durability: applied live, no restart".to_owned());
+        effects.push("spec.replication.durability: applied live, no restart".to_owned());
     }
     if old.auth != new.auth && old.auth.is_enabled() && new.auth.is_enabled() {
-        told.push("spec.auth.secretName: the running servers take the other password too; the former one goes after 5 minutes".to_owned());
+        effects.push("spec.auth.secretName: the running servers take the other password too; the former one goes after 5 minutes".to_owned());
     }
     match (old.auth.is_enabled(), new.auth.is_enabled()) {
-        (false, true) => told.push("spec.auth.enabled: each server asks for the password once restarted; AUTH default PASSWORD works before and after".to_owned()),
-        (true, false) => told.push("spec.auth.enabled: the running servers stop asking for a password at once; AUTH default PASSWORD still works".to_owned()),
+        (false, true) => effects.push("spec.auth.enabled: each server asks for the password once restarted; AUTH default PASSWORD works before and after".to_owned()),
+        (true, false) => effects.push("spec.auth.enabled: the running servers stop asking for a password at once; AUTH default PASSWORD still works".to_owned()),
         _ => {}
     }
     if old.storage.retention != new.storage.retention && new.storage.retention == Retention::Delete {
-        told.push(
+        effects.push(
             "spec.storage.retention: deleting the instance will delete its volumes, and all data in them".to_owned(),
         );
     }
     let fewer = old.replicas.saturating_sub(new.replicas);
     if fewer > 0 && new.storage.retention == Retention::Delete {
         let pods = if fewer == 1 { "the pod".to_owned() } else { format!("the {fewer} pods") };
-        told.push(format!(
+        effects.push(format!(
             "spec.replicas: deletes the volumes of {pods} removed, because spec.storage.retention is Delete"
         ));
     }
-    told
+    effects
 }
 
 /// The directives that could not be checked against the tables.

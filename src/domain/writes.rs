@@ -77,24 +77,24 @@ impl Refusal {
     /// The problem to report for this pod.
     #[must_use]
     pub fn trouble(&self, pod: &str) -> Trouble {
-        let told = |reason, why: &str| Trouble { reason, stalled: false, message: format!("{pod}: {why}") };
+        let problem = |reason, why: &str| Trouble { reason, stalled: false, message: format!("{pod}: {why}") };
         match self {
-            Self::Loading => told(Reason::Loading, "redis reads its data"),
-            Self::Busy => told(
+            Self::Loading => problem(Reason::Loading, "redis reads its data"),
+            Self::Busy => problem(
                 Reason::Busy,
                 "redis answers BUSY because a script or function runs; wait for it, or end it with SCRIPT KILL or FUNCTION KILL",
             ),
-            Self::Full => told(
+            Self::Full => problem(
                 Reason::MaxClientsReached,
                 "redis refuses new connections because all that maxclients allows are in use; close connections, or raise \
                  spec.config[maxclients], which then restarts the pod",
             ),
-            Self::ReadOnly => told(
+            Self::ReadOnly => problem(
                 Reason::ReadOnly,
                 "redis answers writes with READONLY because it is a replica of another server; send it REPLICAOF NO ONE, or \
                  write to that server",
             ),
-            Self::NoReplicas { good, wanted } => told(
+            Self::NoReplicas { good, wanted } => problem(
                 Reason::NotEnoughReplicas,
                 &format!(
                     "redis answers writes with NOREPLICAS because {good} replicas are connected and not far behind, and \
@@ -103,7 +103,7 @@ impl Refusal {
             ),
             Self::AppendOnlyFile => append_only_fails(pod, true),
             Self::Snapshot => snapshot_fails(pod, true),
-            Self::Unreachable(why) => told(
+            Self::Unreachable(why) => problem(
                 Reason::Unreachable,
                 &format!("whether redis accepts writes is not known: {}", one_line(Some(why))),
             ),

@@ -32,7 +32,7 @@ struct State {
     standing_by: AtomicBool,
     leaving: AtomicBool,
     /// True once the process has reported ready, so that it may receive calls.
-    shown: AtomicBool,
+    was_ready: AtomicBool,
     watches: Mutex<BTreeMap<&'static str, Watch>>,
     origin: Instant,
     /// Milliseconds from `origin` to the last beat, plus one; 0 while the loop has not started.
@@ -59,7 +59,7 @@ impl Health {
             certificate_expiry: AtomicI64::new(i64::MAX),
             standing_by: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
-            shown: AtomicBool::new(false),
+            was_ready: AtomicBool::new(false),
             watches: Mutex::default(),
             origin: now,
             last_beat: AtomicU64::new(0),
@@ -94,7 +94,7 @@ impl Health {
     /// Registers a watch on objects of this kind. A process that was not ready before becomes ready after the first
     /// list.
     pub fn watching(&self, kind: &'static str, now: Instant) {
-        let due = if self.state.shown.load(Ordering::Relaxed) { now + TAKEOVER } else { now };
+        let due = if self.state.was_ready.load(Ordering::Relaxed) { now + TAKEOVER } else { now };
         self.watches().entry(kind).or_insert(Watch { synced: false, moved: now, due });
         // After the watch is there: at no moment it neither stands by nor watches.
         self.state.standing_by.store(false, Ordering::Relaxed);

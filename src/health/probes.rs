@@ -23,7 +23,7 @@ pub const WEBHOOKS_BUSY_AFTER: Duration = Duration::from_secs(5);
 
 /// Seconds before the end of the served certificate from which on calls had better go to another operator, whose certificate
 /// may have been renewed.
-const EXPIRING: i64 = 300;
+const EXPIRY_MARGIN: i64 = 300;
 
 impl Health {
     /// The time since the last beat of the webhook thread; `None` before it started.
@@ -71,7 +71,7 @@ impl Health {
             missing.push("the serving certificate is not loaded".to_owned());
         }
         let left = self.state.certificate_expiry.load(Ordering::Relaxed).saturating_sub(now.as_second());
-        if left < EXPIRING {
+        if left < EXPIRY_MARGIN {
             missing.push(format!("the serving certificate expires in {left} s and no other was issued"));
         }
         let watches = self.watches();
@@ -86,7 +86,7 @@ impl Health {
         if !missing.is_empty() {
             return Err(missing);
         }
-        self.state.shown.store(true, Ordering::Relaxed);
+        self.state.was_ready.store(true, Ordering::Relaxed);
         Ok(())
     }
 }

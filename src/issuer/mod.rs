@@ -111,7 +111,7 @@ pub struct Issuer {
     /// The CA whose leaves the API server trusts, and since when.
     trusted: Option<(String, Instant)>,
     installed: Option<Pair>,
-    told: String,
+    last_logged: String,
 }
 
 impl Issuer {
@@ -128,7 +128,7 @@ impl Issuer {
         ];
         let trust = Trust::new(client.clone(), settings.webhooks.clone());
         let secrets = Api::namespaced(client, namespace);
-        Self { secrets, names, trust, settings, trusted: None, installed: None, told: String::new() }
+        Self { secrets, names, trust, settings, trusted: None, installed: None, last_logged: String::new() }
     }
 
     /// Works until `shutdown`. What fails is tried again; meanwhile the webhooks show what they have.
@@ -151,7 +151,7 @@ impl Issuer {
             }
             let begun = Instant::now();
             match self.pass(Timestamp::now()).await {
-                Ok(()) => self.told.clear(),
+                Ok(()) => self.last_logged.clear(),
                 Err(IssuerError::Overtaken(what)) => {
                     tracing::debug!(what, "another operator was faster");
                     ticks.reset_after(PAUSE);
@@ -237,9 +237,9 @@ impl Issuer {
     /// Says each distinct failure once.
     fn tell(&mut self, error: &IssuerError) {
         let words = error.to_string();
-        if words != self.told {
+        if words != self.last_logged {
             tracing::warn!(error = words, "cannot keep the webhooks' certificate in order; trying again");
-            self.told = words;
+            self.last_logged = words;
         }
     }
 }

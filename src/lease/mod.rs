@@ -33,7 +33,7 @@ pub struct Election {
     known: Option<Lease>,
     sight: Option<Sight>,
     /// The last logged message.
-    told: String,
+    last_logged: String,
 }
 
 /// Why an attempt failed.
@@ -59,7 +59,7 @@ impl Election {
         health: Health,
     ) -> Self {
         let leases = Api::namespaced(client, namespace);
-        Self { leases, name, identity, leadership, health, known: None, sight: None, told: String::new() }
+        Self { leases, name, identity, leadership, health, known: None, sight: None, last_logged: String::new() }
     }
 
     /// Wins the Lease whenever it is free and keeps it, until `resigned`; then gives it back.
@@ -153,9 +153,9 @@ impl Election {
     }
 
     fn tell(&mut self, news: String) {
-        if news != self.told {
+        if news != self.last_logged {
             tracing::info!(lease = self.name, "{news}");
-            self.told = news;
+            self.last_logged = news;
         }
     }
 }

@@ -137,12 +137,12 @@ impl Collector for State {
         let servers = self.lock();
         let Some(servers) = servers.as_ref().filter(|servers| !servers.is_empty()) else { return Ok(()) };
         for (name, unit, help, of) in families {
-            let told: Vec<_> = servers.iter().filter_map(|(place, figures)| Some((place, of(figures)?))).collect();
-            if told.is_empty() {
+            let known: Vec<_> = servers.iter().filter_map(|(place, figures)| Some((place, of(figures)?))).collect();
+            if known.is_empty() {
                 continue;
             }
             let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
-            for ((namespace, instance, pod), value) in told {
+            for ((namespace, instance, pod), value) in known {
                 let labels =
                     [("namespace", namespace.as_str()), ("redis", instance.as_str()), ("redis_pod", pod.as_str())];
                 let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));

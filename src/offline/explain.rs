@@ -13,7 +13,7 @@ use crate::domain::directives::{LINES, Line, suggest::nearest};
 /// Version of the JSON output: an added field does not change it, a removed or redefined one does.
 const FORM: u32 = 1;
 
-/// Why nothing can be explained.
+/// Why a topic cannot be explained.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub enum ExplainError {
     /// No line has such a name.
@@ -21,13 +21,13 @@ pub enum ExplainError {
     Unknown {
         /// The name.
         name: String,
-        /// What was perhaps meant.
+        /// The name that was probably meant.
         hint: String,
     },
     /// Other lines have it.
     #[error("{asked} has no directive \"{name}\"; it is in {elsewhere}")]
     Elsewhere {
-        /// What was asked about.
+        /// The requested topic.
         asked: String,
         /// The name.
         name: String,
@@ -131,7 +131,7 @@ fn text(subject: &Subject, form: &Form, asked: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-/// What is not the same in every line that has the directive.
+/// The properties that differ between the lines that have the directive.
 fn differences(subject: &Subject) -> Vec<String> {
     type Fact = fn(&Form) -> String;
     let facts: [(&str, Fact); 4] = [
@@ -140,16 +140,16 @@ fn differences(subject: &Subject) -> Vec<String> {
         ("default", |form| form.default().unwrap_or_else(|| "none".to_owned())),
         ("change", |form| form.change().sentence()),
     ];
-    let mut told = Vec::new();
+    let mut lines = Vec::new();
     for (fact, value) in facts {
         let values = by_value(&subject.forms, value);
         if values.len() > 1 {
-            told.extend(
+            lines.extend(
                 values.into_iter().map(|(value, lines)| format!("{fact} in {}: {value}", span(lines.into_iter()))),
             );
         }
     }
-    told
+    lines
 }
 
 fn list(subjects: &[(Subject, Vec<Form>)]) -> String {

@@ -1,5 +1,5 @@
-//! What is known of each directive over all version lines: its names, what it takes, its default, and what a change of it
-//! does. Reads the tables; says nothing to anybody.
+//! The properties of each directive over all version lines: its names, accepted values, default, and the effect of a
+//! change. Reads the tables; prints nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,11 +15,11 @@ pub struct Subject {
     pub name: &'static str,
     /// Its other names.
     pub others: Vec<&'static str>,
-    /// What it is in each line that has it, in the order of the tables.
+    /// The directive in each line that has it, in the order of the tables.
     pub forms: Vec<Form>,
 }
 
-/// What a directive is in one line.
+/// The properties of a directive in one line.
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
     /// The line.
@@ -28,7 +28,7 @@ pub struct Form {
     pub directive: &'static Directive,
 }
 
-/// What becomes of a change.
+/// The effect of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
     /// Running servers are given the new value.
@@ -62,7 +62,7 @@ impl Change {
 }
 
 impl Form {
-    /// What becomes of a change: the one place that these commands ask.
+    /// The effect of a change, for all offline commands.
     #[must_use]
     pub fn change(&self) -> Change {
         let Self { line, directive } = self;
@@ -102,8 +102,8 @@ impl Form {
         }
     }
 
-    /// What a server without a configuration file holds, as it would be written; `None` where that depends on the host or
-    /// there is nothing.
+    /// The value of a server without a configuration file, as it would be written; `None` if it depends on the host or
+    /// is empty.
     #[must_use]
     pub fn default(&self) -> Option<String> {
         let Self { directive, .. } = self;

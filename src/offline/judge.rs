@@ -25,22 +25,22 @@ pub struct Finding {
     pub field: String,
     /// The cause as apimachinery names it, or `UnknownField` or `DuplicateField`.
     pub reason: String,
-    /// What is said, without the field.
+    /// The message, without the field.
     pub message: String,
     /// The line it is about; 0 when not known.
     pub line: usize,
 }
 
-/// What is said of one object.
+/// The result for one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Judgement {
     /// Every fault; none, and the object would be stored.
     pub faults: Vec<Finding>,
-    /// What is worth a word all the same.
+    /// Warnings about an accepted object.
     pub warnings: Vec<String>,
 }
 
-/// What objects are judged by.
+/// The schema and the defaults for validation.
 #[derive(Debug)]
 pub struct Judge {
     schema: Value,
@@ -100,7 +100,7 @@ impl Judge {
         object
     }
 
-    /// What the rules say of the parts that have the right types.
+    /// Applies the rules to the parts that have the right types.
     fn rules(&self, mut object: Value, mut stored: Option<Value>, faults: &[Fault]) -> (Vec<FieldError>, Vec<String>) {
         let metadata_is_sound = !faults.iter().any(|fault| fault.path.keys().first() == Some(&"metadata"));
         let mut errors = if metadata_is_sound {

@@ -30,9 +30,9 @@ use self::{
     report::Report,
 };
 
-/// What the commands that judge end with when something is refused, or a name is not known.
+/// Exit code if an object was refused, or a name is not known.
 const REFUSED: u8 = 1;
-/// What they end with when something could not be read, so that not everything was judged.
+/// Exit code if an input could not be read, so that not everything was validated.
 const UNREADABLE: u8 = 2;
 
 /// `redis-operator validate`.

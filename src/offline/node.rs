@@ -1,5 +1,5 @@
-//! What a document holds, with the line that each part stands on: enough to say where a fault is, and which keys are
-//! written twice. Knows neither YAML nor JSON, nor what the values mean.
+//! A document with the line of each part, so that errors can name their line and duplicate keys are found. Independent
+//! of YAML, JSON and the meaning of the values.
 
 use serde_json::{Map, Number, Value};
 

@@ -1,5 +1,5 @@
-//! Which objects a document holds, and which of them are ours to judge: lists are taken apart, other kinds are passed over,
-//! and what would be ours under a slightly wrong name is not.
+//! Finds the objects in a document: expands lists, ignores other kinds, and reports objects whose kind or version is
+//! slightly wrong.
 
 use super::{
     node::{Content, Node},
@@ -20,7 +20,7 @@ pub enum Found<'a> {
     Unmatched(&'a Node, String),
 }
 
-/// What an object is called.
+/// Identity of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// Group and version.

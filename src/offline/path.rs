@@ -1,4 +1,4 @@
-//! Where in an object something stands, and how the API server names it.
+//! The path of a field in an object, in the notation of the API server.
 
 use std::fmt::Write;
 
@@ -56,7 +56,7 @@ impl Path {
         field
     }
 
-    /// What stands at this path.
+    /// The value at this path.
     #[must_use]
     pub fn find<'a>(&self, root: &'a Value) -> Option<&'a Value> {
         self.0.iter().try_fold(root, |value, step| match step {

@@ -1,4 +1,4 @@
-//! What was judged, as text that reads like kubectl's and as JSON for programs (docs/offline.md). Judges nothing.
+//! Formats the results as text, like kubectl's, and as JSON for programs (docs/offline.md). Validates nothing.
 
 use serde::Serialize;
 
@@ -13,11 +13,11 @@ const FORM: u32 = 1;
 pub struct Report {
     /// One for each object, in the order of the input.
     pub outcomes: Vec<Outcome>,
-    /// What could not be read.
+    /// Inputs that could not be read.
     pub troubles: Vec<Trouble>,
 }
 
-/// What is said of one object.
+/// The result for one object.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// The file it stands in.
@@ -26,13 +26,13 @@ pub struct Outcome {
     pub document: usize,
     /// Line it begins at; 0 when not known.
     pub line: usize,
-    /// What it is called.
+    /// Identity of the object.
     pub identity: Identity,
     /// Whether it was judged as a change of a stored object.
     pub is_update: bool,
     /// The answer.
     pub verdict: Verdict,
-    /// What is worth a word.
+    /// Its warnings.
     pub warnings: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ pub enum Verdict {
     Skipped,
 }
 
-/// What could not be read.
+/// An input that could not be read.
 #[derive(Debug)]
 pub struct Trouble {
     file: String,
@@ -70,7 +70,7 @@ impl Trouble {
     }
 }
 
-/// How many of each.
+/// Number of objects per result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Objects that are accepted.
@@ -88,7 +88,7 @@ fn place(file: &str, line: usize) -> String {
 }
 
 impl Report {
-    /// How many of each.
+    /// Counts the objects per result.
     #[must_use]
     pub fn summary(&self) -> Summary {
         let mut summary = Summary { unreadable: self.troubles.len(), ..Summary::default() };

@@ -1,5 +1,5 @@
-//! What the API server asks of any object of ours before its webhooks are asked: the whole schema, metadata included, and
-//! the rules of names, labels and annotations.
+//! The checks of the API server before it calls the webhooks: the whole schema, metadata included, and the syntax of
+//! names, labels and annotations.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::generate::SchemaSettings;
@@ -19,7 +19,7 @@ use crate::{
 
 /// The most bytes of all annotations together.
 const ANNOTATIONS_LIMIT: usize = 256 << 10;
-/// What the API server puts behind a `generateName`, in length and form.
+/// A suffix in the form and length that the API server appends to `generateName`.
 const GENERATED: &str = "00000";
 /// The longest beginning of a generated name; what is longer is cut.
 const GENERATE_LIMIT: usize = 58;

@@ -1,5 +1,5 @@
-//! What a plain YAML scalar is worth to kubectl, which reads YAML 1.1 as go-yaml v2 does: `yes` is a boolean, `0777` is 511.
-//! A reader of YAML 1.2 would take such a file for valid, and the API server would not.
+//! Resolves plain YAML scalars as kubectl does, which reads YAML 1.1 like go-yaml v2: `yes` is a boolean, `0777` is
+//! 511. A YAML 1.2 parser would accept files that the API server refuses.
 
 use serde_json::Number;
 

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What is read of a folder.
+/// File extensions that are read from a folder.
 const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
 
 /// A text, or why it cannot be read.

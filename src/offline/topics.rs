@@ -1,4 +1,4 @@
-//! What part of a server each directive is about: the order of the reference. Decides nothing about any of them.
+//! The topic of each directive, which determines the order of the reference.
 
 /// Topics in the order of the reference, each with the directives that belong to it, a `*` standing for any end.
 const TOPICS: &[(&str, &[&str])] = &[

@@ -22,7 +22,7 @@ const DEPTH_LIMIT: usize = 128;
 pub struct Unreadable {
     /// The line that cannot be read, from 1; 0 where it is not known.
     pub line: usize,
-    /// What is wrong with it.
+    /// The error message.
     pub message: String,
 }
 

@@ -40,7 +40,7 @@ impl Server {
     /// # Errors
     /// [`ServerError::Password`], or if the server cannot be reached.
     pub async fn authenticate(&mut self, password: &[u8]) -> Result<(), ServerError> {
-        self.ask(cmd("AUTH").arg(USER).arg(password)).await.map_err(|error| wordless(error, "the login"))
+        self.ask(cmd("AUTH").arg(USER).arg(password)).await.map_err(|error| redact(error, "the login"))
     }
 
     /// The digests (sha256, hexadecimal) of the passwords that it accepts; `None` where it asks for no password.
@@ -64,7 +64,7 @@ impl Server {
     /// If the command fails.
     pub async fn open(&mut self) -> Result<(), ServerError> {
         self.set("protected-mode", b"no").await?;
-        self.set("requirepass", b"").await.map_err(|error| wordless(error, "to ask for no password"))
+        self.set("requirepass", b"").await.map_err(|error| redact(error, "to ask for no password"))
     }
 
     /// Makes the server require this password and no other.
@@ -72,7 +72,7 @@ impl Server {
     /// # Errors
     /// If the command fails.
     pub async fn require(&mut self, password: &[u8]) -> Result<(), ServerError> {
-        self.set("requirepass", password).await.map_err(|error| wordless(error, "to ask for a password"))?;
+        self.set("requirepass", password).await.map_err(|error| redact(error, "to ask for a password"))?;
         self.set("protected-mode", b"yes").await
     }
 
@@ -99,7 +99,7 @@ impl Server {
     pub async fn log_in_at_primary(&mut self, password: &[u8]) -> Result<(), ServerError> {
         for (directive, wanted) in [("masteruser", USER.as_bytes()), ("masterauth", password)] {
             if self.config(&[directive]).await?.get(directive).map(Vec::as_slice) != Some(wanted) {
-                self.set(directive, wanted).await.map_err(|error| wordless(error, directive))?;
+                self.set(directive, wanted).await.map_err(|error| redact(error, directive))?;
             }
         }
         Ok(())
@@ -107,12 +107,12 @@ impl Server {
 
     async fn change(&mut self, rule: &str, what: &str) -> Result<(), ServerError> {
         let done = self.ask(cmd("ACL").arg("SETUSER").arg(USER).arg(rule)).await;
-        done.map_err(|error| wordless(error, what))
+        done.map_err(|error| redact(error, what))
     }
 }
 
 /// The error without the server's message, which may repeat the arguments of the command.
-fn wordless(error: ServerError, what: &str) -> ServerError {
+fn redact(error: ServerError, what: &str) -> ServerError {
     match error {
         ServerError::Refused { .. } => ServerError::Refused { why: format!("it refuses {what}") },
         error => error,

@@ -121,16 +121,16 @@ impl Server {
 
     async fn ask_all<T: FromRedisValue>(&mut self, commands: &Pipeline) -> Result<T, ServerError> {
         self.budget.renew();
-        commands.query_async(&mut self.connection).await.map_err(|error| self.meaning(&error))
+        commands.query_async(&mut self.connection).await.map_err(|error| self.classify(&error))
     }
 
     async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, ServerError> {
         self.budget.renew();
-        command.query_async(&mut self.connection).await.map_err(|error| self.meaning(&error))
+        command.query_async(&mut self.connection).await.map_err(|error| self.classify(&error))
     }
 
     /// Translates an error of the library into an operator's terms.
-    fn meaning(&self, error: &redis::RedisError) -> ServerError {
+    fn classify(&self, error: &redis::RedisError) -> ServerError {
         let address = self.address;
         if let Some(excess) = self.budget.excess() {
             return ServerError::Excess { address, excess };

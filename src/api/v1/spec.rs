@@ -55,7 +55,7 @@ use crate::api::{pod::PodOptions, resources::ResourceRequirements};
 ).message("min-replicas-to-write must be at most replicas - 1, the number of replicas beside the primary: every write would be refused").field_path(".config"))]
 #[serde(rename_all = "camelCase")]
 pub struct RedisInstanceSpec {
-    /// Container image with redis-server and redis-cli; the tag tells the version. Default: the operator's --default-image.
+    /// Container image with redis-server and redis-cli; the tag names the version. Default: the operator's --default-image.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub image: Option<String>,

@@ -18,7 +18,7 @@ pub struct RedisInstanceStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub ready: Option<String>,
-    /// The one sentence a person needs now.
+    /// Summary of the current state, for users.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub last_condition_message: Option<String>,
@@ -52,7 +52,7 @@ pub struct RedisInstanceStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub version: Option<String>,
-    /// Engine and version of the last Redis that served and whose image tells them, as "redis 7.2.5": it wrote the data.
+    /// Engine and version of the last Redis that served and whose image names them, as "redis 7.2.5": it wrote the data.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 160))]
     pub data_version: Option<String>,
@@ -90,7 +90,7 @@ pub enum Phase {
     Pending,
     /// Everything serves as specified.
     Running,
-    /// Something needs a person.
+    /// User action is required.
     Failed,
     /// The instance is being deleted.
     Terminated,

@@ -36,9 +36,9 @@ pub(super) fn config(live: &Live, desired: &ValidatedInstance, others: &[Change]
     let stale = live.restart_hash != restart_hash(desired);
     if changed.is_empty() {
         // Another release, or another choice about the password, changes what the pods start with too, and rolls anyway.
-        let told = others.iter().any(|change| change.class == Class::Rolling);
+        let rolls_anyway = others.iter().any(|change| change.class == Class::Rolling);
         let reason = "the pods were started with another configuration, or under another update policy".to_owned();
-        found.extend((stale && !told).then(|| change(restart, "spec.updatePolicy.config", reason)));
+        found.extend((stale && !rolls_anyway).then(|| change(restart, "spec.updatePolicy.config", reason)));
         return found;
     }
     // A directive that only the release of the new image has goes with the pods of that image.

@@ -31,15 +31,15 @@ pub(super) fn unit_missing(resources: &Resources) -> Option<String> {
     [("limits", &resources.limits), ("requests", &resources.requests)].into_iter().find_map(|(list, quantities)| {
         let memory = quantities.get("memory").filter(|memory| memory.value() > 0 && memory.value() < 1 << 20);
         let cpu = quantities.get("cpu").filter(|cpu| cpu.value() > MOST_CPUS);
-        let told = |name: &str, quantity: &Quantity, what: &str| {
+        let warning = |name: &str, quantity: &Quantity, what: &str| {
             format!(
                 "spec.resources.{list}.{name}: {quantity} {what}; is a unit missing, such as {}?",
                 if name == "cpu" { "m" } else { "Mi" }
             )
         };
         memory
-            .map(|memory| told("memory", memory, "bytes are less than Redis needs"))
-            .or_else(|| cpu.map(|cpu| told("cpu", cpu, "CPUs are more than machines have")))
+            .map(|memory| warning("memory", memory, "bytes are less than Redis needs"))
+            .or_else(|| cpu.map(|cpu| warning("cpu", cpu, "CPUs are more than machines have")))
     })
 }
 

@@ -18,13 +18,13 @@ const OVERDUE_SECONDS: i64 = 30;
 #[must_use]
 pub fn trouble_of(pod: &Pod, now: &Time) -> Option<Trouble> {
     let name = pod.metadata.name.as_deref()?;
-    let told = |reason, stalled, why: String| Some(Trouble { reason, stalled, message: format!("{name}: {why}") });
+    let problem = |reason, stalled, why: String| Some(Trouble { reason, stalled, message: format!("{name}: {why}") });
     if let Some(due) = &pod.metadata.deletion_timestamp {
         // Only the kubelet can confirm that the pod has ended and its Redis no longer writes to the volume.
         let overdue = now.0.duration_since(due.0).as_secs() > OVERDUE_SECONDS;
         let why =
             "should have ended and its node does not confirm it; if the node is lost for good, delete its Node object";
-        return if overdue { told(Reason::PodStuck, true, why.to_owned()) } else { None };
+        return if overdue { problem(Reason::PodStuck, true, why.to_owned()) } else { None };
     }
     if is_ready(pod) {
         return None;
@@ -34,12 +34,12 @@ pub fn trouble_of(pod: &Pod, now: &Time) -> Option<Trouble> {
         // The scheduler's word for the first moments of every new volume.
         if message.contains("unbound immediate PersistentVolumeClaims") {
             let why = format!("its volume is not there yet (PersistentVolumeClaim {DATA_VOLUME}-{name})");
-            return told(Reason::VolumePending, false, why);
+            return problem(Reason::VolumePending, false, why);
         }
-        return told(Reason::Unschedulable, false, format!("cannot be scheduled: {message}"));
+        return problem(Reason::Unschedulable, false, format!("cannot be scheduled: {message}"));
     }
     let (reason, why) = container_trouble(container(pod)?)?;
-    told(reason, true, why)
+    problem(reason, true, why)
 }
 
 fn container_trouble(container: &ContainerStatus) -> Option<(Reason, String)> {

@@ -5,10 +5,10 @@ use super::PodOptions;
 
 /// One line a doubt.
 pub(super) fn doubts(options: &PodOptions) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut warnings = Vec::new();
     for (index, constraint) in options.topology_spread_constraints.iter().flatten().enumerate() {
         if constraint.label_selector.is_none() {
-            told.push(format!(
+            warnings.push(format!(
                 "spec.pod.topologySpreadConstraints[{index}].labelSelector: a null labelSelector results in matching no pod"
             ));
         }
@@ -33,10 +33,10 @@ pub(super) fn doubts(options: &PodOptions) -> Vec<String> {
     for (kind, required, preferred) in terms {
         let preferred = preferred.into_iter().flatten().map(|weighted| &weighted.pod_affinity_term);
         if required.into_iter().flatten().chain(preferred).any(|term| term.label_selector.is_none()) {
-            told.push(format!("spec.pod.affinity.{kind}: a null labelSelector results in matching no pod"));
+            warnings.push(format!("spec.pod.affinity.{kind}: a null labelSelector results in matching no pod"));
         }
     }
-    told
+    warnings
 }
 
 #[cfg(test)]

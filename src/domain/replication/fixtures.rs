@@ -11,7 +11,7 @@ pub(crate) fn address(ordinal: i32) -> IpAddr {
 
 pub(crate) fn member(ordinal: i32, answer: Answer) -> Member {
     let address = match &answer {
-        Answer::Told(told) => Some(told.address),
+        Answer::Told(reported) => Some(reported.address),
         _ => None,
     };
     Member {
@@ -43,8 +43,8 @@ pub(crate) fn replica(ordinal: i32, of: i32, history: &str, offset: u64) -> Memb
 /// A server that has just started, with or without data.
 pub(crate) fn started(ordinal: i32, empty: bool) -> Member {
     let link = Link { of: None, up: false, syncing: false, silence: None, down: None };
-    let told = told(ordinal, Role::Replica(link), &format!("fresh-{ordinal}"), 0);
-    member(ordinal, Answer::Told(Told { empty, ..told }))
+    let reported = told(ordinal, Role::Replica(link), &format!("fresh-{ordinal}"), 0);
+    member(ordinal, Answer::Told(Told { empty, ..reported }))
 }
 
 fn told(ordinal: i32, role: Role, history: &str, offset: u64) -> Told {
@@ -64,7 +64,7 @@ fn told(ordinal: i32, role: Role, history: &str, offset: u64) -> Told {
 
 pub(crate) fn told_mut(member: &mut Member) -> &mut Told {
     match &mut member.answer {
-        Answer::Told(told) => told,
+        Answer::Told(reported) => reported,
         _ => panic!("it reports nothing"),
     }
 }

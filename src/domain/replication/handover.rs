@@ -66,9 +66,9 @@ pub fn occasion(
         Some(Occasion::Rolling)
     } else {
         let (fails, unready) = (is(Member::cannot_persist), is(is_unready));
-        let heir = if fails || unready { better() } else { None };
-        let heir = heir.filter(|heir| !heir.cannot_persist())?;
-        if fails { Some(Occasion::CannotPersist) } else { heir.unready.is_none().then_some(Occasion::NotReady) }
+        let candidate = if fails || unready { better() } else { None };
+        let candidate = candidate.filter(|candidate| !candidate.cannot_persist())?;
+        if fails { Some(Occasion::CannotPersist) } else { candidate.unready.is_none().then_some(Occasion::NotReady) }
     }
 }
 
@@ -90,8 +90,8 @@ pub fn leads(why: Occasion, pod: Option<&Pod>, now: Timestamp) -> bool {
 #[must_use]
 pub fn heir(members: &[Member], in_sync: &BTreeSet<i32>, wanted: i32, primary: i32, why: Occasion) -> Option<i32> {
     let fails = |ordinal: i32| members.iter().any(|member| member.ordinal == ordinal && member.cannot_persist());
-    let heir = successor(members, in_sync, wanted)?;
-    (!fails(heir) || fails(primary) || why == Occasion::Leaving).then_some(heir)
+    let candidate = successor(members, in_sync, wanted)?;
+    (!fails(candidate) || fails(primary) || why == Occasion::Leaving).then_some(candidate)
 }
 
 /// The best replica for a switchover: in sync and not terminating; preferably with a writable volume, then ready, then

@@ -114,14 +114,14 @@ impl Member {
     #[must_use]
     pub const fn told(&self) -> Option<&Told> {
         match &self.answer {
-            Answer::Told(told) => Some(told),
+            Answer::Told(reported) => Some(reported),
             _ => None,
         }
     }
 
     /// The reported state, if the server has loaded its data.
     pub(super) fn loaded(&self) -> Option<&Told> {
-        self.told().filter(|told| !told.loading)
+        self.told().filter(|reported| !reported.loading)
     }
 
     /// Address of its primary.
@@ -135,7 +135,7 @@ impl Member {
     /// True if the server reports that it cannot write to its volume.
     #[must_use]
     pub fn cannot_persist(&self) -> bool {
-        self.told().is_some_and(|told| told.cannot_persist)
+        self.told().is_some_and(|reported| reported.cannot_persist)
     }
 
     /// True if it is known to take no writes: there is no server, or it is a replica.
@@ -143,7 +143,7 @@ impl Member {
     pub fn is_idle(&self) -> bool {
         match &self.answer {
             Answer::Absent => true,
-            Answer::Told(told) => told.role != Role::Primary,
+            Answer::Told(reported) => reported.role != Role::Primary,
             Answer::Silent { .. } | Answer::Evasive(_) => false,
         }
     }
@@ -157,7 +157,7 @@ impl Member {
     /// True if the server reports that it accepts writes.
     #[must_use]
     pub fn takes_writes(&self) -> bool {
-        self.loaded().is_some_and(|told| told.role == Role::Primary)
+        self.loaded().is_some_and(|reported| reported.role == Role::Primary)
     }
 }
 

@@ -36,10 +36,10 @@ impl Seen {
     /// and was connected as long as the primary is known to have been alive: an unreachable primary may accept writes
     /// for hours.
     #[must_use]
-    pub(super) fn proves(&self, ordinal: i32, told: &Told, hearing: u64) -> bool {
+    pub(super) fn proves(&self, ordinal: i32, reported: &Told, hearing: u64) -> bool {
         self.in_sync.contains(&ordinal)
-            && told.continues(&self.history)
-            && told.offset >= self.earlier
+            && reported.continues(&self.history)
+            && reported.offset >= self.earlier
             && self.is_heard(ordinal, hearing)
     }
 
@@ -52,8 +52,8 @@ impl Seen {
 
     /// Bytes of the replication stream that this server is known to lack.
     #[must_use]
-    pub(super) fn lacks(&self, told: &Told) -> Option<u64> {
-        told.continues(&self.history).then(|| self.offset.saturating_sub(told.offset))
+    pub(super) fn lacks(&self, reported: &Told) -> Option<u64> {
+        reported.continues(&self.history).then(|| self.offset.saturating_sub(reported.offset))
     }
 }
 
@@ -63,15 +63,15 @@ impl Seen {
 #[must_use]
 pub fn hearers(members: &[Member], primary: i32, address: IpAddr, hearing: u64) -> BTreeMap<i32, (u64, &Told)> {
     let busy = members.iter().any(|member| member.ordinal == primary && member.is_busy());
-    let heard = |told: &Told| {
-        let link = told.link().filter(|link| link.of == Some(address) && link.up && !link.syncing)?;
+    let heard = |reported: &Told| {
+        let link = reported.link().filter(|link| link.of == Some(address) && link.up && !link.syncing)?;
         if busy { Some(0) } else { link.silence.filter(|_| link.hears(hearing)) }
     };
     let others = members.iter().filter(|member| member.ordinal != primary);
     others
         .filter_map(|member| {
-            let told = member.loaded()?;
-            Some((member.ordinal, (heard(told)?, told)))
+            let reported = member.loaded()?;
+            Some((member.ordinal, (heard(reported)?, reported)))
         })
         .collect()
 }
@@ -102,7 +102,7 @@ mod tests {
         };
         let heard = |primary: Member, replica: Member| {
             let members = [primary, replica];
-            hearers(&members, 0, address(0), 3).get(&1).map(|(seconds, told)| (*seconds, told.offset))
+            hearers(&members, 0, address(0), 3).get(&1).map(|(seconds, reported)| (*seconds, reported.offset))
         };
         let full = || member(0, Answer::Evasive(Evasion::Full));
         let busy = || member(0, Answer::Evasive(Evasion::Busy));

@@ -24,13 +24,13 @@ pub fn in_sync(members: &[Member], primary: i32, hearing: u64) -> BTreeSet<i32> 
     let Some(leader) = members.iter().find(|member| member.ordinal == primary).and_then(Member::loaded) else {
         return BTreeSet::new();
     };
-    let synced = |told: &Told| match &told.role {
+    let synced = |reported: &Told| match &reported.role {
         Role::Replica(link) => {
             link.of == Some(leader.address)
                 && link.hears(hearing)
                 && !link.syncing
-                && told.history == leader.history
-                && leader.offset.saturating_sub(told.offset) < LAG_LIMIT
+                && reported.history == leader.history
+                && leader.offset.saturating_sub(reported.offset) < LAG_LIMIT
         }
         Role::Primary => false,
     };
@@ -68,11 +68,12 @@ pub fn aspect(instance: &str, members: &[Member], primary: i32, in_sync: &BTreeS
 /// The replicas that follow another address than the primary's.
 #[must_use]
 pub fn astray(members: &[Member], primary: i32) -> Vec<i32> {
-    let Some(address) = members.iter().find(|m| m.ordinal == primary).and_then(|m| m.told()).map(|told| told.address)
+    let Some(address) =
+        members.iter().find(|m| m.ordinal == primary).and_then(|m| m.told()).map(|reported| reported.address)
     else {
         return Vec::new();
     };
-    let astray = |told: &Told| matches!(&told.role, Role::Replica(link) if link.of != Some(address));
+    let astray = |reported: &Told| matches!(&reported.role, Role::Replica(link) if link.of != Some(address));
     let others = members.iter().filter(|member| member.ordinal != primary);
     others.filter(|member| member.loaded().is_some_and(astray)).map(|member| member.ordinal).collect()
 }
@@ -113,12 +114,18 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let members = [primary(0, "a", 9), replica(1, 0, "a", 9), started(2, true)];
-        let told = |members: &[Member], in_sync: &[i32]| {
+        let condition = |members: &[Member], in_sync: &[i32]| {
             let aspect = aspect("cache", members, 0, &in_sync.iter().copied().collect());
             (aspect.holds, aspect.message)
         };
-        assert_eq!(told(&members, &[1]), (Some(false), "not in sync with primary cache-0 yet: cache-2".to_owned()));
-        assert_eq!(told(&members, &[1, 2]), (Some(true), "all replicas are in sync with primary cache-0".to_owned()));
+        assert_eq!(
+            condition(&members, &[1]),
+            (Some(false), "not in sync with primary cache-0 yet: cache-2".to_owned())
+        );
+        assert_eq!(
+            condition(&members, &[1, 2]),
+            (Some(true), "all replicas are in sync with primary cache-0".to_owned())
+        );
         for (evasion, reason) in
             [(Evasion::Full, Reason::MaxClientsReached), (Evasion::Busy, Reason::Busy), (Evasion::Other, Reason::Busy)]
         {

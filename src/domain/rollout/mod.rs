@@ -131,7 +131,7 @@ pub fn plan(live: Option<&StatefulSet>, seats: &[Seat], copies: &Copies, changes
     let released = present <= next.ordinal && (!next.exists || next.is_leaving);
     let may_go = released || (serve && (next.is_free() || replicas == 1 || roll.is_spare(next)));
     let gated = if may_go { roll.lowest_missing(next) } else { next.ordinal + 1 };
-    let partition = roll.cure().map_or(gated, |cure| cure.min(gated));
+    let partition = roll.unblocking_partition().map_or(gated, |partition| partition.min(gated));
     Plan { partition, next: (serve && !next.is_free()).then_some(next.ordinal) }
 }
 

@@ -47,14 +47,14 @@ impl<'a> Roll<'a> {
 
     /// The lowest pod that cannot run before the rollout reaches it, if there is no primary and no pod restarted on the
     /// way can be one. A new template that is known to be broken corrects nothing.
-    pub(super) fn cure(&self) -> Option<i32> {
+    pub(super) fn unblocking_partition(&self) -> Option<i32> {
         let runs = |seat: &&Seat| seat.exists && !seat.is_hindered;
         let is_broken = self.seats.iter().any(|seat| seat.is_hindered && !self.is_outdated(seat));
         if self.copies.primary.is_some() || self.seats.len() <= 1 || is_broken {
             return None;
         }
-        let cured = self.seats.iter().find(|seat| self.is_outdated(seat) && (!seat.exists || seat.is_hindered))?;
-        let mut restarted = self.above(cured).filter(runs).filter(|seat| self.is_outdated(seat));
-        restarted.all(|seat| self.copies.idle.contains(&seat.ordinal)).then_some(cured.ordinal)
+        let blocked = self.seats.iter().find(|seat| self.is_outdated(seat) && (!seat.exists || seat.is_hindered))?;
+        let mut restarted = self.above(blocked).filter(runs).filter(|seat| self.is_outdated(seat));
+        restarted.all(|seat| self.copies.idle.contains(&seat.ordinal)).then_some(blocked.ordinal)
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn conditions(
             .filter(|condition| condition.status == state)
             .map_or_else(|| now.clone(), |condition| condition.last_transition_time.clone()),
     };
-    let told = |kind: &str, aspect: &Aspect| {
+    let from_aspect = |kind: &str, aspect: &Aspect| {
         condition(kind, state(aspect.holds), aspect.reason.as_str(), &bounded(&aspect.message))
     };
     let kept = |kind: &str| before(kind).map(|c| condition(kind, &c.status, &c.reason, &c.message));
@@ -39,15 +39,16 @@ pub(super) fn conditions(
     let mut conditions = vec![condition("Ready", ready, summary.reason.as_str(), &summary.message)];
     conditions.extend(abnormal.map(|kind| condition(kind, "True", summary.reason.as_str(), &summary.message)));
     let config = subject.observed.config.as_ref();
-    let config = config.map(|aspect| told("ConfigApplied", aspect));
+    let config = config.map(|aspect| from_aspect("ConfigApplied", aspect));
     conditions.extend(config.or_else(|| kept("ConfigApplied")));
     let replication = subject.observed.replication.as_ref();
-    conditions.extend(replication.map(|replication| told("Replicated", &replication.aspect)));
+    conditions.extend(replication.map(|replication| from_aspect("Replicated", &replication.aspect)));
     // A volume that always had its size needs no word about it.
     let storage = subject.observed.storage.as_ref();
     let storage = storage.filter(|aspect| aspect.holds != Some(true) || before("StorageResized").is_some());
-    conditions.extend(storage.map_or_else(|| kept("StorageResized"), |aspect| Some(told("StorageResized", aspect))));
-    let password = subject.observed.password.as_ref().map(|aspect| told("PasswordRotated", aspect));
+    conditions
+        .extend(storage.map_or_else(|| kept("StorageResized"), |aspect| Some(from_aspect("StorageResized", aspect))));
+    let password = subject.observed.password.as_ref().map(|aspect| from_aspect("PasswordRotated", aspect));
     conditions.extend(password.or_else(|| kept("PasswordRotated")));
     conditions
 }

@@ -75,9 +75,9 @@ pub fn derive(
     let Observed { config, storage, password, .. } = subject.observed;
     let beside = [config.as_ref(), storage.as_ref(), password.as_deref(), replication];
     for aspect in beside.into_iter().flatten() {
-        let told = aspect.reason == summary.reason
+        let is_in_summary = aspect.reason == summary.reason
             || subject.observed.writes.as_ref().is_some_and(|w| w.reason == aspect.reason);
-        if aspect.holds != Some(true) && !told {
+        if aspect.holds != Some(true) && !is_in_summary {
             let message = status.last_condition_message.unwrap_or_default();
             status.last_condition_message = Some(bounded(&format!("{message}; {}", aspect.message)));
         }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// What a number should have been, by the schema's own bounds.
+/// The expected range of a number, if it violates `minimum` or `maximum`.
 pub(super) fn beyond(schema: &Value, value: &Value) -> Vec<String> {
     let limit = |keyword: &str| schema.get(keyword).and_then(Value::as_f64).zip(value.as_f64());
     let (least, most) = (limit("minimum"), limit("maximum"));

@@ -19,7 +19,7 @@ pub struct Fault {
     pub path: Path,
     /// apimachinery's name of the cause.
     pub reason: &'static str,
-    /// What is said, without the field.
+    /// The message, without the field.
     pub message: String,
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::offline::path::Path;
 
-/// What the API server takes out of an object while it reads it.
+/// Fields that the API server removes from an object when it decodes it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Stripped {
     /// Fields that the schema does not have, each with the nearest name that it does have.

@@ -6,25 +6,27 @@ use crate::domain::replication::{Member, Record, Role, Told};
 impl<'a> Election<'a> {
     /// The most advanced of the replicas that were in sync when the primary last responded. Of two with the same
     /// offset, a pod that is not terminating is preferred.
-    pub(super) fn successor(&self, record: &Record) -> Option<&'a Member> {
+    pub(super) fn candidate(&self, record: &Record) -> Option<&'a Member> {
         let follows = |member: &'a Member| {
-            let told = member.loaded().filter(|told| told.continues(&record.history))?;
-            matches!(told.role, Role::Replica(_)).then_some((member, told))
+            let reported = member.loaded().filter(|reported| reported.continues(&record.history))?;
+            matches!(reported.role, Role::Replica(_)).then_some((member, reported))
         };
         let candidates: Vec<(&Member, &Told)> = self.members.iter().filter_map(follows).collect();
         // A former primary that kept its history has all that it acknowledged, or what its snapshot has of it.
         let former = candidates.iter().find(|(member, _)| Some(member.ordinal) == record.primary);
         let seen = self.seen.filter(|seen| Some(seen.primary) == record.primary);
-        let safe = |(member, told): &&(&Member, &Told)| {
-            former.is_some_and(|(_, former)| told.offset >= former.offset)
+        let safe = |(member, reported): &&(&Member, &Told)| {
+            former.is_some_and(|(_, former)| reported.offset >= former.offset)
                 || seen.map_or_else(
                     || record.members.contains(&member.ordinal),
-                    |seen| seen.proves(member.ordinal, told, self.limits.hearing),
+                    |seen| seen.proves(member.ordinal, reported, self.limits.hearing),
                 )
         };
         let safe = candidates.iter().filter(safe);
-        safe.max_by_key(|(member, told)| (told.offset, !member.leaving, member.unready.is_none(), -member.ordinal))
-            .map(|(member, _)| *member)
+        safe.max_by_key(|(member, reported)| {
+            (reported.offset, !member.leaving, member.unready.is_none(), -member.ordinal)
+        })
+        .map(|(member, _)| *member)
     }
 }
 
@@ -63,9 +65,9 @@ mod tests {
 
     #[test]
     fn a_handover_that_nobody_recorded_is_not_undone_while_the_new_primary_is_silent() {
-        let mut heir = silent(1, 0);
-        heir.address = Some(address(1));
-        let members = [replica(0, 1, "b", 60), heir.clone(), replica(2, 0, "a", 60)];
+        let mut new_primary = silent(1, 0);
+        new_primary.address = Some(address(1));
+        let members = [replica(0, 1, "b", 60), new_primary.clone(), replica(2, 0, "a", 60)];
         let only_old = Record { members: [0].into(), ..record(1, "a", Some(0)) };
         let verdict = judge(&members, Some(&only_old), None);
         assert!(matches!(verdict, Verdict::Wait(Reason::PrimaryUnreachable, _)), "{verdict:?}");

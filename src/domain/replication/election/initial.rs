@@ -18,7 +18,7 @@ impl Election<'_> {
             Answer::Evasive(_) | Answer::Told(_) => true,
             Answer::Absent => false,
         };
-        let missing = self.unheard(|member| member.inherited || runs(member));
+        let missing = self.with_unknown_data(|member| member.inherited || runs(member));
         if !missing.is_empty() {
             return self.missing(&missing);
         }
@@ -46,10 +46,11 @@ impl Election<'_> {
 
 /// The one furthest in the history that all of them belong to, if it is one.
 fn furthest<'a>(members: &[&'a Member]) -> Option<&'a Member> {
-    let told: Vec<(&Member, &Told)> = members.iter().filter_map(|member| Some((*member, member.loaded()?))).collect();
-    let (_, one) = told.first()?;
-    let comparable = told.iter().all(|(_, other)| other.history == one.history && other.offset > 0);
-    let best = told.iter().max_by_key(|(member, told)| (told.offset, -member.ordinal));
+    let reported: Vec<(&Member, &Told)> =
+        members.iter().filter_map(|member| Some((*member, member.loaded()?))).collect();
+    let (_, one) = reported.first()?;
+    let comparable = reported.iter().all(|(_, other)| other.history == one.history && other.offset > 0);
+    let best = reported.iter().max_by_key(|(member, reported)| (reported.offset, -member.ordinal));
     best.filter(|_| comparable).map(|(member, _)| *member)
 }
 

@@ -26,14 +26,14 @@ impl<'a> Election<'a> {
 
     pub(super) fn lost(&self, primary: &Member, others: &[&Member]) -> Verdict {
         let mut others = others.to_vec();
-        others.sort_by_key(|other| std::cmp::Reverse(self.continued(other).map(|told| told.offset)));
-        let cure = others
+        others.sort_by_key(|other| std::cmp::Reverse(self.continued(other).map(|reported| reported.offset)));
+        let remedy = others
             .first()
             .map_or_else(String::new, |other| format!(", or give up what only it has: {}", self.command(other)));
         let losses = others.iter().map(|other| self.loss(other)).collect::<Vec<_>>().join("; ");
         let losses = if losses.is_empty() { losses } else { format!("; {losses}") };
         Verdict::Stuck(format!(
-            "{} has the newest data and cannot be reached{losses}; bring it back{cure}",
+            "{} has the newest data and cannot be reached{losses}; bring it back{remedy}",
             self.pod(primary)
         ))
     }
@@ -41,31 +41,31 @@ impl<'a> Election<'a> {
     /// The reported state of a server whose data continue the recorded history.
     fn continued(&self, member: &'a Member) -> Option<&'a Told> {
         let record = self.record?;
-        member.loaded().filter(|told| told.continues(&record.history))
+        member.loaded().filter(|reported| reported.continues(&record.history))
     }
 
     /// Describes what would be lost by promoting this pod, as far as it is known.
     fn loss(&self, member: &'a Member) -> String {
         let pod = self.pod(member);
-        let Some(told) = self.continued(member) else {
+        let Some(reported) = self.continued(member) else {
             return format!("{pod} was restarted, and what it lacks is not known");
         };
-        let bytes = self.seen.and_then(|seen| Some((seen.lacks(told)?, seen.ago)));
+        let bytes = self.seen.and_then(|seen| Some((seen.lacks(reported)?, seen.ago)));
         let bytes = bytes.map(|(bytes, ago)| format!(", {bytes} bytes behind the primary as that was {ago} s ago"));
-        let down = told.link().and_then(|link| link.down);
+        let down = reported.link().and_then(|link| link.down);
         let down = down.map(|seconds| format!(", without a link to it for {seconds} s"));
         let (bytes, down) = (bytes.unwrap_or_default(), down.unwrap_or_default());
-        format!("{pod} was not in sync: it is at replication offset {}{bytes}{down}", told.offset)
+        format!("{pod} was not in sync: it is at replication offset {}{bytes}{down}", reported.offset)
     }
 
     pub(super) fn out_of_range(&self, record: &Record) -> Verdict {
         let newest = record.primary.unwrap_or_default();
-        let cure = self
+        let remedy = self
             .with_data(|_| true)
             .first()
             .map_or_else(String::new, |other| format!(", or give up what only it has: {}", self.command(other)));
         Verdict::Stuck(format!(
-            "the newest data is in the volume of {}, which spec.replicas leaves out: set it to {} at least{cure}",
+            "the newest data is in the volume of {}, which spec.replicas leaves out: set it to {} at least{remedy}",
             names::pod(self.instance, newest),
             newest + 1
         ))

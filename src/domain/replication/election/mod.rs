@@ -42,7 +42,7 @@ impl<'a> Election<'a> {
     /// Judges the members. An administrator's word decides only where there is no safe choice.
     #[must_use]
     pub fn judge(&self) -> Verdict {
-        let verdict = self.unasked();
+        let verdict = self.without_annotation();
         match self.named_member().filter(|_| verdict.is_open()) {
             Some(member) if member.takes_writes() => Verdict::Primary(member.ordinal),
             Some(member) if member.loaded().is_some() => Verdict::Promote(member.ordinal, Cause::Asked),
@@ -54,7 +54,7 @@ impl<'a> Election<'a> {
     #[must_use]
     pub fn word(&self) -> Word {
         let Some(named) = self.named_member() else { return Word::None };
-        match self.unasked() {
+        match self.without_annotation() {
             verdict if verdict.is_open() && named.loaded().is_some() => {
                 Word::Used(format!("{} takes the writes, as the annotation asks for", self.pod(named)))
             }
@@ -68,34 +68,34 @@ impl<'a> Election<'a> {
         }
     }
 
-    fn unasked(&self) -> Verdict {
+    fn without_annotation(&self) -> Verdict {
         let recorded = self.recorded().filter(|primary| primary.takes_writes() && !self.is_wiped(primary));
         if let Some(primary) = recorded {
-            return self.sole(primary);
+            return self.only_writer(primary);
         }
-        let rightful: Vec<&Member> = self.members.iter().filter(|member| self.is_rightful(member)).collect();
-        match rightful.as_slice() {
+        let writers: Vec<&Member> = self.members.iter().filter(|member| self.is_in_current_history(member)).collect();
+        match writers.as_slice() {
             [] => self.elect(),
-            [one] => self.sole(one),
+            [one] => self.only_writer(one),
             several => self.undecided(several, "take writes, each its own"),
         }
     }
 
     /// A server that takes writes. It may have been the only pod, and the others may have volumes of an earlier
     /// instance.
-    fn sole(&self, one: &Member) -> Verdict {
-        let alone = self.record.is_none_or(Record::is_unsettled) && one.told().is_some_and(|told| told.empty);
+    fn only_writer(&self, one: &Member) -> Verdict {
+        let alone = self.record.is_none_or(Record::is_unsettled) && one.told().is_some_and(|reported| reported.empty);
         if !alone {
             return Verdict::Primary(one.ordinal);
         }
         let others = self.with_data(|member| member.ordinal != one.ordinal);
-        let unheard: Vec<&Member> = self.unheard(|member| member.inherited && member.ordinal != one.ordinal);
+        let unknown: Vec<&Member> = self.with_unknown_data(|member| member.inherited && member.ordinal != one.ordinal);
         if !others.is_empty() {
             self.undecided(&others, &format!("hold data, and {}, which takes the writes, is empty", self.pod(one)))
-        } else if unheard.is_empty() {
+        } else if unknown.is_empty() {
             Verdict::Primary(one.ordinal)
         } else {
-            self.missing(&unheard)
+            self.missing(&unknown)
         }
     }
 
@@ -103,23 +103,24 @@ impl<'a> Election<'a> {
     fn recorded(&self) -> Option<&'a Member> {
         let ordinal = self.record?.primary?;
         let recorded = self.members.iter().find(|member| member.ordinal == ordinal)?;
-        let heir = recorded.followed().and_then(|of| self.members.iter().find(|member| member.address == Some(of)));
-        Some(heir.unwrap_or(recorded))
+        let new_primary =
+            recorded.followed().and_then(|of| self.members.iter().find(|member| member.address == Some(of)));
+        Some(new_primary.unwrap_or(recorded))
     }
 
     /// True if the recorded primary has lost its data, and with it its replication history, while another server has
     /// them.
     fn is_wiped(&self, primary: &Member) -> bool {
         let Some(record) = self.record.filter(|record| !record.is_unsettled()) else { return false };
-        let is_new = |told: &Told| told.empty && !told.continues(&record.history);
+        let is_new = |reported: &Told| reported.empty && !reported.continues(&record.history);
         let holds = |member: &Member| member.loaded().is_some_and(|t| !t.empty && t.continues(&record.history));
         primary.loaded().is_some_and(is_new) && self.members.iter().any(holds)
     }
 
     /// True if the server takes writes in the recorded history. A primary that was partitioned while another was
     /// promoted has an outdated history.
-    fn is_rightful(&self, member: &Member) -> bool {
-        let continues = |told: &Told| self.record.is_none_or(|record| told.continues(&record.history));
+    fn is_in_current_history(&self, member: &Member) -> bool {
+        let continues = |reported: &Told| self.record.is_none_or(|record| reported.continues(&record.history));
         member.takes_writes() && member.told().is_some_and(continues)
     }
 
@@ -129,7 +130,7 @@ impl<'a> Election<'a> {
     }
 
     fn elect(&self) -> Verdict {
-        if self.is_blind() {
+        if self.is_isolated() {
             let message = "the operator reaches none of the servers at port 6379; look for a NetworkPolicy or a network \
                            fault between the operator and the pods";
             return Verdict::Wait(Reason::PrimaryUnreachable, message.to_owned());
@@ -139,21 +140,21 @@ impl<'a> Election<'a> {
             return self.out_of_range(record);
         }
         let primary = self.recorded();
-        let seen = match primary.map(|primary| (primary, self.death(primary))) {
+        let seen = match primary.map(|primary| (primary, self.failure_of(primary))) {
             Some((primary, Ok(seen))) => format!("{} {seen}", self.pod(primary)),
             Some((_, Err(verdict))) => return verdict,
             None => "the volume of the primary is gone".to_owned(),
         };
         // A replica that may be more advanced than all others is waited for.
-        let unheard = |member: &&Member| {
+        let may_respond = |member: &&Member| {
             let silent = matches!(member.answer, Answer::Silent { seconds } if seconds < self.limits.silence);
             silent && !member.ended && record.members.contains(&member.ordinal)
         };
-        if let Some(silent) = self.members.iter().find(unheard) {
+        if let Some(silent) = self.members.iter().find(may_respond) {
             let message = format!("{} does not answer; it is asked again", self.pod(silent));
             return Verdict::Wait(Reason::PrimaryUnreachable, message);
         }
-        match (self.successor(record), primary) {
+        match (self.candidate(record), primary) {
             (Some(best), Some(primary)) => self.fenced(primary, best, seen),
             (Some(best), None) => Verdict::Promote(best.ordinal, Cause::Failover(seen)),
             (None, _) => self.restarted(record),
@@ -162,12 +163,12 @@ impl<'a> Election<'a> {
 
     /// The loaded servers that hold data.
     fn with_data(&self, among: impl Fn(&Member) -> bool) -> Vec<&'a Member> {
-        let full = |member: &&Member| member.loaded().is_some_and(|told| !told.empty);
+        let full = |member: &&Member| member.loaded().is_some_and(|reported| !reported.empty);
         self.members.iter().filter(full).filter(|member| among(member)).collect()
     }
 
     /// The servers that did not say what they hold.
-    fn unheard(&self, among: impl Fn(&Member) -> bool) -> Vec<&'a Member> {
+    fn with_unknown_data(&self, among: impl Fn(&Member) -> bool) -> Vec<&'a Member> {
         self.members.iter().filter(|member| member.loaded().is_none() && among(member)).collect()
     }
 }

@@ -14,7 +14,7 @@ use crate::domain::{
 impl Election<'_> {
     /// True if no running server has responded for longer than the limit, which points to a fault of the network or of
     /// the operator.
-    pub(super) fn is_blind(&self) -> bool {
+    pub(super) fn is_isolated(&self) -> bool {
         let answers = |member: &Member| matches!(member.answer, Answer::Told(_) | Answer::Evasive(_));
         let silent =
             |member: &Member| matches!(member.answer, Answer::Silent { seconds } if seconds >= self.limits.silence);
@@ -22,17 +22,17 @@ impl Election<'_> {
     }
 
     /// Returns how it is known that the recorded primary no longer serves, or the verdict while it may still serve.
-    pub(super) fn death(&self, primary: &Member) -> Result<&'static str, Verdict> {
+    pub(super) fn failure_of(&self, primary: &Member) -> Result<&'static str, Verdict> {
         let heard = || {
             let why = "does not answer the operator while its replicas hear it: look at the network between the two";
-            if self.is_heard(primary) { Err(self.unreachable(primary, why)) } else { Ok(()) }
+            if self.is_connected(primary) { Err(self.unreachable(primary, why)) } else { Ok(()) }
         };
         match &primary.answer {
             // It waits for its role like every server that starts, and cannot be asked for more.
             Answer::Evasive(_) if primary.ended => heard().map(|()| "was restarted"),
             // It lives, and has the role as far as anybody knows; what it runs ends some time.
             Answer::Evasive(_) => Err(Verdict::Primary(primary.ordinal)),
-            Answer::Told(told) if told.loading => Ok("was restarted and reads its data"),
+            Answer::Told(reported) if reported.loading => Ok("was restarted and reads its data"),
             Answer::Told(_) => Ok("was restarted"),
             Answer::Absent => heard().map(|()| "is gone"),
             Answer::Silent { .. } if primary.ended => heard().map(|()| "has ended"),
@@ -44,11 +44,12 @@ impl Election<'_> {
     }
 
     /// True if a replica is connected to the primary. A replica of another pod proves nothing about it.
-    fn is_heard(&self, primary: &Member) -> bool {
+    fn is_connected(&self, primary: &Member) -> bool {
         let others = || self.members.iter().filter(|member| member.ordinal != primary.ordinal);
         let elsewhere = |of| of != primary.address && others().any(|member| member.address == of);
-        let hears =
-            |told: &Told| told.link().is_some_and(|link| link.hears(self.limits.hearing) && !elsewhere(link.of));
+        let hears = |reported: &Told| {
+            reported.link().is_some_and(|link| link.hears(self.limits.hearing) && !elsewhere(link.of))
+        };
         others().filter_map(Member::loaded).any(hears)
     }
 

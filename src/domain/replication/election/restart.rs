@@ -13,14 +13,14 @@ impl Election<'_> {
     pub(super) fn restarted(&self, record: &Record) -> Verdict {
         let Some(primary) = self.recorded() else { return self.without_volume(record) };
         let others = self.with_data(|member| member.ordinal != primary.ordinal);
-        let unheard = self.unheard(|_| true);
+        let unknown = self.with_unknown_data(|_| true);
         match (primary.loaded(), &primary.answer) {
-            (Some(told), _) if !told.empty => Verdict::Promote(primary.ordinal, Cause::Restart),
+            (Some(reported), _) if !reported.empty => Verdict::Promote(primary.ordinal, Cause::Restart),
             (Some(_), _) if !others.is_empty() => {
                 self.undecided(&others, &format!("hold data, and the volume of primary {} is empty", self.pod(primary)))
             }
-            (Some(_), _) if unheard.is_empty() => Verdict::Promote(primary.ordinal, Cause::Restart),
-            (Some(_), _) => self.missing(&unheard),
+            (Some(_), _) if unknown.is_empty() => Verdict::Promote(primary.ordinal, Cause::Restart),
+            (Some(_), _) => self.missing(&unknown),
             (None, _) if primary.hindered => self.lost(primary, &others),
             (None, Answer::Silent { seconds }) if *seconds >= RETURN_LIMIT => self.lost(primary, &others),
             (None, Answer::Silent { .. }) => {
@@ -35,10 +35,10 @@ impl Election<'_> {
         let all = self.with_data(|_| true);
         let members = self.with_data(|member| record.members.contains(&member.ordinal));
         // A pod that cannot start is not waited for if the administrator has a choice.
-        let unheard = self.unheard(|member| all.is_empty() || !member.hindered);
+        let unknown = self.with_unknown_data(|member| all.is_empty() || !member.hindered);
         match (members.as_slice(), all.as_slice()) {
-            _ if !unheard.is_empty() => self.missing(&unheard),
-            ([one], _) if self.unheard(|_| true).is_empty() => Verdict::Promote(one.ordinal, Cause::Restart),
+            _ if !unknown.is_empty() => self.missing(&unknown),
+            ([one], _) if self.with_unknown_data(|_| true).is_empty() => Verdict::Promote(one.ordinal, Cause::Restart),
             ([], []) => Verdict::Promote(self.members.first().map_or(0, |member| member.ordinal), Cause::Restart),
             ([], all) => self.undecided(all, "hold data but were not in sync, and the volume of the primary is gone"),
             (members, _) => self.undecided(members, "hold data, and the volume of the primary is gone"),
@@ -109,8 +109,8 @@ mod tests {
         let wiped = [started(0, false), started(1, true), started(2, true)];
         let verdict = judge(&wiped, Some(&record), None);
         assert!(stuck(&verdict).starts_with("cache-0 hold data, and the volume of primary cache-1 is empty"));
-        let unheard = [absent(0), started(1, true), started(2, true)];
-        assert!(matches!(judge(&unheard, Some(&record), None), Verdict::Wait(..)), "pod 0 may hold data");
+        let unknown = [absent(0), started(1, true), started(2, true)];
+        assert!(matches!(judge(&unknown, Some(&record), None), Verdict::Wait(..)), "pod 0 may hold data");
         let empty = [started(0, true), started(1, true), started(2, true)];
         assert_eq!(judge(&empty, Some(&record), None), Verdict::Promote(1, Cause::Restart));
     }
