@@ -4,8 +4,8 @@
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 
-/// Annotation of a claim: the StorageClass that its volume is to be moved to. It stands for the user's word: a claim that was
-/// there before, and is only of another class, is none that anybody asked to replace.
+/// Annotation of a claim: the StorageClass that its volume is moved to. It records the request of the user; a claim
+/// that merely has another class is not replaced.
 pub const MOVE_ANNOTATION: &str = "redis.github.com/move-to";
 
 /// Why volumes cannot be moved to this StorageClass, with an alternative; `None` if they can.
@@ -25,11 +25,11 @@ pub fn obstacle(class: Option<&str>, replicas: i32) -> Option<&'static str> {
 /// The volume of one pod, according to its claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Volume {
-    /// It stays.
+    /// It is kept.
     Stays,
-    /// It is to be replaced. `filled` says whether there can be data in it.
+    /// It is replaced.
     Moves {
-        /// Whether there is a volume behind the claim.
+        /// True if the claim is bound to a volume, which may hold data.
         filled: bool,
     },
     /// The claim is being deleted, by the operator or by another client, until its pod has ended.
@@ -61,13 +61,13 @@ pub fn is_of_another(claim: &PersistentVolumeClaim, class: Option<&str>) -> bool
 /// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Every volume stays.
+    /// All volumes are kept.
     Done,
-    /// This pod is to get another volume.
+    /// Replace the volume of this pod.
     Replace(i32),
-    /// So is this one, when another has its role.
+    /// Replace the volume of this pod after a switchover to another one.
     HandOver(i32),
-    /// A template is on its way to the pods, or the others do not have all data yet, without which none may go.
+    /// A rollout is in progress, or the other pods do not have all data yet, so that no volume may be replaced.
     Wait,
 }
 

@@ -1,5 +1,6 @@
-//! redis.conf and the hash that decides about a restart. Precedence, lowest first: the operator's defaults, `spec.config`, the operator's own lines.
-//! A user's directive replaces a default instead of repeating it; our own lines come last because Redis takes the last.
+//! Renders redis.conf and the restart hash. Precedence, lowest first: the operator's defaults, `spec.config`, the
+//! operator's own lines. A user's directive replaces a default; the operator's own lines come last because Redis uses
+//! the last occurrence.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +18,13 @@ use super::{
 };
 use crate::api::v1::ConfigUpdate;
 
-/// Durability by default: an instance has a volume, so losing it all at a restart would surprise.
+/// Durability by default: an instance has a volume, so users do not expect a restart to lose data.
 const DEFAULTS: &[(&str, &str)] = &[("appendfsync", "everysec"), ("appendonly", "yes")];
 /// Defaults for replication. Frequent pings make a dead primary noticeable early, diskless sync without delay starts
 /// each resync at once, and the backlog lets a replica that was briefly disconnected resume with a partial resync.
 const REPLICATED: &[(&str, &str)] =
     &[("repl-backlog-size", "16mb"), ("repl-diskless-sync-delay", "0"), ("repl-ping-replica-period", "1")];
-/// A primary that no replica hears any more stops to acknowledge: what it took after that would be lost when another was
-/// promoted meanwhile.
+/// A primary without connected replicas stops acknowledging writes, which would be lost if another pod was promoted.
 const BOUNDED: &[(&str, &str)] = &[("min-replicas-max-lag", "10"), ("min-replicas-to-write", "1")];
 /// A replicated server starts as a replica of an unreachable address. It takes no writes until the operator has
 /// verified that it has the newest data, whatever its role was before.
@@ -38,13 +38,13 @@ pub fn defaults(instance: &ValidatedInstance) -> BTreeMap<&'static str, &'static
     DEFAULTS.iter().chain(replicated).chain(bounded).copied().collect()
 }
 
-/// Whether this is one of the defaults that come with replication, which no user wrote.
+/// True if this is a default of replication that the user did not set.
 #[must_use]
 pub fn comes_with_replication(directive: &str) -> bool {
     replication_directives().any(|name| name == directive)
 }
 
-/// The names of these.
+/// The names of the defaults of replication.
 pub fn replication_directives() -> impl Iterator<Item = &'static str> {
     REPLICATED.iter().chain(BOUNDED).map(|(name, _)| *name)
 }
@@ -63,7 +63,7 @@ pub fn render(instance: &ValidatedInstance) -> String {
     text
 }
 
-/// Has a server that starts with this text take no writes, if it does not say so already.
+/// Appends the line that makes a server start without accepting writes, unless it is present.
 pub fn fence(text: &mut String) {
     if !text.lines().any(|line| line == FENCE) {
         text.push_str(FENCE);
@@ -77,7 +77,7 @@ fn user_lines(instance: &ValidatedInstance) -> Vec<String> {
     let release = release(&instance.image);
     for (name, words) in instance.config.iter() {
         if let Some(directive) = release.directive(name) {
-            // Under another name it would stand there twice.
+            // An alias would set the directive twice.
             lines.remove(directive.name.as_str());
         }
         let line = |words: &[String]| format!("{name} {}", words::join(words));
@@ -87,8 +87,8 @@ fn user_lines(instance: &ValidatedInstance) -> Vec<String> {
     lines.into_values().collect()
 }
 
-/// Words a line. Two directives take several groups on one line from 7.0 on, but Redis 6.2 silently drops all snapshots
-/// for `save 900 1 300 10`; one group a line means the same in every version.
+/// Number of words per line. From 7.0 on, two directives accept several groups on one line, but Redis 6.2 silently
+/// drops all snapshots for `save 900 1 300 10`; one group per line has the same meaning in every version.
 fn group_size(name: &str, words: usize) -> usize {
     match name {
         "save" if words.is_multiple_of(2) => 2,
@@ -107,8 +107,8 @@ fn owned_lines(auth: bool) -> Vec<String> {
     lines
 }
 
-/// sha256, in lower-case hex, of what pods must have been started with: a pod template that carries another one restarts
-/// them. With the policy `Auto` that leaves out what a running server can be given.
+/// sha256, in lower-case hex, of the configuration that requires a restart when it changes: it is part of the pod
+/// template. With the policy `Auto` it omits the directives that can be set on a running server.
 #[must_use]
 pub fn restart_hash(instance: &ValidatedInstance) -> String {
     let release = release(&instance.image);

@@ -46,12 +46,12 @@ struct State {
 struct Watch {
     synced: bool,
     moved: Instant,
-    /// From when on calls had better go elsewhere without its first list.
+    /// The time from which the process is unready without the first list of this watch.
     due: Instant,
 }
 
 impl Health {
-    /// Nothing reported yet: alive, not ready. `now` is the origin of the beats.
+    /// The initial state: alive, not ready. `now` is the origin of the beats.
     #[must_use]
     pub fn new(now: Instant) -> Self {
         let state = State {
@@ -85,7 +85,7 @@ impl Health {
         self.state.certificate_loaded.load(Ordering::Relaxed)
     }
 
-    /// Another process reconciles: nothing is watched here, and there is nothing to wait for.
+    /// Another process is the leader: this one watches nothing and waits for nothing.
     pub fn stands_by(&self) {
         self.state.standing_by.store(true, Ordering::Relaxed);
         self.watches().clear();
@@ -96,7 +96,7 @@ impl Health {
     pub fn watching(&self, kind: &'static str, now: Instant) {
         let due = if self.state.was_ready.load(Ordering::Relaxed) { now + TAKEOVER } else { now };
         self.watches().entry(kind).or_insert(Watch { synced: false, moved: now, due });
-        // After the watch is there: at no moment it neither stands by nor watches.
+        // Set after the watch exists, so that the process is always either standby or watching.
         self.state.standing_by.store(false, Ordering::Relaxed);
     }
 
@@ -116,7 +116,7 @@ impl Health {
 
     /// The reconcile loop is turning at `now`, or the election that it waits for. The first beat says that it has started.
     pub fn beat(&self, now: Instant) {
-        // Parts may report out of order; the newest counts.
+        // Components may report out of order; the latest time counts.
         self.state.last_beat.fetch_max(self.millis(now) + 1, Ordering::Relaxed);
     }
 
@@ -131,7 +131,7 @@ impl Health {
 
     fn millis(&self, now: Instant) -> u64 {
         let elapsed = now.saturating_duration_since(self.state.origin).as_millis();
-        // One below the largest, so that the beat's plus one cannot overflow.
+        // One below the maximum, so that adding one in `beat` cannot overflow.
         u64::try_from(elapsed).unwrap_or(u64::MAX - 1)
     }
 }

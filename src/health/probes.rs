@@ -13,8 +13,8 @@ use super::Health;
 /// work or none.
 pub const STUCK_AFTER: Duration = Duration::from_mins(1);
 
-/// A watch is taken for stuck when it has shown no sign of life for this long: three times as long as one is kept open.
-/// An event, a bookmark, an end, a failure are signs, so it is this process that has stopped looking, and a restart helps.
+/// A watch is considered stuck after this time without activity: three times its maximum duration. Events, bookmarks,
+/// ends and failures all count as activity, so a silent watch is a defect of this process, and a restart helps.
 pub const WATCH_STUCK_AFTER: Duration = Duration::from_mins(3);
 
 /// The webhooks' thread is taken for busy when it has not reported for this long, and calls had better go to another operator.

@@ -36,16 +36,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Time between writing a new CA into the webhook configurations and serving its leaf: by then every API server has
 /// received it.
 const SETTLED: Duration = Duration::from_secs(5);
-/// Annotation of a Secret that cert-manager keeps.
+/// Annotation of a Secret that cert-manager manages.
 const FOREIGN: &str = "cert-manager.io/certificate-name";
 
 /// Why the certificates could not be maintained. The operation is retried.
 #[derive(Debug, Error)]
 pub enum IssuerError {
-    /// A certificate could not be made.
+    /// A certificate could not be created.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
-    /// A request was refused or got no answer.
+    /// A request was refused or not answered.
     #[error("cannot {verb} {kind}: {source}")]
     Request {
         /// The verb of the request.
@@ -58,10 +58,10 @@ pub enum IssuerError {
     /// Conflict: the Secret was changed after it was read.
     #[error("another operator wrote {0} at the same time")]
     Overtaken(String),
-    /// An object does not pass through JSON, which is a defect of this program.
+    /// An object cannot be converted to JSON, which is a defect of this program.
     #[error("cannot write the certificates as JSON: {0}")]
     Json(serde_json::Error),
-    /// cert-manager keeps it.
+    /// cert-manager manages the Secret.
     #[error(
         "{0} is kept by cert-manager; start the operator with --certificates=provided, or take cert-manager's annotation off"
     )]
@@ -102,7 +102,7 @@ pub struct IssuerSettings {
     pub folder: PathBuf,
 }
 
-/// Keeps the certificates in order.
+/// Issues and renews the certificates of the webhooks.
 pub struct Issuer {
     secrets: Api<Secret>,
     settings: IssuerSettings,
@@ -115,7 +115,7 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// An issuer that has done nothing yet.
+    /// An issuer in its initial state.
     #[must_use]
     pub fn new(client: Client, settings: IssuerSettings) -> Self {
         let Webhooks { namespace, service, .. } = &settings.webhooks;
@@ -131,7 +131,7 @@ impl Issuer {
         Self { secrets, names, trust, settings, trusted: None, installed: None, last_logged: String::new() }
     }
 
-    /// Works until `shutdown`. What fails is tried again; meanwhile the webhooks show what they have.
+    /// Runs until `shutdown`. Failures are retried; meanwhile the webhooks serve the present certificate.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let mut shown = std::pin::pin!(self.trust.watch());
         let mut ticks = tokio::time::interval(PERIOD);
@@ -165,7 +165,7 @@ impl Issuer {
         }
     }
 
-    /// Reads the Secret, renews in it what needs it, has it trusted, and only then shows it.
+    /// Reads the Secret, renews what has to be renewed, makes the API server trust it, and only then serves it.
     async fn pass(&mut self, now: Timestamp) -> Result<(), IssuerError> {
         let name = self.settings.secret.clone();
         let stored = self.secrets.get_opt(&name).await.map_err(IssuerError::request("read", "Secret"))?;
@@ -186,7 +186,7 @@ impl Issuer {
             _ => at,
         };
         self.trusted = Some((bundle.authority().to_owned(), since));
-        // Without a file nothing is shown at all, so there is nothing to wait for.
+        // Without a file the webhooks serve no certificate, so there is nothing to wait for.
         if self.installed.is_none() || at.duration_since(since) >= SETTLED {
             self.install(bundle.leaf()).await?;
         }
@@ -213,7 +213,7 @@ impl Issuer {
         Ok(())
     }
 
-    /// Writes the files that the webhooks serve from, if they hold something else.
+    /// Writes the files that the webhooks serve, if they differ.
     async fn install(&mut self, leaf: &Pair) -> Result<(), IssuerError> {
         if self.installed.as_ref() == Some(leaf) {
             return Ok(());
@@ -234,7 +234,7 @@ impl Issuer {
         Ok(())
     }
 
-    /// Says each distinct failure once.
+    /// Logs each distinct failure once.
     fn tell(&mut self, error: &IssuerError) {
         let words = error.to_string();
         if words != self.last_logged {

@@ -71,7 +71,7 @@ impl Trust {
         stream::select_all(watches.collect::<Vec<_>>())
     }
 
-    /// Takes in what a watch shows.
+    /// Processes an event of a watch.
     pub(super) fn see(&mut self, (index, event): Shown) {
         let Some(configuration) = self.configurations.get_mut(index) else { return };
         match event {
@@ -94,7 +94,7 @@ impl Trust {
         self.configurations.iter().all(|configuration| configuration.known)
     }
 
-    /// Every certificate that the API server trusts at present, PEM.
+    /// All certificates that the API server trusts at present, in PEM.
     pub(super) fn present(&self) -> String {
         let objects = self.configurations.iter().filter_map(|configuration| configuration.shown.as_ref());
         let bundles = objects.flat_map(|object| webhooks(object).iter().filter_map(ca_bundle));
@@ -204,7 +204,8 @@ impl Trust {
         };
         let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
         let created = match self.api(configuration).create(&params, &object).await {
-            // An operator of named namespaces may not create one; the manifests or the chart bring it back.
+            // An operator that is restricted to namespaces has no permission to create one; the manifests or the chart
+            // restore it.
             Err(kube::Error::Api(status)) if status.is_forbidden() => {
                 tracing::warn!(
                     kind,

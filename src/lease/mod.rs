@@ -22,7 +22,7 @@ use crate::health::Health;
 /// The longest that one request is waited for: a second one must fit into the term.
 const REQUEST: Duration = Duration::from_secs(4);
 
-/// One contender for a Lease.
+/// A candidate for a Lease.
 pub struct Election {
     leases: Api<Lease>,
     name: String,
@@ -38,17 +38,17 @@ pub struct Election {
 
 /// Why an attempt failed.
 enum Setback {
-    /// Another holds it.
+    /// Another process holds the Lease.
     Held,
-    /// It changed between our reading and our writing.
+    /// The Lease changed between read and write.
     Overtaken,
     /// The API server gave no answer, or refused.
     Failed(String),
 }
 
 impl Election {
-    /// Contends for the Lease of this name and namespace. The identity must be this process' alone, or that of one which it
-    /// replaces and which is certainly dead.
+    /// A candidate for the Lease of this name and namespace. The identity must be unique to this process, or belong to
+    /// a predecessor that is certainly dead.
     #[must_use]
     pub fn new(
         client: Client,
@@ -62,14 +62,14 @@ impl Election {
         Self { leases, name, identity, leadership, health, known: None, sight: None, last_logged: String::new() }
     }
 
-    /// Wins the Lease whenever it is free and keeps it, until `resigned`; then gives it back.
+    /// Acquires the Lease whenever it is free and renews it, until `resigned`; then releases it.
     pub async fn run(mut self, resigned: CancellationToken) {
         let mut tries = tokio::time::interval(RETRY);
         tries.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while resigned.run_until_cancelled(tries.tick()).await.is_some() {
             let begun = Instant::now();
             if !self.leadership.is_held() {
-                // While it leads, the loop itself must show that it lives.
+                // While this process leads, the reconcile loop itself has to report its liveness.
                 self.health.beat(std::time::Instant::now());
             }
             let outcome = match timeout(REQUEST, self.contend(begun)).await {
@@ -98,7 +98,7 @@ impl Election {
         self.leadership.end();
     }
 
-    /// One try: reads the Lease if its state is not known, and writes our name into it if it is free.
+    /// One attempt: reads the Lease if its state is unknown, and acquires it if it is free.
     async fn contend(&mut self, now: Instant) -> Result<(), Setback> {
         let lease = match self.known.take() {
             Some(lease) => lease,
@@ -140,7 +140,7 @@ impl Election {
         self.known = Some(written);
     }
 
-    /// Best effort: who comes next would otherwise wait until the lease runs out.
+    /// Best effort: otherwise the next leader waits until the Lease expires.
     async fn give_back(&mut self) {
         let Some(lease) = self.known.take() else { return };
         let spec = rules::released(&lease.spec.clone().unwrap_or_default(), wall_clock());
@@ -167,7 +167,7 @@ fn failed(error: kube::Error) -> Setback {
     }
 }
 
-/// For people who read the Lease; nothing is decided by it.
+/// For users who read the Lease; no decision depends on it.
 fn wall_clock() -> MicroTime {
     let now = Timestamp::now();
     MicroTime(Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now))

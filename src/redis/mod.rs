@@ -36,17 +36,17 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 /// The longest text of a server's that is passed on, in characters.
 const WORDS_LIMIT: usize = 300;
 
-/// A connection to one server. It has no password in it once it is made.
+/// A connection to one server. It stores no password after the login.
 pub struct Server {
     address: SocketAddr,
     connection: MultiplexedConnection,
     budget: Budget,
-    /// Reads and writes for the connection, as long as there is one.
+    /// The task that reads and writes for the connection.
     _driver: AbortOnDropHandle<()>,
 }
 
 impl Server {
-    /// Connects, and logs in if there is something to log in with.
+    /// Connects, and logs in if there are credentials.
     ///
     /// # Errors
     /// [`ServerError::Unreachable`] and [`ServerError::Password`].
@@ -87,20 +87,20 @@ impl Server {
     /// # Errors
     /// If the server cannot be queried.
     pub async fn config(&mut self, names: &[&str]) -> Result<BTreeMap<String, Vec<u8>>, ServerError> {
-        // One name a command: Redis 6.2 takes no more.
+        // One name per command: Redis 6.2 accepts no more.
         let mut commands = pipe();
         for name in names {
             commands.cmd("CONFIG").arg("GET").arg(*name);
         }
         let answers: Vec<Vec<(String, Vec<u8>)>> = self.ask_all(&commands).await?;
-        // CONFIG GET answers an alias under the name it was asked by.
+        // CONFIG GET returns an alias under the requested name.
         Ok(answers.into_iter().flatten().collect())
     }
 
     /// Sets one directive.
     ///
     /// # Errors
-    /// [`ServerError::Refused`] with the server's words about the value, or when it cannot be asked.
+    /// [`ServerError::Refused`] with the server's message about the value, or if the server cannot be queried.
     pub async fn set(&mut self, name: &str, value: &[u8]) -> Result<(), ServerError> {
         self.ask(cmd("CONFIG").arg("SET").arg(name).arg(value)).await
     }
@@ -110,7 +110,7 @@ impl Server {
     /// # Errors
     /// If the server cannot be queried.
     pub async fn report(&mut self) -> Result<Report, ServerError> {
-        // One section a command: Redis 6.2 takes no more.
+        // One section per command: Redis 6.2 accepts no more.
         let mut commands = pipe();
         for section in ["persistence", "memory", "clients", "replication"] {
             commands.cmd("INFO").arg(section);
@@ -154,7 +154,7 @@ impl Server {
     }
 }
 
-/// Opens a connection whose replies are bounded by this budget.
+/// Opens a connection whose replies are limited by this budget.
 async fn open(
     address: SocketAddr,
     answer: Duration,
@@ -168,7 +168,7 @@ async fn open(
     Ok((connection, AbortOnDropHandle::new(tokio::spawn(driver))))
 }
 
-/// A server's text as one printable line.
+/// Text of a server as one printable line.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WORDS_LIMIT).collect()
 }

@@ -24,7 +24,7 @@ pub struct Files {
     pub save_failed: bool,
 }
 
-/// Reads `name:value` lines, of which unknown ones do not count.
+/// Parses `name:value` lines; unknown names are ignored.
 fn read(text: &str) -> Files {
     let fields: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once(':')).collect();
     let is = |field: &str, value: &str| fields.get(field) == Some(&value);
@@ -48,10 +48,10 @@ impl Server {
         Ok(read(&text))
     }
 
-    /// Starts to save a snapshot in the background.
+    /// Starts a snapshot in the background.
     ///
     /// # Errors
-    /// [`ServerError::Refused`] when a child process is at work or cannot be started, or when it cannot be asked.
+    /// [`ServerError::Refused`] if a child process is running or cannot be started, or if the server cannot be queried.
     pub async fn save_snapshot(&mut self) -> Result<(), ServerError> {
         self.ask(&cmd("BGSAVE")).await
     }

@@ -1,5 +1,5 @@
-//! Replication on the wire: what a server is to others, and the commands that change it. Knows what they do, not when they
-//! are called for.
+//! The replication protocol of the operator: queries the replication state of a server and changes it. Independent of
+//! when this is required.
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
@@ -7,7 +7,7 @@ use redis::{cmd, pipe};
 
 use super::{Server, ServerError};
 
-/// Hexadecimal digits of the name of a history of writes.
+/// Hexadecimal digits of a replication ID.
 const HISTORY_LENGTH: usize = 40;
 /// The longest name of a host, in characters.
 const HOST_LIMIT: usize = 253;
@@ -28,11 +28,11 @@ pub struct Standing {
     pub silence: Option<u64>,
     /// Seconds since it lost the connection to that one; `None` while it is connected, or never was.
     pub down: Option<u64>,
-    /// Name of the history of writes that its data belong to (`master_replid`).
+    /// The replication ID of its data (`master_replid`).
     pub history: String,
-    /// Name of the history that this one goes on with (`master_replid2`).
+    /// The previous replication ID, whose history this one continues (`master_replid2`).
     pub former_history: String,
-    /// Bytes of that history that it has.
+    /// Replication offset, in bytes.
     pub offset: u64,
     /// True if it holds no key.
     pub empty: bool,
@@ -57,7 +57,7 @@ const STOPS_WRITES: &str = "stop-writes-on-bgsave-error";
 const SAVE_POINTS: &str = "save";
 
 impl Standing {
-    /// Reads `name:value` lines, of which unknown ones do not count.
+    /// Parses `name:value` lines; unknown names are ignored.
     fn read(text: &str) -> Self {
         let fields: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once(':')).collect();
         let field = |name: &str| fields.get(name).copied().unwrap_or_default();
@@ -111,7 +111,7 @@ impl Server {
     /// # Errors
     /// If the server cannot be queried.
     pub async fn standing(&mut self) -> Result<Standing, ServerError> {
-        // One section a command: Redis 6.2 takes no more.
+        // One section per command: Redis 6.2 accepts no more.
         let mut commands = pipe();
         for section in ["replication", "persistence", "keyspace"] {
             commands.cmd("INFO").arg(section);
@@ -119,7 +119,7 @@ impl Server {
         let sections: Vec<String> = self.ask_all(&commands).await?;
         let text = sections.concat();
         let mut standing = Standing::read(&text);
-        // A server that loads its data answers no CONFIG GET, and takes no writes anyway.
+        // A server that loads its data does not answer CONFIG GET, and takes no writes anyway.
         if has_failed_snapshot(&text) && !standing.append_only_fails && !standing.loading {
             standing.snapshot_fails = stops_writes(&self.config(&[STOPS_WRITES, SAVE_POINTS]).await?);
         }

@@ -31,16 +31,16 @@ const CERTIFICATE_POLL: Duration = Duration::from_secs(10);
 /// How long the webhooks keep accepting calls after SIGTERM, until clients have learnt that this endpoint is going
 /// away.
 const LINGER: Duration = Duration::from_secs(5);
-/// Threads that answer admission, apart from those of the loop: a storm of reconciles must not delay an apply. One answers
-/// twenty thousand reviews a second; of two, each wakes the other for nothing with every request.
+/// Threads for admission, separate from those of the reconcile loop: a burst of reconciles must not delay an apply. One
+/// thread answers twenty thousand reviews per second; with two, each wakes the other needlessly on every request.
 const WEBHOOK_THREADS: usize = 1;
-/// Threads that answer probes and show metrics, apart from those that strangers or the loop can keep busy.
+/// Threads for probes and metrics, separate from those that clients or the reconcile loop can keep busy.
 const PROBE_THREADS: usize = 1;
-/// Threads of the leader election: whatever else is busy, the Lease is renewed.
+/// Threads for leader election: the Lease is renewed even if all other threads are busy.
 const ELECTION_THREADS: usize = 1;
 /// Interval between two liveness signals of the webhook thread.
 const WEBHOOK_BEAT: Duration = Duration::from_secs(1);
-/// Threads that compute TLS handshakes, which anybody may ask for: as many as are computed at a time.
+/// Threads for TLS handshakes, which any client can request; limits the handshakes computed at a time.
 const HANDSHAKE_THREADS: usize = 1;
 
 /// Why the operator could not start or had to stop.
@@ -90,10 +90,10 @@ pub fn run(settings: RunSettings) -> Result<ExitCode, RuntimeError> {
         probes: probes.handle().clone(),
         election: election.handle().clone(),
     };
-    // One thread: what the loop does is mostly to wait, and handing each answer from thread to thread costs more than that.
+    // A single thread: the reconcile loop mostly waits, and passing responses between threads costs more than it gains.
     let main = Builder::new_current_thread().enable_all().build()?;
     let outcome = main.block_on(shutdown::run(parts(settings, health, pools, shutdown.clone()), shutdown));
-    // Whatever still hangs on a connection must not hold up the end.
+    // Open connections must not delay the exit.
     webhooks.shutdown_background();
     handshakes.shutdown_background();
     probes.shutdown_background();
@@ -117,7 +117,7 @@ struct Pools {
     election: Handle,
 }
 
-/// Shows that the thread that this runs on is not kept by one task.
+/// Reports that no task blocks the thread that this runs on.
 async fn beat(health: Health) {
     let mut beats = tokio::time::interval(WEBHOOK_BEAT);
     loop {
@@ -136,7 +136,7 @@ async fn parts(
     let metrics = Metrics::new();
     let closing = CancellationToken::new();
     let bound = {
-        // A listener belongs to the runtime in which it is bound.
+        // A listener belongs to the runtime in which it is created.
         let _inside = pools.probes.enter();
         admin::bind(settings.admin_address)?
     };

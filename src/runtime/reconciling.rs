@@ -21,7 +21,8 @@ use crate::{
 /// Maximum time to release the Lease; otherwise it expires.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Reconciles until `shutdown`. The election runs on other threads than the loop: however busy that is, the lease is renewed.
+/// Reconciles until `shutdown`. The election runs on other threads than the reconcile loop, so that the Lease is
+/// renewed however busy the loop is.
 pub(super) async fn reconcile(
     settings: RunSettings,
     defaults: Defaults,
@@ -57,7 +58,7 @@ pub(super) async fn reconcile(
     }
     let resigned = CancellationToken::new();
     let candidate = {
-        // A client spawns a task of its own where it is made: without this, the election would wait for the loop's thread.
+        // A client spawns a task where it is created: without this, the election would depend on the loop's thread.
         let _inside = others.enter();
         election(settings, config, &metrics, &health, leadership.clone())?
     };
@@ -84,7 +85,7 @@ pub(super) async fn reconcile(
         outcome = leading => outcome,
         _ = &mut election => return Err(RuntimeError::Ended("leader election")),
     };
-    // Only now: whoever comes next must not meet a write of ours.
+    // Only now: the next leader must not encounter a write of this process.
     resigned.cancel();
     drop(tokio::time::timeout(FAREWELL, election).await);
     outcome
@@ -105,7 +106,7 @@ fn election(
     Ok(Election::new(client, &namespace, settings.lease, identity, leadership, health.clone()))
 }
 
-/// Two processes must never share one.
+/// Two processes must never have the same identity.
 fn random_identity() -> Result<String, RuntimeError> {
     let number = getrandom::u64().map_err(|error| RuntimeError::Entropy(error.to_string()))?;
     Ok(format!("redis-operator-{number:016x}"))

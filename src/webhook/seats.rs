@@ -17,12 +17,12 @@ pub(crate) enum Phase {
     Asking,
     /// The next request.
     Kept,
-    /// Us: the peer has said all it had to say for now.
+    /// The operator: the request was received completely.
     Answering,
 }
 
 impl Phase {
-    /// Those that may be given up; of two with as many connections, the later one gives.
+    /// The phases that can be evicted; of two with equally many connections, the later in this list loses one.
     const WAITING: [Self; 3] = [Self::Kept, Self::Asking, Self::Greeting];
 }
 
@@ -44,9 +44,9 @@ pub(crate) struct Seats {
 #[derive(Debug, Default)]
 struct Taken {
     connections: BTreeMap<u64, Connection>,
-    /// Connections that were given up and are not closed yet.
+    /// Evicted connections that are not closed yet.
     leaving: usize,
-    /// Counts what happens, so that the order of any two events is known.
+    /// A logical clock that orders all events.
     clock: u64,
 }
 
@@ -59,7 +59,7 @@ struct Connection {
     _hold: oneshot::Sender<()>,
 }
 
-/// A seat; given back when its last clone is dropped.
+/// A connection slot; released when its last clone is dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct Seat(Arc<Place>);
 
@@ -69,13 +69,13 @@ struct Place {
     number: u64,
 }
 
-/// A seat that was found.
+/// An acquired slot.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) seat: Seat,
-    /// Ends when the seat went to another connection.
+    /// Completes when the slot was given to another connection.
     pub(crate) given_up: oneshot::Receiver<()>,
-    /// Whether another connection had to go.
+    /// True if another connection was evicted.
     pub(crate) displaced: bool,
 }
 
@@ -84,8 +84,8 @@ impl Seats {
         Arc::new(Self { limit, taken: Mutex::default() })
     }
 
-    /// A seat for a new connection; `None` when every other one is being answered, or when [`LEAVING`] times the seats were
-    /// given up and have yet to close.
+    /// Acquires a slot for a new connection; `None` if every other connection is processing a request, or if
+    /// [`LEAVING`] evicted connections per slot are not closed yet.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Found> {
         let (hold, given_up) = oneshot::channel();
         let mut taken = self.lock();
@@ -133,7 +133,7 @@ impl Seat {
         }
     }
 
-    /// Keeps the seat until what is returned is dropped; from then on the next request is waited for.
+    /// Holds the slot until the returned value is dropped; the connection is idle afterwards.
     pub(crate) fn answering(self) -> Answering {
         self.enters(Phase::Answering);
         Answering(self)
@@ -149,7 +149,7 @@ impl Drop for Place {
     }
 }
 
-/// A connection that is being answered.
+/// A connection that is processing a request.
 #[derive(Debug)]
 pub(crate) struct Answering(Seat);
 

@@ -14,8 +14,8 @@ use crate::{
     },
 };
 
-/// Directives that decide about the data files change on the running servers first. The others change live if every one of them
-/// can and the policy lets them; otherwise all of them wait for the restart.
+/// Directives that determine the data files change on the running servers first. The others are applied live if all of
+/// them can be and the policy allows it; otherwise all of them wait for the restart.
 pub(super) fn config(live: &Live, desired: &ValidatedInstance, others: &[Change]) -> Vec<Change> {
     let wanted = Effective::of(desired, release(&desired.image));
     let mut changed = live.config.as_ref().map(|before| before.differing(&wanted)).unwrap_or_default();
@@ -35,13 +35,14 @@ pub(super) fn config(live: &Live, desired: &ValidatedInstance, others: &[Change]
     let mut found: Vec<Change> = (!files.is_empty()).then(|| of(Class::Persistence, &files)).into_iter().collect();
     let stale = live.restart_hash != restart_hash(desired);
     if changed.is_empty() {
-        // Another release, or another choice about the password, changes what the pods start with too, and rolls anyway.
+        // Another release, or another choice about the password, also changes the start configuration, and causes a
+        // rollout anyway.
         let rolls_anyway = others.iter().any(|change| change.class == Class::Rolling);
         let reason = "the pods were started with another configuration, or under another update policy".to_owned();
         found.extend((stale && !rolls_anyway).then(|| change(restart, "spec.updatePolicy.config", reason)));
         return found;
     }
-    // A directive that only the release of the new image has goes with the pods of that image.
+    // A directive that only the release of the new image supports is applied when the pods run that image.
     let present = ImageReference::parse(&live.image).map_or(Release::Unknown, |image| release(&image));
     let is_new = live.image != desired.image.as_str() && changed.iter().any(|name| !present.is_live(name));
     let class = match (stale, is_new) {

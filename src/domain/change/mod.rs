@@ -13,22 +13,23 @@ use super::{instance::ValidatedInstance, live::Live, reason::Reason};
 /// How a change is applied, from the least disruptive way to the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// Given to the running servers and proved there; no pod restarts.
+    /// Set on the running servers with CONFIG SET and verified there; no pod restarts.
     Live,
-    /// Given to the running servers first, under every policy; the ConfigMap and restarts wait until the data files are complete.
+    /// Set on the running servers first, under every policy; the ConfigMap and restarts wait until the data files are
+    /// complete.
     Persistence,
     /// The volumes grow under the running pods.
     Expand,
-    /// Pods are added or taken away.
+    /// Pods are added or removed.
     Scale,
-    /// Pods restart one at a time, each after the one before it serves.
+    /// Pods restart one at a time, each after the previous one is ready.
     Rolling,
     /// The volumes are replaced one pod at a time by volumes of another StorageClass, with a full resync from the
     /// primary.
     Migrate,
     /// The StatefulSet is deleted with its pods and created again: all pods restart at once; the volumes are kept.
     Recreate,
-    /// There is no safe way; nothing is done about it.
+    /// There is no safe way; the change is not applied.
     Refused,
 }
 
@@ -49,7 +50,7 @@ impl Class {
     }
 }
 
-/// One difference, or several of one kind, and what becomes of it.
+/// One difference, or several of one kind, and its class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The way it takes.
@@ -74,7 +75,7 @@ pub fn needs_statefulset_update(changes: &[Change]) -> bool {
     changes.iter().any(|change| matches!(change.class, Class::Rolling | Class::Scale))
 }
 
-/// Every difference between what runs and what is wanted, in the order of the spec.
+/// Every difference between the running and the desired state, in the order of the spec.
 #[must_use]
 pub fn classify(live: &Live, desired: &ValidatedInstance) -> Vec<Change> {
     let wanted = Live::of(desired);

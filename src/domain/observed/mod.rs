@@ -19,7 +19,7 @@ pub use self::{
 /// The state of the pods of an instance, as the StatefulSet and the pods report it, and of the servers in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// `None` while the StatefulSet does not exist or its controller has not looked at it yet.
+    /// `None` while the StatefulSet does not exist or its controller has not observed it yet.
     pub rollout: Option<Rollout>,
     /// The problem of the first pod that does not serve, if it is known.
     pub trouble: Option<Trouble>,
@@ -49,7 +49,7 @@ pub struct Replication {
 pub struct Rollout {
     /// Pods that exist.
     pub replicas: i32,
-    /// Pods that pass their readiness probe, as the controller and the pods themselves say.
+    /// Pods that pass their readiness probe, according to both the controller and the pods.
     pub ready: i32,
     /// Pods of the newest template, ready or not.
     pub updated: i32,
@@ -73,7 +73,7 @@ pub struct Trouble {
 /// A state beside the phase, reported as a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aspect {
-    /// `None` when it cannot be known.
+    /// `None` if it is unknown.
     pub holds: Option<bool>,
     /// The word for it.
     pub reason: Reason,
@@ -102,7 +102,7 @@ pub fn observe(stateful_set: Option<&StatefulSet>, pods: &[&Pod], now: &Time) ->
 fn rollout(stateful_set: &StatefulSet, pods: &[&Pod]) -> Option<Rollout> {
     let status = stateful_set.status.as_ref()?;
     let current = status.observed_generation? >= stateful_set.metadata.generation.unwrap_or(0);
-    // A set that was replaced under its pods begins with equal revisions, while its pods are of an older one.
+    // A recreated StatefulSet begins with equal revisions, while its pods are of an older one.
     let outdated = pods.iter().any(|pod| revision(pod).is_some() && revision(pod) != status.update_revision.as_ref());
     // The controller makes both revisions equal when all pods are of the newest template and ready.
     let complete = current && !outdated && status.current_revision == status.update_revision;

@@ -8,9 +8,10 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::Member;
 
-/// A pod that ends sooner than this gives its role away at once: its server may be killed before the nodes follow.
+/// A pod with less time than this left hands over its role at once: its server may be killed before the nodes have
+/// updated their routes.
 const NOTICE: SignedDuration = SignedDuration::from_secs(5);
-/// After so long a pod that ends may have run out of what `preStop` waits, which is 20 s.
+/// After this time a terminating pod may have exhausted the 20 s for which `preStop` waits.
 const PRE_STOP: SignedDuration = SignedDuration::from_secs(15);
 /// Seconds that the pod of a primary has to be unready before a switchover: the Service has no endpoint then, but a
 /// switchover interrupts clients for a moment too.
@@ -21,18 +22,18 @@ const UNREADY_LIMIT: u64 = 5;
 pub enum Occasion {
     /// Its pod is being deleted: an eviction, a drain, a deletion by hand.
     Leaving,
-    /// Its pod is the next that a roll restarts.
+    /// A rollout restarts its pod next.
     Rolling,
     /// Its pod is removed by a scale-in.
     ScalingIn,
     /// It refuses writes because it cannot write to its volume, and another can.
     CannotPersist,
-    /// Its pod is not ready, so that the Service does not lead to it, and another is.
+    /// Its pod is not ready, so that the Service has no endpoint, and the pod of a replica is ready.
     NotReady,
 }
 
 impl Occasion {
-    /// For people.
+    /// The reason in a message.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
@@ -85,8 +86,8 @@ pub fn leads(why: Occasion, pod: Option<&Pod>, now: Timestamp) -> bool {
     why != Occasion::CannotPersist && stays
 }
 
-/// The replica that takes the role over for this reason; `None` if there is none that could. A replica that would refuse writes
-/// gets it only from a primary that refuses them too, or whose pod goes anyway.
+/// The replica to promote for this reason; `None` if none is suitable. A replica that would refuse writes is promoted
+/// only if the primary refuses them too, or if the pod of the primary is being deleted anyway.
 #[must_use]
 pub fn heir(members: &[Member], in_sync: &BTreeSet<i32>, wanted: i32, primary: i32, why: Occasion) -> Option<i32> {
     let fails = |ordinal: i32| members.iter().any(|member| member.ordinal == ordinal && member.cannot_persist());

@@ -37,15 +37,15 @@ pub struct Member {
 /// The outcome of probing a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// There is none: no pod, or no running container.
+    /// No server: no pod, or no running container.
     Absent,
-    /// The container runs and nothing came back, or the connection was refused, for so many seconds now. A refused
-    /// connection alone does not prove that the process has ended: a firewall between the two refuses as well.
+    /// The container runs and has not responded, or has refused connections, for this long. A refused connection alone
+    /// does not prove that the process has ended: a firewall refuses connections as well.
     Silent {
-        /// Since the first question without an answer.
+        /// Seconds since the first failed probe.
         seconds: u64,
     },
-    /// It lives and does not say what it is.
+    /// It responds without reporting its replication state.
     Evasive(Evasion),
     /// It reported its replication state.
     Told(Told),
@@ -54,11 +54,11 @@ pub enum Answer {
 /// Why a server that responds does not report its replication state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evasion {
-    /// It runs a script, or reads its data.
+    /// It runs a script or loads its data.
     Busy,
-    /// It has all the clients that it may have.
+    /// `maxclients` is reached.
     Full,
-    /// It takes another password, or answers what cannot be understood.
+    /// It requires another password, or its response cannot be parsed.
     Other,
 }
 
@@ -69,9 +69,9 @@ pub struct Told {
     pub address: IpAddr,
     /// Its role.
     pub role: Role,
-    /// Name of the history of writes that its data belong to.
+    /// The replication ID of its data.
     pub history: String,
-    /// Name of the history before that, which this one goes on with.
+    /// The previous replication ID, whose history this one continues.
     pub former_history: String,
     /// Replication offset, in bytes.
     pub offset: u64,
@@ -88,7 +88,7 @@ pub struct Told {
 /// The role of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It does.
+    /// It accepts writes.
     Primary,
     /// It is a replica of another server, or waits for its primary's address.
     Replica(Link),
@@ -103,9 +103,9 @@ pub struct Link {
     pub up: bool,
     /// True during a full resync.
     pub syncing: bool,
-    /// Seconds since it last heard of its primary.
+    /// Seconds since its last contact with the primary.
     pub silence: Option<u64>,
-    /// Seconds since it lost the connection; `None` while it is connected, or was never.
+    /// Seconds since it lost the connection; `None` while it is connected, or if it never was.
     pub down: Option<u64>,
 }
 

@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 
 /// Annotation of a claim: `TERM HISTORY primary|replica|behind|promoting`, as in `3 8f0c... primary`.
 pub const REPLICATION_ANNOTATION: &str = "redis.github.com/replication";
-/// History of a server that was not asked yet: no other server continues it.
+/// History of a server that was not probed yet; no other server continues it.
 const UNKNOWN_HISTORY: &str = "-";
 
-/// The mark of one claim.
+/// The record of one claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Counts the promotions of the instance; the claim with the highest has the newest data.
     pub term: u64,
-    /// Name of the history that the data belong to, or that they go on with.
+    /// The history (replication ID) that the data belong to or continue.
     pub history: String,
     /// The last known role of its server.
     pub state: State,
@@ -26,9 +26,9 @@ pub enum State {
     Primary,
     /// It was in sync with the primary.
     Replica,
-    /// It was in sync once and fell behind.
+    /// It was in sync before and fell behind.
     Behind,
-    /// It was in sync and is about to be promoted: until it is, the primary of the term before has the newest data.
+    /// It was in sync and is being promoted; until then the primary of the previous term has the newest data.
     Promoting,
 }
 
@@ -40,19 +40,19 @@ const STATES: [(State, &str); 4] = [
 ];
 
 impl Mark {
-    /// The mark of the primary of this term.
+    /// The record for the primary of this term.
     #[must_use]
     pub const fn primary(term: u64, history: String) -> Self {
         Self { term, history, state: State::Primary }
     }
 
-    /// The mark of a server that ran alone and was not asked.
+    /// The record for a single server that was not probed.
     #[must_use]
     pub fn alone() -> Self {
         Self::primary(1, UNKNOWN_HISTORY.to_owned())
     }
 
-    /// Reads an annotation; what is no mark is none.
+    /// Parses an annotation; invalid text is treated as no record.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
@@ -84,18 +84,18 @@ impl std::fmt::Display for Mark {
 pub struct Record {
     /// The latest term that a primary had.
     pub term: u64,
-    /// The latest term of all, that of a promotion that was begun included.
+    /// The latest term of all records, including a promotion in progress.
     pub latest: u64,
-    /// The history that began or went on with it.
+    /// The history that began or continued with it.
     pub history: String,
     /// The pod that was primary in it, unless its claim is gone.
     pub primary: Option<i32>,
-    /// The pods that had its data: the primary, and the replicas that were in sync last.
+    /// The pods that have its data: the primary, and the replicas that were last in sync.
     pub members: BTreeSet<i32>,
 }
 
 impl Record {
-    /// Sums up the marks, each with the ordinal of its claim; `None` for an instance that was never replicated.
+    /// Combines the records, each with the ordinal of its claim; `None` for an instance that was never replicated.
     #[must_use]
     pub fn of(marks: &[(i32, Mark)]) -> Option<Self> {
         let latest = marks.iter().map(|(_, mark)| mark.term).max()?;

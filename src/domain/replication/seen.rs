@@ -8,8 +8,8 @@ use std::{
 
 use super::{Answer, Evasion, Member, Told};
 
-/// Seconds that the primary may have lived on, at most, after a replica that may take over was last seen to hear it, beside
-/// those within which it hears it: one question to the replica may get lost.
+/// Tolerance in seconds, beyond the ping timeout, between the last contact of a replica with the primary and the last
+/// sign of life of the primary: one probe of the replica may be lost.
 const UNHEARD_LIMIT: u64 = 2;
 
 /// The observation when the primary last responded.
@@ -19,7 +19,7 @@ pub struct Seen {
     pub primary: i32,
     /// Replication ID of the primary.
     pub history: String,
-    /// Replication offset that the primary has at least, in bytes: its own, or that of a replica that heard it later.
+    /// Minimum replication offset of the primary, in bytes: its own, or that of a replica with a later contact.
     pub offset: u64,
     /// The offset at least one second before that; a replica in sync has reached it.
     pub earlier: u64,
@@ -27,7 +27,7 @@ pub struct Seen {
     pub ago: u64,
     /// The replicas that were in sync then.
     pub in_sync: BTreeSet<i32>,
-    /// Seconds for which the primary is known to have lived on after each of the replicas last heard it.
+    /// Seconds for which the primary is known to have been alive after the last contact of each replica.
     pub unheard: BTreeMap<i32, u64>,
 }
 
@@ -50,7 +50,7 @@ impl Seen {
         self.unheard.get(&ordinal).is_some_and(|seconds| *seconds <= limit)
     }
 
-    /// Bytes of the replication stream that this server is known to lack.
+    /// Bytes of the replication stream that this server lacks, as far as known.
     #[must_use]
     pub(super) fn lacks(&self, reported: &Told) -> Option<u64> {
         reported.continues(&self.history).then(|| self.offset.saturating_sub(reported.offset))

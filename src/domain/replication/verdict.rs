@@ -5,11 +5,11 @@ use crate::domain::reason::Reason;
 /// The next action for the role of the primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// This one has it. Others that take writes as well were passed over and have to follow.
+    /// This pod is the primary. Other pods that take writes have to follow it.
     Primary(i32),
     /// No pod is primary; this pod is promoted.
     Promote(i32, Cause),
-    /// The kubelet has to end the pod of this one, which does not answer, before another gets the role; why, in a sentence.
+    /// The kubelet has to end this unreachable pod before another one is promoted; with a message.
     Fence(i32, String),
     /// No pod can be promoted yet; with a message.
     Wait(Reason, String),
@@ -20,9 +20,9 @@ pub enum Verdict {
 /// The reason of a promotion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The instance begins, or goes on with the volumes of an earlier life.
+    /// The instance is new, and may reuse volumes of an earlier instance.
     First,
-    /// The primary died; what was seen of it.
+    /// The primary has failed; with the observation that shows it.
     Failover(String),
     /// Every server was restarted, and this one had the newest data.
     Restart,
@@ -33,11 +33,11 @@ pub enum Cause {
 /// The outcome of the promote annotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Word {
-    /// There is none for this term.
+    /// There is no annotation for this term.
     None,
-    /// It decided.
+    /// It decided the election; with a message.
     Used(String),
-    /// It was not asked for, since a primary serves; why, in a sentence.
+    /// It was ignored because a primary serves; with a message.
     Refused(String),
 }
 

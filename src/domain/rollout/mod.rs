@@ -32,7 +32,7 @@ pub struct Seat {
     pub is_ready: bool,
     /// True if its Redis cannot run without user action or a new template.
     pub is_hindered: bool,
-    /// The template that it was made from, as the StatefulSet controller names it.
+    /// The revision of the StatefulSet that it was created from.
     pub revision: Option<String>,
 }
 
@@ -52,7 +52,7 @@ pub struct Copies {
 pub struct Plan {
     /// The partition to apply: pods of this ordinal and above follow the newest template.
     pub partition: i32,
-    /// The running pod that the rollout restarts next, once it may: the role of the primary has to leave it first.
+    /// The running pod that the rollout restarts next, after a switchover if it is the primary.
     pub next: Option<i32>,
 }
 
@@ -114,7 +114,7 @@ pub const fn resting_partition(replicas: i32) -> i32 {
 #[must_use]
 pub fn plan(live: Option<&StatefulSet>, seats: &[Seat], copies: &Copies, changes: bool) -> Plan {
     let replicas = i32::try_from(seats.len()).unwrap_or(i32::MAX);
-    // A StatefulSet that was released from several pods: until it is back and their roles are known, none restarts.
+    // The StatefulSet was deleted without its pods: none restarts until it exists again and their roles are known.
     let Some(live) = live else { return Plan { partition: resting_partition(replicas), next: None } };
     let present = partition_of(live).unwrap_or(0).clamp(0, replicas);
     if !changes && !has_seen(live) {
@@ -123,7 +123,8 @@ pub fn plan(live: Option<&StatefulSet>, seats: &[Seat], copies: &Copies, changes
     let status = live.status.as_ref();
     let roll = Roll { status, seats, copies, changes };
     let Some(next) = roll.next() else {
-        // Until the controller has seen all of them serve, a pod that is made again below the partition is of the former template.
+        // Until the controller has observed that all pods are ready, it recreates pods below the partition from the
+        // former template.
         let partition = if is_complete(status) { resting_partition(replicas) } else { 0 };
         return Plan { partition, next: None };
     };

@@ -4,7 +4,7 @@ use k8s_openapi::api::apps::v1::StatefulSetStatus;
 
 use super::{Copies, Seat, is_complete};
 
-/// A rollout that is not over.
+/// A rollout in progress.
 pub(super) struct Roll<'a> {
     pub(super) status: Option<&'a StatefulSetStatus>,
     pub(super) seats: &'a [Seat],
@@ -20,7 +20,7 @@ impl<'a> Roll<'a> {
         self.changes || if seat.exists { seat.revision.as_ref() != newest } else { !is_complete(self.status) }
     }
 
-    /// The pod whose turn it is: the last that is outdated.
+    /// The pod to restart next: the highest outdated ordinal.
     pub(super) fn next(&self) -> Option<&'a Seat> {
         self.seats.iter().rev().find(|seat| self.is_outdated(seat))
     }
@@ -39,7 +39,7 @@ impl<'a> Roll<'a> {
             || others.all(|seat| seat.is_hindered && self.is_outdated(seat))
     }
 
-    /// The lowest of the pods that do not exist from this one downwards: they are made from the new template at once.
+    /// The lowest of the missing pods directly below this one: all of them are created from the new template at once.
     pub(super) fn lowest_missing(&self, from: &Seat) -> i32 {
         let below = self.seats.iter().rev().skip_while(|seat| seat.ordinal > from.ordinal);
         below.take_while(|seat| !seat.exists).last().map_or(from.ordinal, |seat| seat.ordinal)

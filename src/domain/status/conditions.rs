@@ -5,9 +5,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::{Subject, bounded, summary::Summary};
 use crate::{api::v1::Phase, domain::observed::Aspect};
 
-/// `Ready` always; `Reconciling` and `Stalled` only while true, as kstatus reads them; `ConfigApplied` since the servers were
-/// first asked; `StorageResized` since the volumes first had another size than the spec wanted; `PasswordRotated` since the
-/// password first changed.
+/// `Ready` always; `Reconciling` and `Stalled` only while true, as kstatus expects; `ConfigApplied` once the servers
+/// were queried; `StorageResized` once the volumes had another size than the spec; `PasswordRotated` once the password
+/// has changed.
 pub(super) fn conditions(
     previous: &[Condition],
     summary: &Summary,
@@ -43,7 +43,7 @@ pub(super) fn conditions(
     conditions.extend(config.or_else(|| kept("ConfigApplied")));
     let replication = subject.observed.replication.as_ref();
     conditions.extend(replication.map(|replication| from_aspect("Replicated", &replication.aspect)));
-    // A volume that always had its size needs no word about it.
+    // A volume that always had the desired size gets no condition.
     let storage = subject.observed.storage.as_ref();
     let storage = storage.filter(|aspect| aspect.holds != Some(true) || before("StorageResized").is_some());
     conditions

@@ -28,9 +28,9 @@ pub enum Finding {
     Invalid(Vec<FieldError>),
     /// A problem that needs user action, with a message.
     Stalled(Reason, String),
-    /// Something outside that the instance waits for, and a sentence about it.
+    /// An external condition that the instance waits for, with a message.
     Waiting(Reason, String),
-    /// A change that takes several steps is under way, and a sentence about it.
+    /// A change of several steps is in progress, with a message.
     Changing(Reason, String),
     /// The children are as the spec wants them; what their pods do.
     Applied(Observed),
@@ -57,7 +57,7 @@ pub fn derive(
 ) -> RedisInstanceStatus {
     let mut summary = summarise(subject, finding, previous);
     summary.message = bounded(&summary.message);
-    // A volume that grows under a server takes nothing from its clients.
+    // Volume expansion under a running server does not affect its clients.
     let growing = summary.phase == Phase::Updating
         && summary.reason != Reason::Migrating
         && subject.observed.storage.as_ref().is_some_and(|s| s.reason == summary.reason);

@@ -14,7 +14,7 @@ use crate::{
 const HINDRANCES: [Reason; 5] =
     [Reason::NotHeld, Reason::QuotaExceeded, Reason::Refused, Reason::ResizeUnsupported, Reason::StorageClassNotFound];
 
-/// Phase, reason and sentence: all else follows from these.
+/// Phase, reason and message; the rest of the status follows from these.
 pub(super) struct Summary {
     pub(super) phase: Phase,
     pub(super) reason: Reason,
@@ -40,7 +40,7 @@ fn applied(subject: Subject<'_>, observed: &Observed, previous: &RedisInstanceSt
     let summary = |phase, reason, message: String| Summary { phase, reason, message };
     let wanted = subject.instance.map_or(1, |instance| instance.replicas);
     let Some(rollout) = &observed.rollout else {
-        // A StatefulSet that was replaced, with or without its pods, is no new instance.
+        // A StatefulSet that was replaced, with or without its pods, is not a new instance.
         let phase = if previous.status == Phase::Updating { Phase::Updating } else { Phase::Creating };
         let message = "waiting for the StatefulSet controller to see the StatefulSet".to_owned();
         return summary(phase, Reason::Creating, message);
@@ -62,7 +62,7 @@ fn applied(subject: Subject<'_>, observed: &Observed, previous: &RedisInstanceSt
             soft.map_or_else(|| format!("{cause}: {progress}"), |trouble| format!("{cause}: {}", waiting(trouble)));
         return summary(Phase::Updating, Reason::RollingOut, message);
     }
-    // Its pods come and go by design, so what it is at says more than their number.
+    // A migration restarts its pods by design, so its progress is more informative than their number.
     if let Some(moving) = observed.storage.as_ref().filter(|storage| storage.reason == Reason::Migrating) {
         let waits = soft.map(|trouble| format!("; {}", waiting(trouble))).unwrap_or_default();
         return summary(Phase::Updating, moving.reason, format!("{}{waits}", moving.message));
@@ -95,7 +95,7 @@ fn applied(subject: Subject<'_>, observed: &Observed, previous: &RedisInstanceSt
     summary(Phase::Running, Reason::Ready, format!("{wanted} of {wanted} pods serve{unknown}"))
 }
 
-/// Field paths and rules only: what the user typed may be a secret put into the wrong field.
+/// Field paths and rules only: the value may be a secret in the wrong field.
 fn invalid_message(errors: &[FieldError]) -> String {
     let list: Vec<String> = errors.iter().take(20).map(|error| format!("{}: {}", error.field, error.detail)).collect();
     format!("the spec is invalid and was not applied; edit it: {}", list.join("; "))

@@ -12,7 +12,8 @@ impl<'a> Election<'a> {
             matches!(reported.role, Role::Replica(_)).then_some((member, reported))
         };
         let candidates: Vec<(&Member, &Told)> = self.members.iter().filter_map(follows).collect();
-        // A former primary that kept its history has all that it acknowledged, or what its snapshot has of it.
+        // A former primary that kept its history has every write that it acknowledged, or at least those in its
+        // snapshot.
         let former = candidates.iter().find(|(member, _)| Some(member.ordinal) == record.primary);
         let seen = self.seen.filter(|seen| Some(seen.primary) == record.primary);
         let safe = |(member, reported): &&(&Member, &Told)| {

@@ -10,9 +10,9 @@ use crate::domain::{
 };
 
 impl Election<'_> {
-    /// Nothing is recorded: the instance begins, perhaps with the volumes of an earlier life.
+    /// There is no record: the instance is new, and may reuse volumes of an earlier instance.
     pub(super) fn first(&self) -> Verdict {
-        // A server that runs and does not say yet what it holds may hold data.
+        // A running server that has not reported its state may hold data.
         let runs = |member: &Member| match &member.answer {
             Answer::Silent { seconds } => *seconds < self.limits.silence,
             Answer::Evasive(_) | Answer::Told(_) => true,
@@ -33,7 +33,7 @@ impl Election<'_> {
         }
     }
 
-    /// Pod 0, if nothing keeps it from starting, since that is where people look first.
+    /// Pod 0, unless a problem keeps it from starting, because users expect the first primary there.
     fn first_of_the_empty(&self) -> Verdict {
         let awaited = |member: &&Member| member.loaded().is_some() || (self.patient && !member.hindered);
         let begun = self.members.iter().find(awaited);
@@ -44,7 +44,7 @@ impl Election<'_> {
     }
 }
 
-/// The one furthest in the history that all of them belong to, if it is one.
+/// The most advanced server, if all of them belong to one history.
 fn furthest<'a>(members: &[&'a Member]) -> Option<&'a Member> {
     let reported: Vec<(&Member, &Told)> =
         members.iter().filter_map(|member| Some((*member, member.loaded()?))).collect();

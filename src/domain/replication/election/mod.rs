@@ -27,7 +27,7 @@ pub struct Election<'a> {
     pub members: &'a [Member],
     /// The record on the claims; `None` for an instance that was never replicated.
     pub record: Option<&'a Record>,
-    /// The primary as this process last saw it; `None` when it never did.
+    /// The last observation of the primary by this process; `None` if there is none.
     pub seen: Option<&'a Seen>,
     /// The promote annotation: a pod and the term in which it was requested, such as `cache-1@4`, so that it takes
     /// effect at most once.
@@ -39,7 +39,7 @@ pub struct Election<'a> {
 }
 
 impl<'a> Election<'a> {
-    /// Judges the members. An administrator's word decides only where there is no safe choice.
+    /// Decides the election. The promote annotation takes effect only if there is no safe choice.
     #[must_use]
     pub fn judge(&self) -> Verdict {
         let verdict = self.without_annotation();
@@ -81,8 +81,8 @@ impl<'a> Election<'a> {
         }
     }
 
-    /// A server that takes writes. It may have been the only pod, and the others may have volumes of an earlier
-    /// instance.
+    /// Decides for the only server that takes writes. It may have been the only pod, while the others reuse volumes of
+    /// an earlier instance.
     fn only_writer(&self, one: &Member) -> Verdict {
         let alone = self.record.is_none_or(Record::is_unsettled) && one.told().is_some_and(|reported| reported.empty);
         if !alone {
@@ -167,7 +167,7 @@ impl<'a> Election<'a> {
         self.members.iter().filter(full).filter(|member| among(member)).collect()
     }
 
-    /// The servers that did not say what they hold.
+    /// The servers whose data are unknown, because they have not reported their state.
     fn with_unknown_data(&self, among: impl Fn(&Member) -> bool) -> Vec<&'a Member> {
         self.members.iter().filter(|member| member.loaded().is_none() && among(member)).collect()
     }

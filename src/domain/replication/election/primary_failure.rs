@@ -1,5 +1,5 @@
-//! Detects that the recorded primary has failed, and fences it before a replica is promoted: a primary that a replica
-//! still hears, or that may still acknowledge writes, keeps its role.
+//! Detects that the recorded primary has failed, and fences it before a replica is promoted: a primary that is still
+//! connected to a replica, or that may still acknowledge writes, keeps its role.
 
 use super::Election;
 use crate::domain::{
@@ -28,9 +28,9 @@ impl Election<'_> {
             if self.is_connected(primary) { Err(self.unreachable(primary, why)) } else { Ok(()) }
         };
         match &primary.answer {
-            // It waits for its role like every server that starts, and cannot be asked for more.
+            // A restarted server waits for its role and reports nothing more.
             Answer::Evasive(_) if primary.ended => heard().map(|()| "was restarted"),
-            // It lives, and has the role as far as anybody knows; what it runs ends some time.
+            // It responds and is still the primary; a script or a full connection table is temporary.
             Answer::Evasive(_) => Err(Verdict::Primary(primary.ordinal)),
             Answer::Told(reported) if reported.loading => Ok("was restarted and reads its data"),
             Answer::Told(_) => Ok("was restarted"),
@@ -53,7 +53,7 @@ impl Election<'_> {
         others().filter_map(Member::loaded).any(hears)
     }
 
-    /// The promotion of a replica, once the former primary cannot acknowledge writes any more.
+    /// Promotes a replica, once the former primary cannot acknowledge writes any more.
     pub(super) fn fenced(&self, primary: &Member, best: &Member, seen: String) -> Verdict {
         match fence(primary, self.limits) {
             Fence::Done => Verdict::Promote(best.ordinal, Cause::Failover(seen)),
