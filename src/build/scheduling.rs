@@ -14,7 +14,7 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 /// The most that a preference can weigh.
 const WEIGHT: i32 = 100;
 
-/// The user's rules, of which empty ones are none; or the default.
+/// The affinity of the spec, unless it is empty; otherwise the default.
 pub(super) fn affinity(instance: &ValidatedInstance) -> Option<Affinity> {
     match &instance.pod.affinity {
         Some(rules) => (*rules != Affinity::default()).then(|| rules.clone()),

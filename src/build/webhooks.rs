@@ -26,7 +26,7 @@ pub struct Webhooks {
     pub namespace: String,
     /// Service that leads to the webhooks.
     pub service: String,
-    /// Namespaces whose instances are judged; none: all but the cluster's own and the operator's.
+    /// Namespaces whose instances are validated; empty for all but the cluster's own and the operator's.
     pub only: Vec<String>,
 }
 

@@ -1,5 +1,5 @@
-//! The fence before every write: one who does not lead writes nothing, and a write on its way is given up when leadership
-//! ends. It must not know how leadership is won.
+//! Refuses every write of a process that is not the leader, and cancels a write in flight when leadership ends.
+//! Independent of leader election.
 
 use std::future::Future;
 

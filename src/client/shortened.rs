@@ -23,7 +23,8 @@ const CAUSE: &str = "kubernetes.io/change-cause";
 /// Nesting depth of an object in a list: the list, its items, the object.
 const OBJECT: usize = 3;
 
-/// The text of a list on its way through. Strings, nesting and the name of the list's own fields are followed, no more.
+/// The state of a list that is streamed through. Only strings, nesting and the names of the list's own fields are
+/// tracked.
 #[derive(Debug, Default)]
 pub(super) struct Shortener {
     depth: usize,
@@ -32,8 +33,7 @@ pub(super) struct Shortener {
     /// The last string at the depth of the list's own fields, as far as it may be `items`.
     field: Vec<u8>,
     in_items: bool,
-    /// The object that is on its way: an object has a megabyte and a half at most, and six times that with every letter
-    /// escaped.
+    /// The incomplete object: at most a megabyte and a half, and six times that with every letter escaped.
     object: Vec<u8>,
 }
 

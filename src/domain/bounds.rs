@@ -40,13 +40,13 @@ impl Bound {
     }
 }
 
-/// The first list or map of a spec, as JSON, that is larger than the schema allows. `None` also where the text is no
-/// JSON or has other types than the schema: whoever reads it says so.
+/// The first list or map of a spec, as JSON, that is larger than the schema allows. `None` also if the text is not JSON
+/// or has other types than the schema: decoding reports that.
 #[must_use]
 pub fn excess(spec: &str) -> Option<FieldError> {
     let (mut path, mut found) = (vec![Step::Field("spec")], None);
     let walk = Walk { bound: &SPEC, path: &mut path, found: &mut found };
-    // An error means that the walk ended early, which is no fault of the user unless something was found.
+    // An error means that the walk ended early, which is not an error of the user unless something was found.
     drop(walk.deserialize(&mut serde_json::Deserializer::from_str(spec)));
     found
 }

@@ -106,7 +106,7 @@ enum Prospect {
 struct Change {
     from: Server,
     to: Server,
-    /// Whether the present image is known not to have served: a change that is taken back is no downgrade.
+    /// True if the present image is known not to have served; reverting it is not a downgrade.
     unserved: bool,
     /// Whether the user has given the data up for this very image.
     vouched: bool,

@@ -11,7 +11,8 @@ use super::{
     words,
 };
 
-/// Directives that users decide about, with the operator's defaults where they did not; the operator's own lines are none.
+/// Directives that users control, with the operator's defaults where they are unset; the operator's own lines are not
+/// included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effective(BTreeMap<String, Vec<String>>);
 

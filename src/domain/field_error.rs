@@ -5,8 +5,7 @@ use std::fmt::{self, Write};
 
 /// The longest value that is echoed, in characters; what is longer is cut and ends in "...".
 const ECHO_LIMIT: usize = 128;
-/// The most errors that are collected of one object; checks stop when there are so many. 64: three times as many as an
-/// answer lists.
+/// Maximum number of errors that are collected for one object. 64: three times as many as a response lists.
 pub const FAULT_LIMIT: usize = 64;
 
 /// The kind of error; the name is the machine-readable cause in the response of the API.

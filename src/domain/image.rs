@@ -59,7 +59,8 @@ impl ImageReference {
         Ok(image)
     }
 
-    /// The grammar alone: lengths and digest algorithms are judged after it, since their faults have their own words.
+    /// Checks the grammar only: lengths and digest algorithms are checked afterwards, because their errors have other
+    /// messages.
     fn scan(text: &str, host: &str, remainder: &str) -> Option<Self> {
         let (named, digest) = split_suffix(remainder, '@');
         let (path, tag) = split_suffix(named, ':');

@@ -53,7 +53,7 @@ fn effect(class: Class, changes: &[Change], replicas: i32) -> String {
     }
 }
 
-/// The fields in so many characters; directives share one bracket, and what does not fit is counted.
+/// The fields in at most this many characters; directives share one bracket, and omitted fields are counted.
 fn subject(fields: &[&str], limit: usize) -> String {
     (1..=fields.len()).rev().map(|shown| list(fields, shown)).find(|text| text.len() <= limit).unwrap_or_else(|| {
         let cut: String = list(fields, 1).chars().take(limit.saturating_sub(3)).collect();

@@ -52,7 +52,7 @@ reasons! {
     /// The instance is being deleted and its children are going.
     Deleting None,
 
-    /// A changed pod template is on its way to the pods.
+    /// The rollout of a pod template is in progress.
     RollingOut None,
     /// The StatefulSet is deleted with its pods and created again.
     Recreating None,
@@ -184,7 +184,7 @@ reasons! {
     ResizeUnsupported WARNING,
     /// A quota does not allow growth.
     QuotaExceeded WARNING,
-    /// There is no StorageClass of the name that the volumes are to move to.
+    /// The target StorageClass of the volumes does not exist.
     StorageClassNotFound WARNING,
     /// A claim was deleted, so that its pod gets a volume of another StorageClass.
     VolumeReplaced NORMAL,

@@ -22,7 +22,7 @@ pub struct Keys {
     pub former: Option<Former>,
 }
 
-/// A password on its way out.
+/// A password that is being replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Former {
     /// The password.
@@ -115,7 +115,8 @@ impl<'a> Rotation<'a> {
         let open = self.keys.former.as_ref().filter(|former| self.now < former.until);
         if self.keys.current != *self.wanted {
             return match open {
-                // It was promised a time; back to it is no third password.
+                // The former password is accepted until its deadline; returning to it does not introduce a third
+                // password.
                 Some(former) if former.password != *self.wanted => Step::Later(former.until),
                 _ => Step::Follow(self.keys.succeeded_by(self.wanted, self.now)),
             };

@@ -37,7 +37,7 @@ fn shrunk(old: &StorageSpec, new: &StorageSpec) -> Option<FieldError> {
     })
 }
 
-/// The data can only come to volumes of another class from a replica.
+/// Volumes can only move to another class if a replica has the data.
 fn moved(old: &StorageSpec, new: &StorageSpec, replicas: i32) -> Option<FieldError> {
     let (before, after) = (old.storage_class_name.as_deref(), new.storage_class_name.as_deref());
     let detail = obstacle(after, replicas).filter(|_| before != after)?;

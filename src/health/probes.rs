@@ -17,8 +17,8 @@ pub const STUCK_AFTER: Duration = Duration::from_mins(1);
 /// ends and failures all count as activity, so a silent watch is a defect of this process, and a restart helps.
 pub const WATCH_STUCK_AFTER: Duration = Duration::from_mins(3);
 
-/// The webhooks' thread is taken for busy when it has not reported for this long, and calls had better go to another operator.
-/// It reports every second; an API server gives up a call after 5 s.
+/// The webhook thread is considered busy after this time without a report, so that calls go to another operator. It
+/// reports every second; an API server cancels a call after 5 s.
 pub const WEBHOOKS_BUSY_AFTER: Duration = Duration::from_secs(5);
 
 /// Seconds before the end of the served certificate from which on calls had better go to another operator, whose certificate

@@ -1,5 +1,5 @@
-//! Makes certificates and judges them: a CA, and a leaf for the webhooks' Service. No I/O; now is an argument.
-//! The keys are P-256: every API server knows it, and a handshake costs little.
+//! Issues and verifies certificates: a CA, and a leaf for the webhooks' Service. No I/O; the current time is an
+//! argument. The keys are P-256, which every API server supports and which makes handshakes cheap.
 
 use jiff::Timestamp;
 use rcgen::{

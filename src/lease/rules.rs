@@ -59,7 +59,7 @@ pub(super) fn held(previous: &LeaseSpec, identity: &str, at: MicroTime) -> Lease
     }
 }
 
-/// The record of one who gives the Lease back: whoever comes next need not wait.
+/// The record of a released Lease, which the next leader can acquire at once.
 pub(super) fn released(previous: &LeaseSpec, at: MicroTime) -> LeaseSpec {
     LeaseSpec {
         holder_identity: Some(String::new()),

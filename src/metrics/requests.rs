@@ -48,7 +48,7 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// The answer, or that there is none.
+    /// Records the response, or that there was none.
     pub fn answered(mut self, outcome: Outcome) {
         self.outcome = outcome;
     }

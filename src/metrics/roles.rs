@@ -70,7 +70,7 @@ impl RoleMetrics {
         }
     }
 
-    /// Whether the instance with this id had a primary when it was looked at; `now` goes on with each look.
+    /// Records whether the instance with this id has a primary; `now` is the time of the observation.
     pub fn looked(&self, id: &str, has_primary: bool, now: Instant) {
         let mut missing = self.lock();
         let since = missing.remove(id);

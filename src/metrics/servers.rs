@@ -76,7 +76,7 @@ impl ServerMetrics {
         }
     }
 
-    /// Whether anybody wants to see them.
+    /// True if the export is enabled.
     #[must_use]
     pub fn are_shown(&self) -> bool {
         self.0.lock().is_some()

@@ -31,7 +31,7 @@ struct Held {
     _stays: oneshot::Sender<()>,
 }
 
-/// A body on its way, with the memory for what has arrived.
+/// An incomplete body, with the memory for the received bytes.
 #[derive(Debug)]
 pub(super) struct Body<'a> {
     bodies: &'a Bodies,
@@ -60,7 +60,8 @@ impl Bodies {
         self.arriving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has bodies that were begun before this one give way until they held so many bytes together; whether they did.
+    /// Evicts bodies that were begun before this one until they held this many bytes together; returns whether that was
+    /// enough.
     fn reclaim(&self, number: u64, bytes: usize) -> bool {
         let mut arriving = self.arriving();
         let mut reclaimed = 0;

@@ -213,7 +213,7 @@ pub(crate) async fn serve_until(
     serving.await
 }
 
-/// One line of each sort in this time: any stranger can provoke them.
+/// Interval between two log entries of one kind: any peer can cause them.
 const LOG_PERIOD: Duration = Duration::from_secs(10);
 
 /// Counts and logs what could not be accepted on this listener.

@@ -56,7 +56,8 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Tls {
             stream.get_ref().set_nodelay(true)?;
             let seat = stream.seat().clone();
             let mut greeting = LazyConfigAcceptor::new(Acceptor::default(), stream);
-            // Most have greeted by now. It did its part then, and is not to be given up for having to wait for the thread.
+            // Most peers have sent their first message by now. A peer that has done so must not be evicted while it
+            // waits for the thread.
             let greeting = match futures::poll!(&mut greeting) {
                 Poll::Ready(greeted) => {
                     seat.enters(Phase::Answering);

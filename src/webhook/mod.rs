@@ -78,8 +78,8 @@ pub fn router(defaults: Defaults, metrics: &WebhookMetrics) -> Router {
         .with_state(Arc::new(shared))
 }
 
-/// Parses the review, judges it, answers it. What is no review gets a reason and never an answer that could be
-/// taken for "allowed".
+/// Parses the review, validates it and responds. A body that is not a review gets an error that cannot be mistaken for
+/// an admission.
 fn answer(judge: Judge, shared: &Shared, headers: &HeaderMap, body: &Bytes) -> (metrics::Verdict, Response) {
     let malformed = |status: StatusCode, words: String| (metrics::Verdict::Malformed, (status, words).into_response());
     if !is_json(headers) {

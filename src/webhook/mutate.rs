@@ -1,5 +1,5 @@
-//! The defaulting webhook: absent fields get their values, as a JSON Patch between the raw object and the defaulted one.
-//! Runs before the API server checks types, so it judges nothing and lets everything pass.
+//! The defaulting webhook: fills in absent fields, as a JSON Patch between the raw and the defaulted object. It runs
+//! before the API server checks types, so it validates nothing and admits everything.
 
 use super::review::{Request, ReviewError, Verdict};
 use crate::domain::defaults::Defaults;

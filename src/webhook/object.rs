@@ -1,5 +1,5 @@
-//! The object of a review: of all its fields those that are judged, and what is made of them. Knows no rule of ours, and
-//! takes nothing apart that is not judged: a JSON value takes up to thirty times the memory of its text.
+//! The object of a review, reduced to the fields that are validated. Contains no rule, and does not parse the other
+//! fields: a JSON value takes up to thirty times the memory of its text.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
@@ -25,7 +25,7 @@ const NAME_LIMIT: usize = 2 * 1024;
 /// bytes.
 const ANNOTATION_LIMIT: usize = 6 * 256 * 1024 + 2;
 
-/// The parts of an object that are judged.
+/// The fields of an object that are validated.
 #[derive(Deserialize)]
 pub(super) struct Object<'a> {
     #[serde(default, deserialize_with = "part::object")]

@@ -72,13 +72,13 @@ struct Review<'a> {
     request: Option<Request<'a>>,
 }
 
-/// The part of an AdmissionRequest that is judged.
+/// The fields of an AdmissionRequest that are evaluated.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Request<'a> {
     /// Echoed in the answer; the API server refuses an answer without it.
     pub(super) uid: String,
-    /// CREATE or UPDATE; others are not ours to judge.
+    /// CREATE or UPDATE; other operations are not validated.
     pub(super) operation: String,
     #[serde(default)]
     sub_resource: Option<String>,
@@ -100,8 +100,8 @@ struct GroupVersionKind {
 }
 
 impl Request<'_> {
-    /// Whether the spec is ours to judge: not for a subresource, and never for an object that is being deleted,
-    /// whose finalizers must always be removable.
+    /// The object, if its spec has to be validated: not for a subresource, and never while it is being deleted, because
+    /// its finalizers must always be removable.
     pub(super) fn judged(&self) -> Option<&Object<'_>> {
         let object = self.object.as_ref().filter(|object| !object.is_being_deleted())?;
         let subresource = self.sub_resource.as_deref().is_some_and(|name| !name.is_empty());

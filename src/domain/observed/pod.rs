@@ -40,7 +40,7 @@ pub fn waits_since(pod: &Pod) -> Option<Timestamp> {
     let started = pod.status.as_ref()?.start_time.as_ref()?.0;
     let state = container(pod).and_then(|container| container.state.as_ref());
     let waits = match state.map(|state| state.waiting.as_ref()) {
-        // The kubelet has not come to the container yet.
+        // The kubelet has not processed the container yet.
         None => true,
         Some(waiting) => waiting.and_then(|waiting| waiting.reason.as_deref()).is_some_and(|reason| {
             ["ContainerCreating", "PodInitializing", "CreateContainerConfigError"].contains(&reason)

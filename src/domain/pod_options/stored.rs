@@ -1,5 +1,5 @@
-//! Parts of a pod template as the API server stores them, without empty lists: what it drops is no difference. An empty
-//! selector stays, because it selects everything.
+//! Parts of a pod template as the API server stores them, without empty lists: removed empty lists are not differences.
+//! An empty selector is kept, because it selects everything.
 
 use k8s_openapi::{
     api::core::v1::{Affinity, NodeSelectorTerm, PodAffinityTerm, TopologySpreadConstraint},

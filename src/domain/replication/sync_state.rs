@@ -18,7 +18,8 @@ pub fn lag(members: &[Member], primary: i32, ordinal: i32) -> Option<u64> {
     (ordinal != primary && leader.history == replica.history).then(|| leader.offset.saturating_sub(replica.offset))
 }
 
-/// The replicas that have all that the primary has, but for what is on its way, and that heard of it within this many seconds.
+/// The replicas that have all data of the primary, except for writes in flight, and that heard from it within this many
+/// seconds.
 #[must_use]
 pub fn in_sync(members: &[Member], primary: i32, hearing: u64) -> BTreeSet<i32> {
     let Some(leader) = members.iter().find(|member| member.ordinal == primary).and_then(Member::loaded) else {

@@ -39,7 +39,7 @@ pub enum Finding {
 /// The object the status belongs to.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// The generation of the spec that was judged.
+    /// The generation of the reconciled spec.
     pub generation: Option<i64>,
     /// The checked instance; `None` when it is invalid or being deleted.
     pub instance: Option<&'a ValidatedInstance>,

@@ -49,7 +49,7 @@ label! {
 }
 
 impl Failure {
-    /// The failure that an unwelcome answer is. `Ok` is none, and whoever takes it for one has a defect.
+    /// The failure for an unsuccessful outcome. `Ok` is not a failure; passing it is a defect.
     #[must_use]
     pub const fn of(outcome: Outcome) -> Self {
         match outcome {

@@ -77,7 +77,7 @@ label! {
         Rejected => "rejected",
         /// 5xx.
         ServerError => "server_error",
-        /// No answer: no connection, a broken one, or given up.
+        /// No response: no connection, a broken connection, or a timeout.
         Unreachable => "unreachable",
     }
 }
