@@ -4,23 +4,23 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, ResourceExt, api::ListParams};
 
-use super::{context::Context, error::Error, ownership::is_orphan};
+use super::{context::Context, error::Error, ownership::is_orphan, stop::Stop};
 use crate::{
     api::v1::RedisInstance,
     domain::{instance::ValidatedInstance, reason::Reason, status::Finding},
 };
 
-/// What keeps the instance from writing to this object, if nobody controls it: writing adopts it.
-pub(super) async fn hindrance(
+/// Stops an instance that is being deleted before it writes to an object without a controller: a write adopts the object.
+pub(super) async fn check(
     kind: &str,
     metadata: &ObjectMeta,
     instance: &ValidatedInstance,
     context: &Context,
-) -> Result<Option<Finding>, Error> {
+) -> Result<(), Stop> {
     if !is_orphan(metadata) || may_adopt(instance, context).await? {
-        return Ok(None);
+        return Ok(());
     }
-    Ok(Some(finding(&format!("{kind} {}", metadata.name.as_deref().unwrap_or_default()))))
+    Err(finding(&format!("{kind} {}", metadata.name.as_deref().unwrap_or_default())).into())
 }
 
 /// Asks the API server whether the instance is still there to stay: the watch may not have shown its deletion yet. The

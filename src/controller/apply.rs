@@ -20,6 +20,7 @@ use super::{
     observe,
     ownership::obstacle,
     pruned::{Prune, Pruned},
+    stop::Stop,
 };
 use crate::{
     build::Children,
@@ -28,7 +29,6 @@ use crate::{
         instance::ValidatedInstance,
         names::{APPLIED_HASH_ANNOTATION, OPERATOR},
         redis_conf::hash,
-        status::Finding,
     },
 };
 
@@ -67,35 +67,22 @@ impl<
 /// The StatefulSet as it was written, if it was, and what keeps another child from being as it should be.
 pub(super) struct Applied {
     pub(super) stateful_set: Option<StatefulSet>,
-    pub(super) blocked: Option<Blocked>,
+    pub(super) blocked: Option<Stop>,
 }
 
-/// Why a child without which the pods serve could not be applied.
-pub(super) enum Blocked {
-    /// Something is in the way, as a name that is taken.
-    Found(Finding),
-    /// The API server rejects it: a quota, a policy.
-    Rejected(Error),
-}
-
-/// Applies every child, the StatefulSet last so that its pods find the rest; answers what was written, or what stands in the
-/// way of everything.
+/// Applies every child, the StatefulSet last so that its pods find the rest.
 pub(super) async fn children(
     instance: &ValidatedInstance,
     children: Children,
     context: &Context,
-) -> Result<Result<Applied, Finding>, Error> {
-    match around_the_pods(instance, children, context).await? {
-        Ok((stateful_set, blocked)) => {
-            // A StatefulSet that is created adopts the pods: in the last moment of the instance it would take them along.
-            if observe::has_orphaned_pods(instance, context) && !adoption::may_adopt(instance, context).await? {
-                return Ok(Err(adoption::finding("the pods")));
-            }
-            let applied = Box::pin(one(instance, stateful_set, &context.stores.stateful_sets, context)).await?;
-            Ok(applied.map(|stateful_set| Applied { stateful_set, blocked }))
-        }
-        Err(finding) => Ok(Err(finding)),
+) -> Result<Applied, Stop> {
+    let (stateful_set, blocked) = around_the_pods(instance, children, context).await?;
+    // A StatefulSet that is created adopts the pods: in the last moment of the instance it would take them along.
+    if observe::has_orphaned_pods(instance, context) && !adoption::may_adopt(instance, context).await? {
+        return Err(adoption::finding("the pods").into());
     }
+    let stateful_set = Box::pin(one(instance, stateful_set, &context.stores.stateful_sets, context)).await?;
+    Ok(Applied { stateful_set, blocked })
 }
 
 /// Applies every child but the StatefulSet, which is handed back. A new kind of child that is forgotten here does not
@@ -105,15 +92,11 @@ pub(super) async fn around_the_pods(
     instance: &ValidatedInstance,
     children: Children,
     context: &Context,
-) -> Result<Result<(StatefulSet, Option<Blocked>), Finding>, Error> {
+) -> Result<(StatefulSet, Option<Stop>), Stop> {
     let Children { config_map, pods_service, service, replicas_service, disruption_budget, stateful_set } = children;
     let stores = &context.stores;
-    if let Some(finding) = Box::pin(one(instance, config_map, &stores.config_maps, context)).await?.err() {
-        return Ok(Err(finding));
-    }
-    if let Some(finding) = Box::pin(one(instance, pods_service, &stores.services, context)).await?.err() {
-        return Ok(Err(finding));
-    }
+    Box::pin(one(instance, config_map, &stores.config_maps, context)).await?;
+    Box::pin(one(instance, pods_service, &stores.services, context)).await?;
     let mut blocked = None;
     if let Some(service) = replicas_service {
         blocked = blocked_by(Box::pin(one(instance, service, &stores.services, context)).await)?;
@@ -122,19 +105,16 @@ pub(super) async fn around_the_pods(
         let budget = blocked_by(Box::pin(one(instance, budget, &stores.budgets, context)).await)?;
         blocked = blocked.or(budget);
     }
-    if let Some(finding) = Box::pin(one(instance, service, &stores.services, context)).await?.err() {
-        return Ok(Err(finding));
-    }
-    Ok(Ok((stateful_set, blocked)))
+    Box::pin(one(instance, service, &stores.services, context)).await?;
+    Ok((stateful_set, blocked))
 }
 
 /// What keeps a child from being applied, if it is something that the others need not wait for.
-fn blocked_by<K>(applied: Result<Result<Option<K>, Finding>, Error>) -> Result<Option<Blocked>, Error> {
+fn blocked_by<K>(applied: Result<Option<K>, Stop>) -> Result<Option<Stop>, Error> {
     match applied {
-        Ok(Ok(_)) => Ok(None),
-        Ok(Err(finding)) => Ok(Some(Blocked::Found(finding))),
-        Err(error) if error.rejection().is_some() => Ok(Some(Blocked::Rejected(error))),
-        Err(error) => Err(error),
+        Ok(_) => Ok(None),
+        Err(Stop::Failed(error)) if error.rejection().is_none() => Err(error),
+        Err(stop) => Ok(Some(stop)),
     }
 }
 
@@ -144,12 +124,12 @@ async fn one<K: Child>(
     desired: K,
     shelf: &Shelf<K>,
     context: &Context,
-) -> Result<Result<Option<K>, Finding>, Error> {
+) -> Result<Option<K>, Stop> {
     let desired = stamped(desired)?;
     let place = ObjectRef::from_obj(&desired);
     // Most are as they were applied, which their metadata tell.
     if shelf.glance(&place).is_some_and(|seen| is_as_applied(&desired, seen.as_ref(), instance, context)) {
-        return Ok(Ok(None));
+        return Ok(None);
     }
     ensure_stamped(instance, desired, shelf.get(&place).as_deref(), context).await
 }
@@ -162,7 +142,7 @@ pub(super) async fn ensure<K: Child>(
     desired: K,
     live: Option<&K>,
     context: &Context,
-) -> Result<Result<Option<K>, Finding>, Error> {
+) -> Result<Option<K>, Stop> {
     ensure_stamped(instance, stamped(desired)?, live, context).await
 }
 
@@ -171,7 +151,7 @@ async fn ensure_stamped<K: Child>(
     desired: K,
     live: Option<&K>,
     context: &Context,
-) -> Result<Result<Option<K>, Finding>, Error> {
+) -> Result<Option<K>, Stop> {
     let api: Api<Pruned<K>> = Api::namespaced(context.client.clone(), &instance.namespace);
     let (kind, name) = (K::kind(&()), desired.name_any());
     let desired = Pruned(desired);
@@ -184,28 +164,26 @@ async fn ensure_stamped<K: Child>(
         {
             Ok(Pruned(created)) => {
                 tracing::info!(%kind, child = name, "created");
-                return Ok(Ok(Some(written(instance, created, context))));
+                return Ok(Some(written(instance, created, context)));
             }
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 found = api.get(&name).await.map_err(Error::request("get", &kind, &name))?.0;
                 &found
             }
-            Err(error) => return Err(Error::request("create", &kind, &name)(error)),
+            Err(error) => return Err(Error::request("create", &kind, &name)(error).into()),
         },
     };
     if let Some(finding) = obstacle(&kind, live.meta(), instance) {
-        return Ok(Err(finding));
+        return Err(finding.into());
     }
-    if let Some(finding) = adoption::hindrance(&kind, live.meta(), instance, context).await? {
-        return Ok(Err(finding));
-    }
+    adoption::check(&kind, live.meta(), instance, context).await?;
     let desired = desired.0;
     if is_as_applied(&desired, live, instance, context) {
-        return Ok(Ok(None));
+        return Ok(None);
     }
     if !differs(&desired, live)? {
         context.found_sound(&instance.uid, live);
-        return Ok(Ok(None));
+        return Ok(None);
     }
     claim_fields(&api, &name).await.map_err(Error::request("claim the fields of", &kind, &name))?;
     // Only this very object: one that somebody else made meanwhile under the same name has another uid, and the API
@@ -219,7 +197,7 @@ async fn ensure_stamped<K: Child>(
         .await
         .map_err(Error::request("apply", &kind, &name))?;
     tracing::info!(%kind, child = name, "applied");
-    Ok(Ok(Some(written(instance, applied, context))))
+    Ok(Some(written(instance, applied, context)))
 }
 
 /// Whether the live object is of the version that was found to be this instance's and to hold all of the desired one.

@@ -17,6 +17,7 @@ use super::{
     migration::{self, is_moving},
     observe,
     ownership::{is_leaving, is_ours},
+    stop::Stop,
 };
 use crate::domain::{
     instance::ValidatedInstance,
@@ -25,6 +26,7 @@ use crate::domain::{
     names::OPERATOR,
     observed::Aspect,
     reason::Reason,
+    status::Finding,
 };
 
 /// How long a refused growth is not asked for again.
@@ -34,18 +36,16 @@ const REFUSED: Duration = Duration::from_mins(5);
 pub(super) enum Volumes {
     /// They are, or will be, as desired: the StatefulSet can be applied as it is.
     AsDesired,
-    /// The StatefulSet is being replaced: there is nothing to apply until it is gone. A reason and a sentence.
-    Replacing(Reason, String),
     /// They cannot be so: all else is applied over the StatefulSet's present claim template.
     Hindered(Aspect),
 }
 
-/// Brings the claims to the desired size.
+/// Brings the claims to the desired size. While the StatefulSet is being replaced there is nothing to apply, which stops the reconcile.
 pub(super) async fn ensure_claims(
     instance: &ValidatedInstance,
     desired: &StatefulSet,
     context: &Context,
-) -> Result<Volumes, Error> {
+) -> Result<Volumes, Stop> {
     let live = context.stores.stateful_sets.get(&ObjectRef::from_obj(desired));
     let class = instance.storage.class.as_deref();
     let is_of_another = |live: &StatefulSet| {
@@ -67,7 +67,7 @@ pub(super) async fn ensure_claims(
     };
     if is_leaving(&live.metadata, instance) {
         let message = "waiting for the former StatefulSet and its pods to be gone".to_owned();
-        return Ok(Volumes::Replacing(Reason::Recreating, message));
+        return Err(Finding::Changing(Reason::Recreating, message).into());
     }
     if !is_ours(&live.metadata, instance) {
         return Ok(Volumes::AsDesired);
@@ -82,7 +82,8 @@ pub(super) async fn ensure_claims(
         }
         Some(size) if size < instance.storage.size => {
             release(live, context).await?;
-            Ok(Volumes::Replacing(Reason::Expanding, "the volumes grow; the pods keep running".to_owned()))
+            let message = "the volumes grow; the pods keep running".to_owned();
+            Err(Finding::Changing(Reason::Expanding, message).into())
         }
         _ => Ok(Volumes::AsDesired),
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 
-use super::{apply::Blocked, context::Context, error::Error, replication::Roles, status};
+use super::{context::Context, error::Error, replication::Roles, status, stop::Stop};
 use crate::{
     api::v1::RedisInstance,
     domain::{instance::ValidatedInstance, reason::Reason, status::Finding},
@@ -47,24 +47,15 @@ pub(super) async fn record(
 
 /// A refusal by the API server is shown to the user and retried all the same, since what causes it is mended elsewhere;
 /// anything else that fails is only retried.
-pub(super) fn shown(outcome: Result<Finding, Error>) -> Result<(Finding, Option<Error>), Error> {
+pub(super) fn shown(outcome: Result<Finding, Stop>) -> Result<(Finding, Option<Error>), Error> {
     match outcome {
         Ok(finding) => Ok((finding, None)),
-        Err(error) if error.is_namespace_leaving() => Ok((Finding::Deleting, None)),
-        Err(error) => match error.rejection() {
+        Err(Stop::Finding(finding)) => Ok((*finding, None)),
+        Err(Stop::Failed(error)) if error.is_namespace_leaving() => Ok((Finding::Deleting, None)),
+        Err(Stop::Failed(error)) => match error.rejection() {
             Some(words) => Ok((Finding::Stalled(Reason::Rejected, words), Some(error))),
             None => Err(error),
         },
-    }
-}
-
-impl Blocked {
-    /// What the reconcile ends with.
-    pub(super) fn outcome(self) -> Result<Finding, Error> {
-        match self {
-            Self::Found(finding) => Ok(finding),
-            Self::Rejected(error) => Err(error),
-        }
     }
 }
 

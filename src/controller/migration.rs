@@ -21,6 +21,7 @@ use super::{
     observe,
     replication::Roles,
     restart,
+    stop::Stop,
 };
 use crate::domain::{
     instance::ValidatedInstance,
@@ -28,6 +29,7 @@ use crate::domain::{
     names::{OPERATOR, pod},
     observed::{self, Aspect},
     reason::Reason,
+    status::Finding,
 };
 
 /// Whether this claim is about to be replaced, so that nothing else is to be done with it.
@@ -42,7 +44,7 @@ pub(super) async fn begin(
     class: &str,
     live: &StatefulSet,
     context: &Context,
-) -> Result<Volumes, Error> {
+) -> Result<Volumes, Stop> {
     let hindered = |reason, message| Ok(Volumes::Hindered(Aspect { holds: Some(false), reason, message }));
     if live.spec.as_ref().and_then(|spec| spec.replicas) != Some(instance.replicas) {
         let message = format!("the volumes move to StorageClass {class} when there are {} pods", instance.replicas);
@@ -57,7 +59,8 @@ pub(super) async fn begin(
         mark(&claim, class, instance, context).await?;
     }
     expand::release(live, context).await?;
-    Ok(Volumes::Replacing(Reason::Migrating, format!("the volumes move to StorageClass {class}, one pod at a time")))
+    let message = format!("the volumes move to StorageClass {class}, one pod at a time");
+    Err(Finding::Changing(Reason::Migrating, message).into())
 }
 
 /// Whether there is such a StorageClass, as far as the operator may see that: one that looks after some namespaces only may not.

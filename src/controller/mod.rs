@@ -44,6 +44,7 @@ mod seen;
 mod servers;
 mod sound;
 mod status;
+mod stop;
 mod surplus;
 mod turns;
 mod unreadable;

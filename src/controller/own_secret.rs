@@ -17,6 +17,7 @@ use super::{
     error::Error,
     observe::{self, Whose},
     ownership::{is_controlled_by, is_labelled_orphan, is_orphan, obstacle, unneeded_secret},
+    stop::Stop,
 };
 use crate::{
     build::{auth_secret, auth_secret_with},
@@ -109,30 +110,27 @@ pub(super) async fn create(
     }
 }
 
-/// Brings the Secret to just these lines for redis.conf, with `password` under the key of that name; answers what stands in the
-/// way, if anything.
+/// Brings the Secret to just these lines for redis.conf, with `password` under the key of that name.
 pub(super) async fn write(
     instance: &ValidatedInstance,
     keys: &Keys,
     password: &Password,
     live: &Secret,
     context: &Context,
-) -> Result<Option<Finding>, Error> {
+) -> Result<(), Stop> {
     if let Some(finding) = hindrance(live, instance, context) {
-        return Ok(Some(finding));
+        return Err(finding.into());
     }
     let desired = auth_secret_with(instance, keys, password);
     let cleared;
     let live = if keys.former.is_none() && tells_of_former(live) {
-        if let Some(finding) = adoption::hindrance("Secret", &live.metadata, instance, context).await? {
-            return Ok(Some(finding));
-        }
+        adoption::check("Secret", &live.metadata, instance, context).await?;
         cleared = clear(instance, live, context).await?;
         &cleared
     } else {
         live
     };
-    Ok(apply::ensure(instance, desired, Some(live), context).await?.err())
+    apply::ensure(instance, desired, Some(live), context).await.map(drop)
 }
 
 fn tells_of_former(secret: &Secret) -> bool {

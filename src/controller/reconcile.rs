@@ -22,6 +22,7 @@ use super::{
     restart, retention, rotation, secret,
     seen::Versions,
     status::{self, Told},
+    stop::Stop,
     surplus, unreadable, writes,
 };
 use crate::{
@@ -194,17 +195,12 @@ async fn pursue(
     instance: &ValidatedInstance,
     roles: &mut Option<Roles>,
     context: &Context,
-) -> Result<Finding, Error> {
+) -> Result<Finding, Stop> {
     let told = status::latest(stored, context);
     let settled = status::is_settled(stored, &told);
     let rotating = status::is_rotating(&told);
-    if let Some(finding) = secret::ensure(instance, settled && !rotating, context).await? {
-        return Ok(finding); // client
-    }
-    let password = match rotation::keep(instance, rotating, context).await? {
-        Ok(password) => password, // client, redis
-        Err(finding) => return Ok(finding),
-    };
+    secret::ensure(instance, settled && !rotating, context).await?; // client
+    let password = rotation::keep(instance, rotating, context).await?; // client, redis
     let live = observe::live(instance, context);
     let changes = live.as_ref().map(|live| classify(live, instance)).unwrap_or_default();
     announce::announce(stored, instance, &changes, roles.as_ref(), context).await?; // client
@@ -223,7 +219,6 @@ async fn pursue(
         } // redis
     };
     let (config, conf_waits) = match config {
-        Outcome::Refused(finding) => return Ok(finding),
         Outcome::Pending(aspect) => (Some(aspect), true),
         Outcome::Held(aspect) => (aspect.or_else(|| persistence::completed(&told)), false),
     };
@@ -251,8 +246,7 @@ async fn pursue(
     }
     children = children.gated(gate);
     let storage = match expand::ensure_claims(instance, &children.stateful_set, context).await? {
-        Volumes::Replacing(reason, message) => return Ok(Finding::Changing(reason, message)), // client
-        Volumes::AsDesired => observe::growth(instance, context),
+        Volumes::AsDesired => observe::growth(instance, context), // client
         Volumes::Hindered(aspect) => {
             children.stateful_set = expand::with_present_claims(children.stateful_set, context);
             Some(aspect)
@@ -262,18 +256,15 @@ async fn pursue(
         return Box::pin(recreate::stateful_set(instance, children, &changes, context)).await; // client
     }
     surplus::delete(instance, &children, context).await?; // client
-    let applied = Box::pin(apply::children(instance, children, context)).await?; // client
+    let applied = Stop::failed(Box::pin(apply::children(instance, children, context)).await)?; // client
     restart::broken_pods(instance, &changes, context).await?; // client
-    let Applied { stateful_set, blocked } = match applied {
-        Ok(applied) => applied,
-        Err(finding) => return Ok(finding),
-    };
+    let Applied { stateful_set, blocked } = applied?;
     let movers = roles.as_ref().filter(|_| may_restart);
     let storage = migration::advance(instance, movers, context).await?.or(storage); // client
     if let Some(blocked) = blocked {
         // The servers may be given a configuration all the same.
         context.remember(&instance.uid, |memory| memory.config_beside = config);
-        return blocked.outcome();
+        return Err(blocked);
     }
     let seen = observe::observe(observe::of(instance), stateful_set.as_ref(), context);
     let rejected = rejection::look(instance, stateful_set.as_ref(), context).await; // client

@@ -7,7 +7,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy},
 };
 
-use super::{apply, context::Context, error::Error, observe};
+use super::{apply, context::Context, error::Error, observe, stop::Stop};
 use crate::{
     build::Children,
     domain::{
@@ -25,11 +25,9 @@ pub(super) async fn stateful_set(
     children: Children,
     changes: &[Change],
     context: &Context,
-) -> Result<Finding, Error> {
-    // What is rejected of the rest is told when the StatefulSet is back.
-    if let Err(finding) = apply::around_the_pods(instance, children, context).await? {
-        return Ok(finding);
-    }
+) -> Result<Finding, Stop> {
+    // What is rejected of the rest is reported when the StatefulSet is back.
+    apply::around_the_pods(instance, children, context).await?;
     if let Some(live) = observe::stateful_set(instance, context) {
         delete(&live, instance, context).await?;
     }

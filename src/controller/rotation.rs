@@ -11,6 +11,7 @@ use super::{
     error::{Error, reason_of},
     secret::{self, Followed},
     servers::{self, Running},
+    stop::Stop,
 };
 use crate::domain::{
     auth::Password,
@@ -19,7 +20,6 @@ use crate::domain::{
     reason::Reason,
     redis_conf::hash,
     rotation::{Rotation, Step},
-    status::Finding,
 };
 
 /// When a server that holds a change up is asked again, unless a watch calls.
@@ -61,14 +61,10 @@ impl Memory {
 }
 
 /// Goes as far as the running servers let it; answers what to tell. `told` says whether a change was told to be under way.
-pub(super) async fn keep(
-    instance: &ValidatedInstance,
-    told: bool,
-    context: &Context,
-) -> Result<Result<Option<Aspect>, Finding>, Error> {
+pub(super) async fn keep(instance: &ValidatedInstance, told: bool, context: &Context) -> Result<Option<Aspect>, Stop> {
     // What is known then is what servers had that are about to have none.
     if instance.auth == Auth::Disabled {
-        return Ok(Ok(None));
+        return Ok(None);
     }
     for _ in 0..STEPS {
         let known = context.recall(&instance.uid, |memory| {
@@ -80,23 +76,22 @@ pub(super) async fn keep(
         let rotation = Rotation { keys: &keys, wanted: &wanted, now: Timestamp::now() };
         let step = rotation.next();
         if let Held::Not(aspect) = hold(instance, rotation, told || step != Step::Settled, context).await? {
-            return Ok(Ok(aspect)); // redis
+            return Ok(aspect); // redis
         }
         let next = match step {
             Step::Follow(next) | Step::Forget(next) => next,
             Step::Settled => {
-                return Ok(Ok(missing(instance, context).or_else(|| told.then(|| settled(instance, context)))));
+                return Ok(missing(instance, context).or_else(|| told.then(|| settled(instance, context))));
             }
-            Step::Overlap(until) => return Ok(Ok(Some(overlapping(instance, until, rotation.now, context)))),
-            Step::Later(until) => return Ok(Ok(Some(queued(instance, until, rotation.now, context)))),
+            Step::Overlap(until) => return Ok(Some(overlapping(instance, until, rotation.now, context))),
+            Step::Later(until) => return Ok(Some(queued(instance, until, rotation.now, context))),
         };
         match secret::follow(instance, &keys, next, context).await? {
             Followed::Written => {} // client
             Followed::Outrun => break,
-            Followed::Hindered(finding) => return Ok(Err(*finding)),
         }
     }
-    Ok(Ok(None))
+    Ok(None)
 }
 
 /// Whether every running server accepts what it has to, and nothing else.

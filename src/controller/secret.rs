@@ -17,6 +17,7 @@ use super::{
     opening,
     own_secret::{self, bytes, read},
     rotation,
+    stop::Stop,
 };
 use crate::domain::{
     auth::Password,
@@ -67,13 +68,8 @@ impl Memory {
     }
 }
 
-/// Makes sure that the Secret the pods mount is there and right, but for a password that changes; answers what stands in the
-/// way, if anything.
-pub(super) async fn ensure(
-    instance: &ValidatedInstance,
-    settled: bool,
-    context: &Context,
-) -> Result<Option<Finding>, Error> {
+/// Makes sure that the Secret the pods mount is there and right, but for a password that changes.
+pub(super) async fn ensure(instance: &ValidatedInstance, settled: bool, context: &Context) -> Result<(), Stop> {
     let now = Instant::now();
     let waiting = awaited::time(instance, context).filter(|_| instance.auth.is_enabled());
     let (own, source) = context.remember(&instance.uid, |memory| {
@@ -101,18 +97,16 @@ pub(super) async fn ensure(
         }
         (own, own || memory.source_trusted.is_some_and(|until| until <= now))
     });
-    let finding = match &instance.auth {
-        Auth::Generated if own => generated(instance, context).await?,
-        Auth::Secret(name) if source => derived(instance, name, own, context).await?,
-        Auth::Disabled if own => {
-            restore(instance, context).await?;
-            return Ok(None);
-        }
-        _ => return Ok(None),
+    let outcome = match &instance.auth {
+        Auth::Generated if own => generated(instance, context).await,
+        Auth::Secret(name) if source => derived(instance, name, own, context).await,
+        Auth::Disabled if own => return Ok(restore(instance, context).await?),
+        _ => return Ok(()),
     };
+    let outcome = Stop::failed(outcome)?;
     context.remember(&instance.uid, |memory| {
         let memory = &mut memory.passwords;
-        if finding.is_some() {
+        if outcome.is_err() {
             memory.trusted = None;
             return;
         }
@@ -123,7 +117,7 @@ pub(super) async fn ensure(
             memory.trusted = Some((later(if changes { LOOK } else { TRUSTED }), instance.auth.clone()));
         }
     });
-    Ok(finding)
+    outcome
 }
 
 /// Creates the Secret again while servers that are to have no password still ask for one: an operator that starts anew could not
@@ -145,7 +139,6 @@ pub(super) enum Followed {
     Written,
     /// Somebody else changed the Secret: it is looked at first.
     Outrun,
-    Hindered(Box<Finding>),
 }
 
 /// Writes what the running servers have come to accept, or accept no more; not over a Secret that says something else than
@@ -155,7 +148,7 @@ pub(super) async fn follow(
     before: &Keys,
     keys: Keys,
     context: &Context,
-) -> Result<Followed, Error> {
+) -> Result<Followed, Stop> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &instance.namespace);
     let name = instance.auth_secret();
     let live = api.get_opt(&name).await.map_err(Error::request("get", "Secret", &name))?;
@@ -165,9 +158,7 @@ pub(super) async fn follow(
         });
         return Ok(Followed::Outrun);
     };
-    if let Some(finding) = own_secret::write(instance, &keys, &keys.current, &live, context).await? {
-        return Ok(Followed::Hindered(Box::new(finding)));
-    }
+    own_secret::write(instance, &keys, &keys.current, &live, context).await?;
     context.remember(&instance.uid, |memory| {
         let memory = &mut memory.passwords;
         memory.wanted.take_if(|wanted| *wanted == keys.current);
@@ -179,7 +170,7 @@ pub(super) async fn follow(
 }
 
 /// Creates the Secret with a new password; one that exists keeps its password for ever.
-async fn generated(instance: &ValidatedInstance, context: &Context) -> Result<Option<Finding>, Error> {
+async fn generated(instance: &ValidatedInstance, context: &Context) -> Result<(), Stop> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &instance.namespace);
     let name = instance.auth_secret();
     // An instance with a StatefulSet has its Secret: trying to create it would be a failed write at every restart.
@@ -191,7 +182,7 @@ async fn generated(instance: &ValidatedInstance, context: &Context) -> Result<Op
     let mut entropy = [0; 24];
     getrandom::fill(&mut entropy).map_err(|error| Error::Entropy(error.to_string()))?;
     match make(instance, &Password::from_entropy(entropy), context).await? {
-        None => Ok(None),
+        None => Ok(()),
         Some(live) => existing(instance, &live, context).await,
     }
 }
@@ -207,9 +198,9 @@ async fn make(instance: &ValidatedInstance, password: &Password, context: &Conte
 }
 
 /// Completes the Secret that is there from its own password: the lines for redis.conf, labels, owner.
-async fn existing(instance: &ValidatedInstance, live: &Secret, context: &Context) -> Result<Option<Finding>, Error> {
+async fn existing(instance: &ValidatedInstance, live: &Secret, context: &Context) -> Result<(), Stop> {
     if let Some(finding) = own_secret::hindrance(live, instance, context) {
-        return Ok(Some(finding));
+        return Err(finding.into());
     }
     let claims = live.owner_references().iter().filter(|owner| owner.kind == "PersistentVolumeClaim");
     let owners = claims.map(|owner| owner.uid.clone()).collect();
@@ -217,18 +208,14 @@ async fn existing(instance: &ValidatedInstance, live: &Secret, context: &Context
     match Password::parse(bytes(live, PASSWORD_KEY)) {
         Ok(password) => bring(instance, password, live, context).await,
         Err(error) => {
-            Ok(Some(Finding::Waiting(Reason::PasswordUnusable, format!("Secret {} {error}", instance.auth_secret()))))
+            let message = format!("Secret {} {error}", instance.auth_secret());
+            Err(Finding::Waiting(Reason::PasswordUnusable, message).into())
         }
     }
 }
 
 /// Derives the Secret from the user's. Where only that one is due and has the password that is known, no more is asked.
-async fn derived(
-    instance: &ValidatedInstance,
-    source: &str,
-    own: bool,
-    context: &Context,
-) -> Result<Option<Finding>, Error> {
+async fn derived(instance: &ValidatedInstance, source: &str, own: bool, context: &Context) -> Result<(), Stop> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &instance.namespace);
     let name = instance.auth_secret();
     let theirs = api.get_opt(source).await.map_err(Error::request("get", "Secret", source))?;
@@ -238,7 +225,7 @@ async fn derived(
         password.as_ref().is_some_and(|password| password.as_ref().ok() == known)
     });
     if same && !own {
-        return Ok(None);
+        return Ok(());
     }
     let live = api.get_opt(&name).await.map_err(Error::request("get", "Secret", &name))?;
     match password {
@@ -246,41 +233,34 @@ async fn derived(
             let found = if live.is_none() { make(instance, &password, context).await? } else { live };
             match found {
                 Some(live) => bring(instance, password, &live, context).await,
-                None => Ok(None),
+                None => Ok(()),
             }
         }
-        Some(Err(error)) => Ok(Some(Finding::Waiting(Reason::PasswordUnusable, format!("Secret {source} {error}")))),
+        Some(Err(error)) => Err(Finding::Waiting(Reason::PasswordUnusable, format!("Secret {source} {error}")).into()),
         None => {
             let live = live.filter(|live| own_secret::hindrance(live, instance, context).is_none());
             if let Some((live, Keys { current, .. })) = live.and_then(|live| read(&live).map(|keys| (live, keys))) {
-                let finding = bring(instance, current, &live, context).await?;
+                let outcome = Stop::failed(bring(instance, current, &live, context).await)?;
                 context.remember(&instance.uid, |memory| memory.passwords.rotation.miss(source));
-                return Ok(finding);
+                return outcome;
             }
             let message =
                 format!("waiting for Secret {source} with the password under the key \"{PASSWORD_KEY}\"; create it");
-            Ok(Some(Finding::Waiting(Reason::SecretNotFound, message)))
+            Err(Finding::Waiting(Reason::SecretNotFound, message).into())
         }
     }
 }
 
 /// Brings the Secret to this password, if no running server can have another; else notes that it is to be so, and brings it to no
 /// more than the password that a server which starts has now.
-async fn bring(
-    instance: &ValidatedInstance,
-    wanted: Password,
-    live: &Secret,
-    context: &Context,
-) -> Result<Option<Finding>, Error> {
+async fn bring(instance: &ValidatedInstance, wanted: Password, live: &Secret, context: &Context) -> Result<(), Stop> {
     let keys = read(live).unwrap_or_else(|| replaced(instance, &wanted, context));
     // There the user says what it is to be.
     let shown = if instance.auth == Auth::Generated { &wanted } else { &keys.current };
-    let finding = own_secret::write(instance, &keys, shown, live, context).await?;
-    if finding.is_none() {
-        let wanted = (keys.current != wanted).then_some(wanted);
-        note(instance, keys, wanted, context);
-    }
-    Ok(finding)
+    own_secret::write(instance, &keys, shown, live, context).await?;
+    let wanted = (keys.current != wanted).then_some(wanted);
+    note(instance, keys, wanted, context);
+    Ok(())
 }
 
 /// What a Secret says that is made anew: the running servers accept what the one before it said, if that is known.

@@ -12,6 +12,7 @@ use super::{
     events, full,
     replication::Roles,
     servers::{self, Running},
+    stop::Stop,
 };
 use crate::{
     api::v1::RedisInstanceStatus,
@@ -45,18 +46,16 @@ pub(super) enum Outcome {
     Held(Option<Aspect>),
     /// A server could not be given it: the ConfigMap has to stay as it is.
     Pending(Aspect),
-    /// Redis refuses it: nothing of this spec may be carried out.
-    Refused(Finding),
 }
 
-/// Asks the servers whose turn it is, and gives them what they lack.
+/// Asks the servers whose turn it is, and gives them what they lack. A configuration that Redis refuses stops the reconcile.
 pub(super) async fn ensure(
     instance: &ValidatedInstance,
     (live, changes): (Option<&Live>, &[Change]),
     (status, settled): (&RedisInstanceStatus, bool),
     roles: Option<&Roles>,
     context: &Context,
-) -> Result<Outcome, Error> {
+) -> Result<Outcome, Stop> {
     let applied = status.conditions.iter().any(|held| held.type_ == "ConfigApplied" && held.status == "True");
     let before = live.and_then(|live| live.config.as_ref());
     let wanted = context.remember(&instance.uid, |memory| {
@@ -78,7 +77,7 @@ pub(super) async fn ensure(
     });
     let lasts = |until: Instant, of: &String| pending && *of == fingerprint && Instant::now() < until;
     if let Some((_, _, refusal)) = refused.filter(|(until, of, _)| lasts(*until, of)) {
-        return Ok(Outcome::Refused(refusal));
+        return Err(refusal.into());
     }
     let proved = proved.is_some_and(|(until, of)| of == fingerprint && Instant::now() < until);
     if servers.is_empty() {
@@ -100,10 +99,10 @@ pub(super) async fn ensure(
             Err(Failure::Unasked(error @ ServerError::Full { .. })) => full.push((server, error)),
             // It is starting: it reads the file, maybe the former one, and is asked when it is ready.
             Err(Failure::Unasked(_)) if !server.ready => {}
-            Err(Failure::NotLeading) => return Err(Error::NotLeading),
+            Err(Failure::NotLeading) => return Err(Error::NotLeading.into()),
             Err(Failure::Refused { directive, why }) => {
                 let holding = take_back(&wanted, &servers, credentials, &context.leadership).await?;
-                return Ok(reject(instance, &refusal(&directive, &why, server), &holding, fingerprint, context));
+                return Err(reject(instance, &refusal(&directive, &why, server), &holding, fingerprint, context));
             }
             Err(Failure::Unasked(error)) => {
                 unasked.get_or_insert((server, error));
@@ -217,7 +216,7 @@ fn reject(
     holding: &[String],
     fingerprint: String,
     context: &Context,
-) -> Outcome {
+) -> Stop {
     context.metrics.live_config(LiveConfig::Refused);
     let rest = if holding.is_empty() {
         "nothing was changed and the former configuration holds".to_owned()
@@ -229,7 +228,7 @@ fn reject(
     let until = Instant::now() + if holding.is_empty() { REFUSED } else { UNREACHED };
     let kept = refusal.clone();
     context.remember(&instance.uid, |memory| memory.config_refused = Some((until, fingerprint, kept)));
-    Outcome::Refused(refusal)
+    refusal.into()
 }
 
 /// What becomes of a configuration when a server could not be asked.
