@@ -198,3 +198,24 @@ fn a_server_that_writes_its_first_append_only_file_ends_when_the_file_is_complet
         assert_eq!((server.count("first", 50), server.count("second", 50)), (50, 50), "{named}");
     });
 }
+
+/// The liveness probe would end a script that reads 20 GB on a slow disk, again and again. Both forms of the script judge the files.
+#[test]
+#[ignore = "needs real servers: just test-servers"]
+fn the_start_script_reads_no_data_file_as_a_whole() {
+    everywhere(BUSYBOX, |release, tools| {
+        let volume = Volume::new(tools);
+        let (manifest, base) = ("appendonlydir/appendonly.aof.manifest", "appendonlydir/appendonly.aof.1.base.rdb");
+        volume.write(manifest, b"file appendonly.aof.1.base.rdb seq 1 type b\n");
+        for name in [base, "dump.rdb"] {
+            volume.write(name, b"REDIS0009");
+            let file = std::fs::File::options().write(true).open(volume.path(name)).unwrap();
+            // It has no blocks on the disk; reading it takes minutes.
+            file.set_len(1 << 40).unwrap();
+        }
+        let info = "aof_enabled:1\naof_last_bgrewrite_status:ok";
+        volume.note(release, info);
+        // No server can load this file, and none has to: it is enough that the script comes to it.
+        volume.starts_server(release, &conf(true, false));
+    });
+}

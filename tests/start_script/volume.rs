@@ -153,8 +153,22 @@ impl Volume {
     /// What the readiness probe does every two seconds.
     pub(crate) fn probe(&self, release: &Release, server: &mut Server) {
         let answer = server.ask("INFO persistence");
-        let done = self.script(release, &["env"]).args(["note", &answer]).status().unwrap();
-        assert!(done.success(), "start.sh note");
+        self.note(release, &answer);
+    }
+
+    /// Has the script record which files are complete, by this answer of a server, before a deadline.
+    pub(crate) fn note(&self, release: &Release, answer: &str) {
+        let deadline = DEADLINE.as_secs().to_string();
+        let done = self.script(release, &["timeout", &deadline]).args(["note", answer]).status().unwrap();
+        assert!(done.success(), "{}: start.sh note: {done}", release.image());
+    }
+
+    /// Runs the script with a server that ends at once, before a deadline.
+    pub(crate) fn starts_server(&self, release: &Release, conf: &str) {
+        self.configure(address(), conf);
+        let deadline = DEADLINE.as_secs().to_string();
+        let done = self.script(release, &["timeout", &deadline]).env("REDIS_SERVER", "true").status().unwrap();
+        assert!(done.success(), "{}: start.sh: {done}", release.image());
     }
 }
 
