@@ -146,6 +146,21 @@ fn the_start_script_ends_on_sigterm_while_it_waits_for_the_password() {
 }
 
 #[test]
+fn a_save_that_redis_refuses_beside_another_one_is_repeated() {
+    let client = r#"
+        for last in "$@"; do :; done
+        echo "$last" >>$REDIS_DATA/calls
+        case $last in
+            replication) echo role:slave ;;
+            persistence) echo aof_enabled:1 aof_rewrite_scheduled:1 ;;
+            save) [ $(grep -c save $REDIS_DATA/calls) -gt 2 ] && echo OK || echo "ERR Background save already in progress" ;;
+        esac"#;
+    let no_process = [("REDIS_PROCESS", "999999999".to_owned())];
+    let (ended, calls) = run_with("leave.sh", &[], client, &no_process);
+    assert!(ended && calls == "replication\npersistence\nno\nsave\nsave\nsave\n", "{calls}");
+}
+
+#[test]
 fn a_server_with_all_the_clients_it_may_have_is_alive_and_ready() {
     // What redis-cli 7.0 prints, with a password and without one.
     for answer in [

@@ -26,6 +26,17 @@ wait_for_handover() {
   done
   echo "still the primary after 20 s: the operator did not hand the role over"
 }
+# Redis refuses to save beside another save, which it ends first.
+save() {
+  tries=0
+  while [ "$tries" -lt 50 ]; do
+    case $(ask save) in
+      OK*) return ;;
+    esac
+    tries=$((tries + 1))
+    sleep 0.2
+  done
+}
 # Redis refuses SIGTERM while it writes its first append-only file. Without that file it saves a snapshot, which start.sh loads. A
 # file that start.sh would load instead is not switched off: SIGTERM is repeated until it is complete.
 save_without_first_aof() {
@@ -37,7 +48,7 @@ save_without_first_aof() {
     *) return ;;
   esac
   case $answer in
-    *aof_rewrite_in_progress:1* | *aof_rewrite_scheduled:1*) ask config set appendonly no && ask save ;;
+    *aof_rewrite_in_progress:1* | *aof_rewrite_scheduled:1*) ask config set appendonly no && save ;;
   esac
 }
 # The kubelet sends SIGTERM once, when this script ends. The signal has no effect on a process that has not installed its handler yet,

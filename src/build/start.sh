@@ -31,7 +31,7 @@ identity() {
 }
 
 write_note() {
-  { echo "$1"; identity; } >"$note.new" && mv "$note.new" "$note"
+  { echo "$1" && identity; } >"$note.new" && mv "$note.new" "$note"
 }
 
 # Names of the files that the manifest lists, but for those that are history.
@@ -47,7 +47,7 @@ listed() {
 # Whether this is a snapshot without keys, as the first file of a new append-only file is. The size is asked for and not counted:
 # `wc` of BusyBox reads the whole file, and the liveness probe would end this script before it has read a large one.
 is_keyless() {
-  [ "$(stat -c %s "$1")" -lt 200 ] || return 1
+  [ "$(stat -L -c %s "$1")" -lt 200 ] || return 1
   case $(od -An -v -tx1 "$1" | tr -d ' \n') in
     # The last field is "aof-base", or "aof-preamble" of Redis 6.2; then the end and the checksum follow.
     *62617365c00?ff???????????????? | *616d626c65c00?ff????????????????) return 0 ;;
@@ -108,11 +108,11 @@ aof_time() {
     for name in $(listed); do
       file=$multi/$name
       [ -f "$file" ] || file=$single
-      time=$(stat -c %Y "$file") || time=0
+      time=$(stat -L -c %Y "$file") || time=0
       [ "$time" -le "$newest" ] || newest=$time
     done
   else
-    newest=$(stat -c %Y "$single") || newest=0
+    newest=$(stat -L -c %Y "$single") || newest=0
   fi
   echo "$newest"
 }
@@ -121,7 +121,7 @@ aof_time() {
 # clock of the primary for a replica; a process that is slow to begin may be a second late. The second time is that of its end.
 is_snapshot_newer() {
   last=$(aof_time)
-  [ "$(snapshot_time)" -gt $((last + 1)) ] && [ "$(stat -c %Y "$dump")" -gt "$last" ]
+  [ "$(snapshot_time)" -gt $((last + 1)) ] && [ "$(stat -L -c %Y "$dump")" -gt "$last" ]
 }
 
 note_running() {

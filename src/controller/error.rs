@@ -181,9 +181,10 @@ pub(super) fn policy(instance: Arc<Stored>, error: &Error, context: Arc<Context>
     Action::requeue(if is_replicated { rest.min(FIRST_WAIT.max(error.rest())) } else { rest })
 }
 
-/// Whether the spec asks for several replicas: a new leader knows nothing else of an instance before its first success.
+/// Whether the spec asks for several replicas, or may do so, as it cannot be read: a new leader knows nothing else of an instance before
+/// its first success.
 fn has_several_replicas(instance: &Stored) -> bool {
-    instance.0.as_ref().is_ok_and(|instance| instance.spec.replicas.is_some_and(|replicas| replicas > 1))
+    instance.0.as_ref().map_or(true, |instance| instance.spec.replicas.is_some_and(|replicas| replicas > 1))
 }
 
 /// 1 s, 2 s, 4 s ... 300 s (40 s after a rejected write), or what the API server asked for if that is longer, plus up to a quarter that depends on the
