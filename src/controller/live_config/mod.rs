@@ -48,7 +48,7 @@ pub(super) enum Outcome {
     Pending(Aspect),
 }
 
-/// Asks the servers whose turn it is, and gives them what they lack. A configuration that Redis refuses stops the reconcile.
+/// Asks the servers that are due, and sets the directives that they lack. A configuration that Redis refuses stops the reconcile.
 pub(super) async fn ensure(
     instance: &ValidatedInstance,
     (live, changes): (Option<&Live>, &[Change]),
